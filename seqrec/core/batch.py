@@ -1,0 +1,33 @@
+"""What the feed hands to a model: the only contract between the two.
+
+S streams, B examples of each stream, L padded history length, N candidates. NumPy arrays on the host,
+tensors inside a graph; named tuples, so that TensorFlow maps over them without being imported here.
+"""
+
+from typing import Any, NamedTuple
+
+PADDING_INDEX = 0  # Of items: padding and nothing else. Of categories: padding or a missing category.
+
+
+class History(NamedTuple):
+    """Events before the target, oldest first, right padded.
+
+    The times are plain differences, taken in int64 and only then cast: shift, logarithm and masking are the
+    model's. For a real event k at time t_k, with target time t* and the user's first event at t_0 (of the user,
+    not of the window): `seconds_to_target` = t* - t_k, `seconds_from_first` = t_k - t_0; padding holds 0.
+    """
+
+    items: Any  # int32 [S, B, L], 0 is padding.
+    length: Any  # int32 [S, B], number of real events; 0 for an empty history.
+    seconds_to_target: Any  # float32 [S, B, L]
+    seconds_from_first: Any  # float32 [S, B, L]
+
+
+class TrainBatch(NamedTuple):
+    history: History
+    target_item: Any  # int32 [S, B], never 0.
+
+
+class EvalBatch(NamedTuple):
+    history: History
+    candidate_items: Any  # int32 [S, B, N], the target first.

@@ -1,0 +1,42 @@
+"""Names of every column on disk: the one place where a column is spelled."""
+
+# reviews, items, rejects (written by ingest)
+USER = "user_id"
+ITEM = "item_id"
+RATING = "rating"
+TIMESTAMP = "timestamp"  # Seconds since 1970, UTC.
+VERIFIED = "verified"
+GROUP = "group"  # The dump's high-level group, such as "Gift Cards".
+LINE_HASH = "line_hash"
+CATEGORY = "category"
+CATEGORY_PATH = "category_path"
+TITLE = "title"
+BRAND = "brand"
+PRICE = "price"
+ALSO_BUY = "also_buy"
+ALSO_VIEW = "also_view"
+SOURCE = "source"  # The raw file a reject came from; the way a candidate was found.
+REASON = "reason"
+LINE = "line"
+
+# vocabulary
+ITEM_INDEX = "item_index"
+CATEGORY_INDEX = "category_index"
+TRAIN_COUNT = "train_count"
+
+# sequences
+ITEM_INDICES = "item_indices"
+TIMESTAMPS = "timestamps"
+FIRST_TIMESTAMP = "first_timestamp"  # Of the user, not of the segment.
+NUM_CONTEXT = "num_context"
+POSITION = "position"  # Number of the user's events before the target.
+HISTORY_ITEMS = "history_items"
+HISTORY_TIMESTAMPS = "history_timestamps"
+TARGET_ITEM = "target_item"
+TARGET_TIMESTAMP = "target_timestamp"
+NEGATIVE_ITEMS = "negative_items"
+SPLIT = "split"
+
+# recommendations
+RANK = "rank"
+SCORE = "score"
