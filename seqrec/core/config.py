@@ -1,0 +1,139 @@
+"""Strict loading of settings into frozen dataclasses: a typo is an error, not a default.
+
+The dataclasses live beside the code they configure; this module only knows how to fill them (with pydantic,
+which checks types and names) and how to say in one line what is wrong, where, and what was expected.
+"""
+
+import difflib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, ValidationError, create_model
+
+from seqrec.core.errors import ConfigError
+
+Config = TypeVar("Config")
+
+# Strict but for int -> float: a YAML "1" is a good learning rate, yet neither is "yes" a number nor 3 a path.
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty file is an empty mapping."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file. Give an existing YAML, such as conf/demo.yaml.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the config file: {error}.") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}.")
+    return values
+
+
+def apply_override(values: dict[str, Any], override: str, origins: dict[str, str]) -> None:
+    """Puts one `section.key=value` into `values`; the value is read as YAML, so lists and numbers work.
+
+    `origins` remembers which key came from `--set`, so that an error can say so.
+    """
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: expected section.key=value, such as --set training.num_epochs=3.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text  # A colon or bracket in a path is no YAML; the type check still applies.
+    *sections, last = key.split(".")
+    place = values
+    for section in sections:
+        inner = place.get(section)
+        if inner is None:
+            inner = place[section] = {}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: '{section}' holds {inner!r}, not a section.")
+        place = inner
+    place[last] = value
+    origins[key] = "--set"
+
+
+def load_section(
+    config_class: type[Config], values: Mapping[str, Any], where: str, origins: Mapping[str, str] | None = None
+) -> Config:
+    """Builds `config_class` from `values`, rejecting unknown, missing and mistyped keys.
+
+    Args:
+        where: the file (and section) the values come from, for the error.
+        origins: dotted key -> where it came from instead, such as "--set".
+
+    Raises:
+        ConfigError: one line with the place, the key, what was got and what was expected.
+    """
+    # A wrapping model hands its strictness down to plain dataclasses; JSON because strict pydantic takes
+    # lists for tuples and mappings for dataclasses only from there. YAML dates become ISO strings.
+    wrapper = create_model("Wrapper", value=(config_class, ...), __config__=_STRICT)
+    try:
+        return wrapper.model_validate_json(json.dumps({"value": values}, default=str)).value  # type: ignore[attr-defined]
+    except ValidationError as error:
+        # A misspelt key is also a missing one; the spelling is what the reader wants to hear about.
+        first = min(error.errors(), key=lambda e: e["type"] != "unexpected_keyword_argument")
+        raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
+
+
+def _message(
+    config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]
+) -> str:
+    path = _path_in(values, error["loc"][1:])
+    key = ".".join(path)
+    place = origins.get(key, where)
+    got = error["input"]
+    if error["type"] == "unexpected_keyword_argument":
+        known = _keys_at(config_class, path[:-1])
+        return f"{place}: unknown key '{key}'.{_suggestion(path[-1], known)}"
+    if error["type"] in ("missing", "missing_argument"):
+        return f"{where}: missing key '{key}'. Add it: it has no default."
+    if error["type"] == "value_error":
+        broken = [origin for dotted, origin in origins.items() if dotted.startswith(key)]
+        return f"{broken[0] if broken else where}: {key}: {error['ctx']['error']}"
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    hint = ""
+    if error["type"].startswith("float") and isinstance(got, str) and "e" in got.lower():
+        hint = " YAML reads 1e-3 as a string: write 1.0e-3."
+    return f"{place}: {key}: expected {expected.replace("an object", "a section of keys")}, got {got!r}.{hint}"
+
+
+def _path_in(values: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The part of a pydantic location that names keys; it also names the members of unions, which are no keys."""
+    path = []
+    for part in location:
+        if isinstance(values, Mapping) and part not in values and path and not isinstance(part, int):
+            break
+        if not isinstance(values, Mapping | list):
+            break
+        path.append(str(part))
+        values = values.get(part) if isinstance(values, Mapping) else values[part] if isinstance(part, int) else None
+    return path
+
+
+def _keys_at(config_class: Any, path: list[str]) -> list[str]:
+    for part in path:
+        hints = typing.get_type_hints(config_class)
+        options = [hints[part], *typing.get_args(hints[part])]
+        config_class = next(option for option in options if is_dataclass(option))
+    return [field.name for field in fields(config_class)]
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" Known keys: {', '.join(sorted(known))}."

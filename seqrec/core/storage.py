@@ -1,0 +1,180 @@
+"""Files under a `workdir`, wherever that is: a local disk, a mount, or any file system that pyarrow knows.
+
+Needed where there is no JVM (training workers, manifests). Spark reads and writes its tables itself, at the
+address that `Storage.uri` gives.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from seqrec.core.errors import StorageError
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    path: str  # Relative to the storage's root.
+    size: int  # Bytes.
+    modified: float  # Seconds since 1970.
+
+
+class Storage:
+    """The files below one root; every path is relative to it, with forward slashes.
+
+    Errors of the file system (no permission, no space, not there) come out as one-line `StorageError`s.
+    """
+
+    def __init__(self, root: str):
+        self.root = root.rstrip("/") or "/"
+        self._local_root = _local_root(self.root)
+        if self._local_root is not None:
+            self._files, self._base = pafs.LocalFileSystem(), str(self._local_root)
+        else:
+            try:
+                self._files, self._base = pafs.FileSystem.from_uri(self.root.replace("s3a://", "s3://", 1))
+            except Exception as error:  # pyarrow raises many kinds, all meaning: cannot be opened.
+                raise StorageError(f"{root}: cannot open this storage: {_first_line(error)}.") from None
+
+    def uri(self, path: str = "") -> str:
+        """The address by which Spark and Petastorm find `path`."""
+        if self._local_root is not None and not self.root.startswith("dbfs:"):
+            return f"file://{self._local_root}/{path}".rstrip("/")
+        return f"{self.root.replace('s3://', 's3a://', 1)}/{path}".rstrip("/")
+
+    def local(self, path: str = "") -> Path | None:
+        """`path` on a local disk or mount; None when it must be copied before plain programs can read it."""
+        return None if self._local_root is None else self._local_root / path
+
+    def open_input(self, path: str) -> Any:
+        """A seekable pyarrow file for reading."""
+        return self._guard("read", path, lambda: self._files.open_input_file(self._full(path)))
+
+    def read_bytes(self, path: str) -> bytes:
+        with self.open_input(path) as file:
+            return file.read()
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Writes the whole file or nothing: readers see the old content or the new one."""
+        if self._local_root is not None:
+            self._guard("write", path, lambda: _replace_file(self._local_root / path, content))
+            return
+
+        def put() -> None:  # One put; an object appears only once it is complete.
+            with self._files.open_output_stream(self._full(path)) as stream:
+                stream.write(content)
+
+        self._guard("write", path, put)
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copies a local file here, whole or not at all."""
+        target = self.local(path)
+        if target is not None:
+            self._guard("write", path, lambda: _replace_file(target, source))
+        else:
+            self._guard("write", path, lambda: pafs.copy_files(str(source), self._full(path), pafs.LocalFileSystem(), self._files))
+
+    def download(self, path: str, target: Path) -> None:
+        """Copies one file to the local disk."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._guard("read", path, lambda: pafs.copy_files(self._full(path), str(target), self._files, pafs.LocalFileSystem()))
+
+    def exists(self, path: str) -> bool:
+        info = self._guard("look up", path, lambda: self._files.get_file_info(self._full(path)))
+        return info.type != pafs.FileType.NotFound
+
+    def list_files(self, path: str) -> list[StoredFile]:
+        """All files below a folder, sorted by path; none when there is no such folder."""
+        selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
+        infos = self._guard("list", path, lambda: self._files.get_file_info(selector))
+        files = [info for info in infos if info.type == pafs.FileType.File]
+        # Some systems answer without the leading slash or with another scheme: keep what follows the root.
+        base = self._base.strip("/")
+        return sorted(
+            (
+                StoredFile(info.path.strip("/").removeprefix(base).strip("/"), info.size, info.mtime_ns / 1e9)
+                for info in files
+            ),
+            key=lambda file: file.path,
+        )
+
+    def list_folders(self, path: str) -> list[str]:
+        """Names of the folders directly below a folder, sorted."""
+        selector = pafs.FileSelector(self._full(path), recursive=False, allow_not_found=True)
+        infos = self._guard("list", path, lambda: self._files.get_file_info(selector))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+    def delete(self, path: str) -> None:
+        """Deletes a file or a folder; nothing to do when it is not there."""
+        info = self._files.get_file_info(self._full(path))
+        if info.type == pafs.FileType.Directory:
+            self._guard("delete", path, lambda: self._files.delete_dir(self._full(path)))
+        elif info.type == pafs.FileType.File:
+            self._guard("delete", path, lambda: self._files.delete_file(self._full(path)))
+
+    def check_writable(self) -> None:
+        """Fails early, with one line, where nothing can be written."""
+        name = f".seqrec-{os.getpid()}"
+        self.write_bytes(name, b"")
+        self.delete(name)
+
+    def _full(self, path: str) -> str:
+        return f"{self._base}/{path}".rstrip("/") or "/"
+
+    def _guard(self, verb: str, path: str, action: Any) -> Any:
+        try:
+            return action()
+        except OSError as error:
+            raise StorageError(f"{self.root}/{path}: cannot {verb}: {explain(error)}") from error
+
+
+def explain(error: OSError) -> str:
+    """An operating system error with what to do about it."""
+    advice = {
+        errno.ENOSPC: "the disk is full: free some space or set another workdir.",
+        errno.EDQUOT: "the disk quota is used up: free some space or set another workdir.",
+        errno.EACCES: "permission denied: choose a workdir you may write to (--set workdir=...).",
+        errno.EPERM: "permission denied: choose a workdir you may write to (--set workdir=...).",
+        errno.EROFS: "the file system is read-only: choose a workdir you may write to (--set workdir=...).",
+        errno.ENOENT: "no such file or folder: check the path.",
+        errno.ENOTDIR: "a part of the path is a file, not a folder: check the path.",
+    }
+    return advice.get(error.errno or 0, f"{_first_line(error)}.")
+
+
+def _local_root(root: str) -> Path | None:
+    if root.startswith("dbfs:/"):  # Databricks mounts it for plain programs.
+        return Path("/dbfs") / root.removeprefix("dbfs:/").lstrip("/")
+    if root.startswith("file:"):
+        return Path("/" + root.removeprefix("file:").lstrip("/"))
+    return None if "://" in root else Path(root).expanduser().absolute()
+
+
+def _replace_file(target: Path, content: bytes | Path) -> None:
+    """Writes aside and renames: a reader never sees half a file, and a full disk leaves the old one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            if isinstance(content, Path):
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, stream, 1 << 20)
+            else:
+                stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
