@@ -1,0 +1,104 @@
+"""Tables on disk: written below an attempt, read from what a manifest lists."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt, FileEntry, Manifest, Table
+from seqrec.core.storage import Storage
+from seqrec.tables.digest import content_digest
+
+COMPRESSION = "zstd"
+
+
+def write_table(
+    table: DataFrame,
+    attempt: Attempt,
+    name: str,
+    *,
+    num_targets: Callable[[str], int] | None = None,
+) -> Table:
+    """Writes `table` as Parquet below `attempt`, one file per partition, and says what lies there.
+
+    Rows and digest are taken from the files, not from the plan that made them: what is counted is what can be read.
+
+    Args:
+        num_targets: training targets of a file, given its path relative to the workdir; sequence tables only.
+
+    Raises:
+        DataError: the footers and Spark disagree on the number of rows.
+    """
+    table.write.parquet(attempt.uri(name), mode="overwrite", compression=COMPRESSION)
+    return describe_table(table.sparkSession, attempt, name, table.schema, num_targets=num_targets)
+
+
+def describe_table(
+    spark: SparkSession,
+    attempt: Attempt,
+    name: str,
+    schema: StructType,
+    *,
+    num_targets: Callable[[str], int] | None = None,
+) -> Table:
+    """The manifest's entry for the Parquet files written below `attempt`, checked against their footers.
+
+    Empty files (of empty partitions) are left out.
+    """
+    storage = attempt.storage
+    stored = [f for f in storage.list_files(f"{attempt.path}/{name}") if f.path.endswith(".parquet")]
+    with ThreadPoolExecutor(16) as pool:
+        rows = list(pool.map(lambda file: count_rows(storage, file.path), stored))
+    files = tuple(
+        FileEntry(path=f.path, rows=n, size=f.size, targets=num_targets(f.path) if num_targets else None)
+        for f, n in zip(stored, rows, strict=True)
+        if n > 0
+    )
+    num_rows, content = content_digest(_read_files(spark, storage, files, schema))
+    if num_rows != sum(file.rows for file in files):
+        raise DataError(
+            f"{attempt.uri(name)}: Spark reads {num_rows} rows, the file footers say {sum(f.rows for f in files)}. "
+            "Delete the folder and run the stage again."
+        )
+    return Table(rows=num_rows, content=content, files=files)
+
+
+def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: str, schema: StructType) -> DataFrame:
+    """The rows of the files that `manifest` lists for the table `name`, and of no others.
+
+    Raises:
+        DataError: a listed file is missing, or has another size than the manifest says.
+    """
+    table = manifest.table(name)
+    check_files(storage, table)
+    return _read_files(spark, storage, table.files, schema)
+
+
+def check_files(storage: Storage, table: Table) -> None:
+    """Compares the listed files with what lies there; a missing or cut-off file is an error before any work."""
+    folders = sorted({file.path.rpartition("/")[0] for file in table.files})
+    stored = {file.path: file.size for folder in folders for file in storage.list_files(folder)}
+    for file in table.files:
+        if stored.get(file.path) != file.size:
+            found = "is missing" if file.path not in stored else f"has {stored[file.path]} bytes, not {file.size}"
+            raise DataError(f"{storage.uri(file.path)}: {found}. Run the stage that makes it again (--set force=true).")
+
+
+def count_rows(storage: Storage, path: str) -> int:
+    """Rows that the footer of one Parquet file promises."""
+    with storage.open_input(path) as file:
+        try:
+            return pq.ParquetFile(file).metadata.num_rows
+        except (ValueError, OSError) as error:
+            raise DataError(f"{storage.uri(path)}: not a readable Parquet file: {error}.") from None
+
+
+def _read_files(
+    spark: SparkSession, storage: Storage, files: tuple[FileEntry, ...], schema: StructType
+) -> DataFrame:
+    if not files:
+        return spark.createDataFrame([], schema)
+    return spark.read.schema(schema).parquet(*(storage.uri(file.path) for file in files))
