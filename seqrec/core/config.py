@@ -91,9 +91,7 @@ def load_section(
         raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
 
 
-def _message(
-    config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]
-) -> str:
+def _message(config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]) -> str:
     path = _path_in(values, error["loc"][1:])
     key = ".".join(path)
     place = origins.get(key, where)
@@ -110,7 +108,7 @@ def _message(
     hint = ""
     if error["type"].startswith("float") and isinstance(got, str) and "e" in got.lower():
         hint = " YAML reads 1e-3 as a string: write 1.0e-3."
-    return f"{place}: {key}: expected {expected.replace("an object", "a section of keys")}, got {got!r}.{hint}"
+    return f"{place}: {key}: expected {expected.replace('an object', 'a section of keys')}, got {got!r}.{hint}"
 
 
 def _path_in(values: Any, location: tuple[str | int, ...]) -> list[str]:

@@ -84,9 +84,7 @@ class Manifest:
             }
             return cls(tables=tables, **values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{where}: not a readable manifest ({error}). Delete it and run the stage again."
-            ) from None
+            raise DataError(f"{where}: not a readable manifest ({error}). Delete it and run the stage again.") from None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str) + "\n"

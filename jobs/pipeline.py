@@ -1,0 +1,10 @@
+"""Runs every stage in order, from raw files to a table of results; what is done already is skipped.
+
+./spark-submit.sh pipeline --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.run import pipeline
+
+if __name__ == "__main__":
+    run_job("pipeline", __file__, pipeline)

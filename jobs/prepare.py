@@ -1,0 +1,10 @@
+"""Turns ingested reviews into the vocabulary and the training, validation and test sequences.
+
+./spark-submit.sh prepare --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import prepare
+
+if __name__ == "__main__":
+    run_job("prepare", __file__, prepare)

@@ -1,0 +1,10 @@
+"""Trains one model on the prepared sequences, on one worker or several.
+
+./spark-submit.sh train --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import train
+
+if __name__ == "__main__":
+    run_job("train", __file__, train)

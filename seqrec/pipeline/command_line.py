@@ -1,0 +1,130 @@
+"""The command line of every job: --config, --set and --help; and how an error reaches the screen."""
+
+import argparse
+import ast
+import errno
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.core.storage import explain
+from seqrec.pipeline.config import LoadedConfig, describe_keys, load_run_config
+
+# Job -> the sections of the config that it reads.
+SECTIONS_READ = {
+    "download": ("download",),
+    "synthesize": ("source", "synthesis"),
+    "ingest": ("source", "ingestion"),
+    "prepare": ("preparation",),
+    "train": ("model", "training"),
+    "evaluate": ("evaluation", "training"),
+    "pipeline": ("pipeline", "source"),
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    job: str
+    config: str | None
+    overrides: tuple[str, ...]
+    help: bool = False
+
+    def for_job(self) -> list[str]:
+        """As the job itself takes them."""
+        chosen = ["--config", self.config] if self.config else []
+        for override in self.overrides:
+            chosen += ["--set", override]
+        return chosen
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}. Usage: ./spark-submit.sh JOB [--config FILE] [--set section.key=value ...].")
+
+
+def parse_arguments(job: str, argv: Sequence[str]) -> Arguments:
+    """
+    Raises:
+        ConfigError: an argument is not known, or lacks its value.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
+    parser.add_argument("--help", "-h", action="store_true")
+    parsed = parser.parse_args(list(argv))
+    return Arguments(job, parsed.config, tuple(parsed.overrides), parsed.help)
+
+
+def help_text(job: str, script: Path) -> str:
+    """What a job does, and every key it reads with its default and meaning."""
+    lines = [(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").strip(), ""]
+    for section in ("", *SECTIONS_READ[job]):
+        lines.append(f"{section or 'top'}:" if section else "at the top of the file:")
+        for key in describe_keys(section):
+            lines.append(f"  {key.name}: {key.type} = {key.default}")
+            if key.meaning:
+                lines.append(f"      {key.meaning}")
+        lines.append("")
+    lines.append("Any key: --set section.key=value. Spark settings of the stage: a `spark:` block in its section.")
+    return "\n".join(lines)
+
+
+def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], argv: Sequence[str] | None = None) -> None:
+    """Runs `action` on the config that the command line names; an error is one line and exit status 1.
+
+    On success it returns: a Databricks task takes even `sys.exit(0)` for a failure.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    for noisy in ("py4j", "matplotlib", "tensorflow", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        arguments = parse_arguments(job, sys.argv[1:] if argv is None else argv)
+        if arguments.help:
+            print(help_text(job, Path(script)))
+            return
+        action(load_run_config(arguments.config, arguments.overrides))
+    except KeyboardInterrupt:
+        print(f"seqrec {job}: interrupted; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        known = understand(error)
+        if known is None:
+            raise
+        sys.exit(report(job, known))
+
+
+def report(job: str, error: BaseException) -> int:
+    """Prints the one line that the user needs; returns the exit status."""
+    print(f"seqrec {job}: error: {error}", file=sys.stderr)
+    return 1
+
+
+def understand(error: BaseException) -> SeqrecError | None:
+    """The user's error behind an exception: one of ours, or a full disk or a denied permission met inside Spark."""
+    if isinstance(error, SeqrecError):
+        return error
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        return SeqrecError(f"{error.filename or 'writing'}: {explain(error)}")
+    if type(error).__module__.startswith(("py4j", "pyspark")):
+        for pattern, number in (
+            ("No space left on device", errno.ENOSPC),
+            ("Disk quota exceeded", errno.EDQUOT),
+            ("Permission denied", errno.EACCES),
+            ("Read-only file system", errno.EROFS),
+        ):
+            if pattern in text:
+                place = re.search(r"(?:file:)?(/[^\s:()]+)[^\n]*" + pattern, text)
+                return SeqrecError(
+                    f"{place[1] if place else 'writing'}: {explain(OSError(number, os.strerror(number)))}"
+                )
+        if "seqrec.core.errors." in text:  # Raised in a Python worker of Spark.
+            raised = re.findall(r"seqrec\.core\.errors\.\w+: (.*)", text)
+            return SeqrecError(raised[-1].strip()) if raised else None
+    return None

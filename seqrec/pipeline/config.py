@@ -1,0 +1,169 @@
+"""One YAML describes a whole run; here its sections meet. Free of Spark and TensorFlow."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from seqrec.core.config import apply_override, load_section, read_yaml
+from seqrec.core.errors import ConfigError
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.models.config import ModelConfig
+from seqrec.preparation.config import PreparationConfig
+from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.training.config import TrainingConfig
+
+SPARK = "spark"  # Each section may hold a block of Spark settings for its stage.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    models: tuple[str, ...] = ("a2svd",)  # Trained and evaluated one after the other, one run each.
+    one_process: bool = False  # All stages in this process, instead of a spark-submit for each.
+
+    def __post_init__(self) -> None:
+        if not self.models or len(set(self.models)) != len(self.models):
+            raise ValueError(f"models is {list(self.models)}: give one or more different names.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything about one run, from raw files to numbers."""
+
+    workdir: str = "work"  # Where everything is written: a folder or a URI.
+    name: str = "demo"  # Of the raw, ingested and prepared data.
+    seed: int = 1  # Every draw is keyed by it.
+    force: bool = False  # Run a stage again although nothing that decides its result has changed.
+    source: SourceConfig = field(default_factory=SourceConfig)
+    download: DownloadConfig = field(default_factory=DownloadConfig)
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    ingestion: IngestionConfig = field(default_factory=IngestionConfig)
+    preparation: PreparationConfig = field(default_factory=PreparationConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name is {self.name!r}: use letters, digits, '.', '_' and '-'; it names folders.")
+        if not self.workdir:
+            raise ValueError("workdir is empty: give a folder or a URI.")
+
+    @property
+    def run(self) -> str:
+        """Name of the trained run: `training.run`, or the data's and the model's names."""
+        return self.training.run or f"{self.name}-{self.model.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedConfig:
+    run: RunConfig
+    spark: dict[str, dict[str, str]]  # Section -> Spark settings of that stage.
+
+
+def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Reads a YAML and the `--set` overrides; with no path, the defaults and the overrides.
+
+    Raises:
+        ConfigError: one line naming the file (or `--set`), the key, what was got and what was expected.
+    """
+    values = read_yaml(path) if path else {}
+    origins: dict[str, str] = {}
+    for override in overrides:
+        apply_override(values, override, origins)
+    where = path or "--set"
+    spark = {
+        section: _spark_settings(content.pop(SPARK), f"{where}: {section}.{SPARK}")
+        for section, content in values.items()
+        if isinstance(content, dict) and SPARK in content
+    }
+    return LoadedConfig(run=load_section(RunConfig, values, where, origins), spark=spark)
+
+
+def _spark_settings(block: Any, where: str) -> dict[str, str]:
+    if not isinstance(block, dict):
+        raise ConfigError(f"{where}: expected Spark settings, such as spark.executor.memory: 8g, got {block!r}.")
+    settings = {}
+    for key, value in _flattened(block):
+        if not key.startswith("spark."):
+            raise ConfigError(f"{where}: unknown key '{key}'. Spark settings start with 'spark.'.")
+        if not isinstance(value, str | int | float):
+            raise ConfigError(f"{where}: {key}: expected text, a number or true/false, got {value!r}.")
+        settings[key] = str(value).lower() if isinstance(value, bool) else str(value)
+    return settings
+
+
+def _flattened(block: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """`--set preparation.spark.spark.executor.memory=8g` nests a key that a YAML writes in one word."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in block.items():
+        pairs += _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return pairs
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting, as the documentation and `--help` show it."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def describe_keys(section: str = "") -> list[Key]:
+    """The keys of one section ("" for those at the top), read from the dataclass and its trailing comments."""
+    config_class: Any = RunConfig
+    if section:
+        config_class = next(f.default_factory for f in fields(RunConfig) if f.name == section)
+    return [
+        Key(f.name, _type_name(f.type), _default_of(f), _meanings(config_class).get(f.name, ""))
+        for f in fields(config_class)
+        if section or not is_dataclass(f.default_factory)
+    ]
+
+
+def sections() -> list[str]:
+    return [f.name for f in fields(RunConfig) if is_dataclass(f.default_factory)]
+
+
+def _meanings(config_class: type) -> dict[str, str]:
+    """Field name -> its trailing comment, with the comment lines that follow it."""
+    meanings: dict[str, str] = {}
+    current = None
+    for line in inspect.getsource(config_class).splitlines():
+        if match := re.match(r"    (\w+): [^#]+(?:#\s*(.*))?$", line):
+            current = match[1]
+            meanings[current] = match[2] or ""
+        elif current and (match := re.match(r"    \s*#\s*(.*)$", line)):
+            meanings[current] = f"{meanings[current]} {match[1]}".strip()
+        elif line.strip().startswith("def "):
+            break
+    return meanings
+
+
+def _type_name(annotation: Any) -> str:
+    return (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+        if isinstance(annotation, type)
+        else str(annotation).replace("typing.", "")
+    )
+
+
+def _default_of(a_field: Any) -> str:
+    if a_field.default is not MISSING:
+        value = a_field.default
+    elif a_field.default_factory is not MISSING:
+        value = a_field.default_factory()
+    else:
+        return "(required)"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else str(value)

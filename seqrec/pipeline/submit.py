@@ -1,0 +1,149 @@
+"""Builds and runs the `spark-submit` of one job: `python -m seqrec.pipeline.submit JOB ...`.
+
+Spark settings that matter to a stage are fixed when its driver starts: memory, task retries, speculation. So
+each job is submitted with the settings of its own stage, and the user's options come last and win.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
+from seqrec.pipeline.config import LoadedConfig, load_run_config
+
+ROOT = Path(__file__).parents[2]
+OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.
+
+# Job -> the section of the config that holds its `spark:` block.
+SECTION_OF = {
+    "download": "download",
+    "synthesize": "synthesis",
+    "ingest": "ingestion",
+    "prepare": "preparation",
+    "train": "training",
+    "evaluate": "evaluation",
+    "pipeline": "pipeline",
+}
+# What every stage wants, whatever the cluster; a `spark:` block or an option on the command line wins.
+_EVERYWHERE = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.ui.showConsoleProgress": "false",
+}
+# Horovod's workers are tasks that must all run, once, at the same time.
+_TRAINING = {
+    "spark.task.maxFailures": "1",
+    "spark.speculation": "false",
+    "spark.dynamicAllocation.enabled": "false",
+}
+# Share of the machine's memory for the driver of a local run. Training and scoring need theirs in Python.
+_LOCAL_SHARE = {"train": 0.08, "evaluate": 0.2, "download": 0.05, "pipeline": 0.05}
+_DEFAULT_SHARE = 0.5
+
+
+def build_command(arguments: Arguments, config: LoadedConfig, options: list[str]) -> list[str]:
+    """The whole `spark-submit` command of one job.
+
+    Raises:
+        ConfigError: there is no spark-submit.
+    """
+    spark_submit = shutil.which("spark-submit")
+    if spark_submit is None:
+        raise ConfigError(
+            "no spark-submit on the PATH: unset SEQREC_ENV to let seqrec make its own environment, or install pyspark."
+        )
+    settings = dict(_EVERYWHERE)
+    if arguments.job == "train":
+        settings |= _TRAINING
+    is_local = _is_local(options, config.spark.get(SECTION_OF[arguments.job], {}))
+    command = [spark_submit]
+    if is_local:
+        if not _gives(options, "--master", "spark.master"):
+            command += ["--master", f"local[{_local_slots(arguments, config)}]"]
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
+        settings["spark.ui.enabled"] = "false"
+        settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{ROOT}/conf/log4j2.properties"
+    settings |= config.spark.get(SECTION_OF[arguments.job], {})
+    for key, value in settings.items():
+        if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
+            command += ["--conf", f"{key}={value}"]
+    return [*command, *options, str(ROOT / "jobs" / f"{arguments.job}.py"), *arguments.for_job()]
+
+
+def driver_memory_mb(job: str, one_process: bool) -> int:
+    """Heap of a local driver in MiB: a share of the memory that this machine, or its container, may use."""
+    share = _DEFAULT_SHARE if one_process else _LOCAL_SHARE.get(job, _DEFAULT_SHARE)
+    return max(1024, int(usable_memory() * share) >> 20)
+
+
+def usable_memory() -> int:
+    """Bytes this process may use: the machine's memory, or less in a container."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            memory = min(memory, int(Path(limit).read_text()))
+        except (OSError, ValueError):  # No such control group, or "max".
+            continue
+    return memory
+
+
+def _local_slots(arguments: Arguments, config: LoadedConfig) -> int:
+    cores = len(os.sched_getaffinity(0))
+    wants_workers = arguments.job == "train" or config.run.pipeline.one_process
+    return max(cores, config.run.training.num_workers) if wants_workers else cores
+
+
+def _is_local(options: list[str], settings: dict[str, str]) -> bool:
+    master = settings.get("spark.master", "local")
+    for index, option in enumerate(options):
+        if option == "--master" and index + 1 < len(options):
+            master = options[index + 1]
+        elif option.startswith("--master="):
+            master = option.removeprefix("--master=")
+        elif option.startswith("spark.master="):
+            master = option.removeprefix("spark.master=")
+    return master.startswith("local") and "SEQREC_CLUSTER" not in os.environ
+
+
+def _gives(options: list[str], flag: str, key: str) -> bool:
+    """Whether the user's options set this already."""
+    return any(option == flag or option.startswith((f"{flag}=", f"{key}=")) for option in options)
+
+
+def main(argv: list[str]) -> int:
+    if "--" in argv:
+        index = argv.index("--")
+        argv, options = argv[:index], argv[index + 1 :]
+    else:
+        options = json.loads(os.environ.get(OPTIONS_VARIABLE, "[]"))
+    job = argv[0] if argv else ""
+    try:
+        arguments = parse_arguments(job, argv[1:])
+        if arguments.help:
+            print(help_text(job, ROOT / "jobs" / f"{job}.py"))
+            return 0
+        if _deploys_to_cluster(options):
+            raise ConfigError(
+                "--deploy-mode cluster: Spark refuses it for Python on a standalone cluster, and the pipeline submits "
+                "its stages from where it runs. Leave it out: the driver then runs here (client mode)."
+            )
+        command = build_command(arguments, load_run_config(arguments.config, arguments.overrides), options)
+    except SeqrecError as error:
+        return report(job, error)
+    os.environ[OPTIONS_VARIABLE] = json.dumps(options)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on what it was compiled with.
+    os.execv(command[0], command)
+
+
+def _deploys_to_cluster(options: list[str]) -> bool:
+    return "--deploy-mode=cluster" in options or ("--deploy-mode", "cluster") in zip(options, options[1:], strict=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

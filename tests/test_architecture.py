@@ -1,0 +1,92 @@
+"""The folder layout is the architecture; these tests keep it true."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = [
+    {"core"},
+    {"tables"},
+    {"sources", "preparation", "feed", "models"},
+    {"training", "evaluation", "recommendation"},
+    {"tuning"},
+    {"pipeline"},
+]
+RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
+OWNERS = {
+    "petastorm": {"feed"},
+    "horovod": {"training/distributed.py"},
+    "tensorflow": {"feed", "models", "training", "evaluation", "recommendation"},
+    "pyspark": {
+        "tables",
+        "sources",
+        "preparation",
+        "evaluation",
+        "recommendation",
+        "tuning",
+        "pipeline",
+        "training/distributed.py",
+    },
+}
+FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
+PACKAGE_FILES = sorted((ROOT / "seqrec").rglob("*.py"))
+JOB_FILES = sorted((ROOT / "jobs").glob("*.py"))
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write absolute imports"
+            yield node.module or ""
+
+
+def owns(relative: Path, owners: set[str]) -> bool:
+    return relative.parts[0] in owners or relative.as_posix() in owners
+
+
+every_module = pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+@every_module
+def test_imports_point_down_the_layers(path):
+    relative = path.relative_to(ROOT / "seqrec")
+    package = relative.parts[0]
+    for module in imported_modules(path):
+        top, *rest = module.split(".")
+        assert top != "jobs", f"{path.name} imports {module}: jobs call the library, never the reverse"
+        if top == "seqrec" and rest and rest[0] != package:
+            assert RANK[rest[0]] < RANK[package], f"{package} may not import {module}: layers go {LAYERS}"
+        if top in OWNERS:
+            assert owns(relative, OWNERS[top]), f"only {OWNERS[top]} may import {top}, not {relative}"
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES + JOB_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_fits_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 300, f"split {path.name}: it does more than one thing"
+    assert path.name not in FORBIDDEN_NAMES, f"{path}: say what it is for"
+
+
+@every_module
+def test_nothing_is_evaluated_or_unpickled(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}: data must never run as code"
+    assert not {"pickle", "cloudpickle", "dill"} & set(imported_modules(path)), f"{path}: never unpickle"
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_config_modules_need_neither_spark_nor_tensorflow(path):
+    if not path.name.endswith("config.py"):
+        return
+    heavy = {module.split(".")[0] for module in imported_modules(path)} & set(OWNERS)
+    assert not heavy, f"{path}: every job loads every section, so settings must not import {heavy}"
+
+
+def test_every_package_has_a_layer():
+    packages = {path.name for path in (ROOT / "seqrec").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert packages == set(RANK)
