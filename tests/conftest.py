@@ -36,7 +36,7 @@ def spark() -> Iterator["SparkSession"]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with reference texts, golden fixtures and real files; named by SEQREC_SHARED or beside the checkout."""
+    """The folder with golden fixtures and real files: SEQREC_SHARED, or `shared` beside the checkout."""
     folder = Path(os.environ.get("SEQREC_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(f"needs the real files, which are not in {folder}")

@@ -13,7 +13,6 @@ from typing import Any
 from seqrec.core.errors import SeqrecError
 from seqrec.pipeline import stages
 from seqrec.pipeline.config import LoadedConfig
-from seqrec.pipeline.submit import ROOT
 
 _LOG = logging.getLogger(__name__)
 
