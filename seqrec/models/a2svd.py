@@ -1,0 +1,74 @@
+"""A2SVD: attention over the whole history, then a tower over [user ; item]. Times are not used.
+
+Forerunner of SLi-Rec's long-term part (Yu et al., IJCAI 2019, doi 10.24963/ijcai.2019/585); as in recommenders'
+A2SVD. The legend of the shapes is in `contract.py`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from seqrec.core.batch import History
+from seqrec.models.attention_pooling import AttentionPooling
+from seqrec.models.batch_norm import BatchNorm, EvenRows
+from seqrec.models.config import ModelConfig
+from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.embedding import EventEmbedding
+from seqrec.models.initializers import Initializer
+from seqrec.models.packing import pack, take_packed
+from seqrec.models.tower import Tower
+from seqrec.models.vocabulary import ModelVocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class A2svdOptions:
+    """`model.options.a2svd`."""
+
+    attention_size: int = 40  # Width of the space in which events are scored.
+
+    def __post_init__(self) -> None:
+        if self.attention_size < 1:
+            raise ValueError(f"attention_size is {self.attention_size}: give at least 1.")
+
+
+class A2svdState(NamedTuple):
+    user: tf.Tensor  # float32 [S, B, D]
+
+
+class A2svd(SequenceModel):
+    """The user is the attention-weighted mean of their events."""
+
+    options_class = A2svdOptions
+
+    def __init__(self, config: ModelConfig, options: A2svdOptions, vocabulary: ModelVocabulary, seed: int) -> None:
+        super().__init__("a2svd")
+        self.config = config
+        initializer = Initializer(seed, config.initial_std)
+        self.embedding = EventEmbedding(config, vocabulary, initializer)
+        masked = config.corrects("mask_long_term_attention")
+        self.pooling = AttentionPooling("pooling", config.event_dim, options.attention_size, masked, initializer)
+        self.tower = Tower("tower", 2 * config.event_dim, config.layer_sizes, config, initializer)
+        self._padded_length = None if masked else config.max_history_length
+
+    @property
+    def batch_norms(self) -> tuple[BatchNorm, ...]:
+        return tuple(self.tower.norms)
+
+    def encode(self, history: History, training: TrainingContext | None = None) -> A2svdState:
+        events = pack(history.length, self._padded_length)
+        num_rows = tf.size(history.length)
+        x = self.embedding(take_packed(history.items, events))  # [P, D]
+        user = self.pooling(x, events, num_rows)  # [R, D]
+        return A2svdState(tf.reshape(user, [*split_shape(history.length), self.config.event_dim]))
+
+    def score(self, state: A2svdState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
+        item = self.embedding(candidates)  # [S, B, N, D] or [N, D]
+        user_kernel, item_kernel = self.tower.first_kernel(self.config.event_dim, self.config.event_dim)
+        user_product = self.tower.multiply(state.user, user_kernel)[:, :, None, :]
+        return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
+
+
+def split_shape(length: tf.Tensor) -> tuple[int, tf.Tensor]:
+    """(S, B) of lengths [S, B]; S is known when tracing."""
+    return length.shape[0], tf.shape(length)[1]

@@ -1,0 +1,44 @@
+"""Starting values, each tensor from a seed of its own."""
+
+import math
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+_BLOCK_ROWS = 1_000_000
+
+
+class Initializer:
+    """Draws starting values; every name has its own stream of numbers, so no two weights are alike."""
+
+    def __init__(self, seed: int, std: float) -> None:
+        self._seed = seed
+        self._std = std
+
+    def _key(self, name: str, block: int = 0) -> list[int]:
+        return [(self._seed * 2**32 + zlib.crc32(name.encode())) % 2**63, block]
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
+        """Normal of the initializer's width, redrawn beyond two standard deviations."""
+        value = tf.random.stateless_truncated_normal(shape, self._key(name), stddev=self._std)
+        return tf.Variable(value, name=name)
+
+    def glorot(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
+        """Glorot uniform; a vector counts its length as both fans."""
+        limit = math.sqrt(6.0 / (shape[0] + shape[-1]))
+        value = tf.random.stateless_uniform(shape, self._key(name), minval=-limit, maxval=limit)
+        return tf.Variable(value, name=name)
+
+    def constant(self, name: str, shape: tuple[int, ...], value: float, trainable: bool = True) -> tf.Variable:
+        return tf.Variable(tf.fill(shape, np.float32(value)), name=name, trainable=trainable)
+
+    def table(self, name: str, num_rows: int, width: int) -> tf.Variable:
+        """As `normal`, drawn block by block: a table of gigabytes is held once, not twice."""
+        table = tf.Variable(tf.zeros([num_rows, width]), name=name)
+        for block, start in enumerate(range(0, num_rows, _BLOCK_ROWS)):
+            rows = tf.range(start, min(start + _BLOCK_ROWS, num_rows))
+            shape = [rows.shape[0], width]
+            values = tf.random.stateless_truncated_normal(shape, self._key(name, block), stddev=self._std)
+            table.scatter_update(tf.IndexedSlices(values, rows))
+        return table

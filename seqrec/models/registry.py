@@ -1,0 +1,53 @@
+"""Models by name. A new model is one file and one line here."""
+
+import difflib
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from seqrec.core.config import load_section
+from seqrec.core.errors import ConfigError
+from seqrec.models.config import ModelConfig
+from seqrec.models.vocabulary import ModelVocabulary
+
+if TYPE_CHECKING:
+    from seqrec.models.contract import SequenceModel
+
+# Imported only when a model is built, so that reading a config needs no TensorFlow.
+MODELS = {
+    "a2svd": "seqrec.models.a2svd:A2svd",
+    "sli_rec": "seqrec.models.sli_rec:SliRec",
+    "gru": "seqrec.models.gru:Gru",
+}
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError, listing the known models, if there is none of this name."""
+    if name not in MODELS:
+        close = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(f"model.name: there is no model '{name}'.{hint} Known models: {', '.join(sorted(MODELS))}.")
+
+
+def load_options(config: ModelConfig) -> Any:
+    """The chosen model's own settings, checked; settings of other models are left alone but must be of known ones."""
+    check_name(config.name)
+    for name in config.options:
+        if name not in MODELS:
+            raise ConfigError(f"model.options: there is no model '{name}'. Known models: {', '.join(sorted(MODELS))}.")
+    values = config.options.get(config.name, {})
+    return load_section(_model_class(config.name).options_class, values, f"model.options.{config.name}")
+
+
+def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int) -> "SequenceModel":
+    """The model named by `config.name`, its weights drawn from `seed`.
+
+    Raises:
+        ConfigError: an unknown model, or an unknown, mistyped or impossible option of it.
+    """
+    options = load_options(config)
+    return _model_class(config.name)(config, options, vocabulary, seed)
+
+
+def _model_class(name: str) -> Any:
+    module, _, attribute = MODELS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,25 @@
+"""Settings of the optimizer. Free of TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam with the epsilon beside the root: w -= lr * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)."""
+
+    name: Literal["row_sparse_adam", "dense_adam"] = "row_sparse_adam"  # Update the embedding rows of the batch only;
+    # or every row at every step, as the reference does: its cost grows with the catalogue.
+    learning_rate: float = 1.0e-3  # Never scaled by the number of workers.
+    beta_1: float = 0.9  # Decay of the first moment.
+    beta_2: float = 0.999  # Decay of the second moment.
+    epsilon: float = 1.0e-8  # Added to the root of the second moment.
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0.0:
+            raise ValueError(f"learning_rate is {self.learning_rate}: give more than 0.")
+        for name in ("beta_1", "beta_2"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 0 and less than 1.")
+        if self.epsilon <= 0.0:
+            raise ValueError(f"epsilon is {self.epsilon}: give more than 0.")
