@@ -1,0 +1,146 @@
+"""Settings of the data sources: where reviews come from, and how they are read."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+KINDS = ("synthetic", "files", "download")
+EDITIONS = ("2014", "2018", "2018-small", "2023")
+CSV_COLUMNS = ("auto", "item-user", "user-item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """What `ingest` reads."""
+
+    kind: str = (
+        "synthetic"  # synthetic: what `synthesize` wrote; download: what `download` fetched; files: those below.
+    )
+    reviews: str | list[str] | None = None  # Files, folders or globs of reviews; only with kind files.
+    metadata: str | list[str] | None = None  # Likewise of item metadata; none means items without a category.
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: '{self.kind}' is not a kind of source. Choose one of {', '.join(KINDS)}.")
+        if self.kind == "files" and not self.reviews:
+            raise ValueError("reviews: empty, but kind is 'files'. Give files, a folder or a glob.")
+        if self.kind != "files" and (self.reviews or self.metadata):
+            raise ValueError(
+                f"reviews, metadata: have no effect with kind '{self.kind}'. Set kind: files, or leave out."
+            )
+
+    @property
+    def review_patterns(self) -> list[str]:
+        return _as_list(self.reviews)
+
+    @property
+    def metadata_patterns(self) -> list[str]:
+        return _as_list(self.metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig:
+    """Which public files to fetch, and how patiently."""
+
+    edition: str = "2018-small"  # 2014, 2018 (all reviews), 2018-small (its 5-core) or 2023.
+    categories: list[str] = field(default_factory=list)  # As the catalogue spells them, such as Movies_and_TV.
+    ratings_only: bool = False  # The ratings CSV (no text, far smaller) instead of the review lines.
+    with_metadata: bool = True  # Fetch item metadata too.
+    catalogue: str | None = None  # A YAML of your own with the same keys, such as a mirror; none is the built-in one.
+    num_parallel: int = 4  # Files fetched at the same time.
+    max_attempts: int = 8  # Per file, counted anew whenever bytes arrive.
+    first_wait_seconds: float = 1.0  # Before the second attempt; doubles after each failure, up to one minute.
+    timeout_seconds: float = 60.0  # Without a byte, before an attempt counts as failed.
+
+    def __post_init__(self) -> None:
+        if self.edition not in EDITIONS:
+            raise ValueError(f"edition: '{self.edition}' is not known. Choose one of {', '.join(EDITIONS)}.")
+        for name in ("num_parallel", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")
+        for name in ("first_wait_seconds", "timeout_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive. Give a number of seconds.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """Amazon-shaped data with a known structure. The defaults are those of the demo."""
+
+    num_reviews: int = 72_000  # Exactly so many lines; 233_100_000 is the 2018 dump.
+    num_users: int = 6_000  # The dump has about 43 million.
+    num_items: int = 2_400  # The dump has about 15 million.
+    min_reviews_per_user: int = 6  # Of the least active user; 1 in the dump.
+    max_reviews_per_user: int = 2_000  # Of the most active user.
+    format: str = "json"  # json: review and metadata lines, .json.gz; csv: item,user,rating,timestamp, plain.
+    text_words: int = 0  # Mean words of a review's text; 0 leaves text and summary out. Real reviews have about 80.
+    num_clusters: int = 10  # Hidden tastes; they cross the visible categories.
+    taste_share: float = 0.7  # Of a user's events that follow the lasting taste; the others fall anywhere.
+    step_share: float = 0.97  # Of the gaps between days that tell whether the phase of the items changes.
+    shuffle_structure: bool = False  # Draw items without regard to user and time: same marginals, nothing to learn.
+    shuffle_times: bool = False  # Keep the lasting taste, but let the gaps tell nothing about the next item.
+    num_files: int = 0  # Review files to write; 0 chooses files of about 64 MB.
+
+    def __post_init__(self) -> None:
+        for name in ("num_reviews", "num_users", "num_items", "min_reviews_per_user", "num_clusters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")
+        if self.format not in ("json", "csv"):
+            raise ValueError(f"format: '{self.format}' is not known. Choose json or csv.")
+        if self.num_reviews < self.num_users * self.min_reviews_per_user:
+            raise ValueError(
+                f"num_reviews: {self.num_reviews} is less than num_users x min_reviews_per_user "
+                f"({self.num_users} x {self.min_reviews_per_user}). Raise it, or lower one of those."
+            )
+        if self.num_reviews > self.num_users * self.max_reviews_per_user:
+            raise ValueError(
+                f"num_reviews: {self.num_reviews} is more than num_users x max_reviews_per_user. Raise one of those."
+            )
+        if self.num_items < 2 * self.num_clusters:
+            raise ValueError(f"num_items: {self.num_items} is less than two for each of {self.num_clusters} clusters.")
+        for name in ("taste_share", "step_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not a share. Give a number from 0 to 1.")
+        for name in ("text_words", "num_files"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is negative. Give 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestionConfig:
+    """How raw lines become tables, and what is too much to lose."""
+
+    max_reject_fraction: float = 0.01  # Of the lines that are not blank; more rejects than this fail the job.
+    on_truncated: str = "fail"  # fail: a cut-off or corrupt archive ends the job; keep: take its whole lines.
+    csv_columns: str = "auto"  # auto, item-user (2018) or user-item (2014): the order of a ratings file.
+    first_day: str = "1995-01-01"  # Reviews dated before are rejected (UTC, this day included).
+    last_day: str = "2030-12-31"  # Reviews dated after are rejected (UTC, this day included).
+    max_line_bytes: int = 16_000_000  # Longer lines are rejected unparsed.
+    split_above_mb: int = 256  # Archives larger than this are split into pieces, read on all cores; 0 never splits.
+    piece_mb: int = 64  # Size of such a piece, uncompressed.
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_reject_fraction <= 1:
+            raise ValueError(f"max_reject_fraction: {self.max_reject_fraction} is not a share. Give 0 to 1.")
+        if self.on_truncated not in ("fail", "keep"):
+            raise ValueError(f"on_truncated: '{self.on_truncated}' is not known. Choose fail or keep.")
+        if self.csv_columns not in CSV_COLUMNS:
+            raise ValueError(f"csv_columns: '{self.csv_columns}' is not known. Choose one of {', '.join(CSV_COLUMNS)}.")
+        days = []
+        for name in ("first_day", "last_day"):
+            try:
+                days.append(date.fromisoformat(getattr(self, name)))
+            except ValueError:
+                raise ValueError(f"{name}: '{getattr(self, name)}' is not a day. Write it as 2018-10-31.") from None
+        if days[0] > days[1]:
+            raise ValueError(f"first_day: {self.first_day} is after last_day {self.last_day}. Swap them.")
+        for name in ("max_line_bytes", "piece_mb"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")
+        if self.split_above_mb < 0:
+            raise ValueError(f"split_above_mb: {self.split_above_mb} is negative. Give 0 or more.")
+
+
+def _as_list(patterns: str | list[str] | None) -> list[str]:
+    if not patterns:
+        return []
+    return [patterns] if isinstance(patterns, str) else list(patterns)
