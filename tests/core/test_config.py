@@ -1,0 +1,105 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from seqrec.core.config import apply_override, load_section, read_yaml
+from seqrec.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower:
+    sizes: tuple[int, ...] = (100, 64)
+    rate: float = 0.3
+    kind: Literal["plain", "gated"] = "plain"
+
+    def __post_init__(self) -> None:
+        if self.rate < 0:
+            raise ValueError(f"rate is {self.rate}: give at least 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    workdir: str
+    tower: Tower = field(default_factory=Tower)
+    reviews: str | tuple[str, ...] = ""
+
+
+def test_load_section_fills_nested_sections_and_defaults():
+    run = load_section(Run, {"workdir": "/data", "tower": {"sizes": [3], "rate": 1}}, "run.yaml")
+
+    assert run == Run(workdir="/data", tower=Tower(sizes=(3,), rate=1.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"workdri": "x"}, "run.yaml: unknown key 'workdri'. Did you mean 'workdir'?"),
+        ({"workdir": "x", "tower": {"depth": 1}}, "run.yaml: unknown key 'tower.depth'. Known keys: kind, rate, sizes."),
+        ({}, "run.yaml: missing key 'workdir'. Add it: it has no default."),
+        ({"workdir": 3}, "run.yaml: workdir: expected string, got 3."),
+        ({"workdir": "x", "tower": {"sizes": [1, "a"]}}, "run.yaml: tower.sizes.1: expected integer, got 'a'."),
+        ({"workdir": "x", "tower": {"sizes": [True]}}, "run.yaml: tower.sizes.0: expected integer, got True."),
+        (
+            {"workdir": "x", "tower": {"rate": "1e-3"}},
+            "run.yaml: tower.rate: expected number, got '1e-3'. YAML reads 1e-3 as a string: write 1.0e-3.",
+        ),
+        ({"workdir": "x", "tower": {"kind": "bent"}}, "run.yaml: tower.kind: expected 'plain' or 'gated', got 'bent'."),
+        ({"workdir": "x", "tower": {"rate": -1.0}}, "run.yaml: tower: rate is -1.0: give at least 0."),
+        ({"workdir": "x", "tower": 5}, "run.yaml: tower: expected a section of keys, got 5."),
+        ({"workdir": "x", "reviews": 5}, "run.yaml: reviews: expected string, got 5."),
+    ],
+)
+def test_load_section_says_in_one_line_what_is_wrong_and_where(values, message):
+    with pytest.raises(ConfigError) as error:
+        load_section(Run, values, "run.yaml")
+
+    assert str(error.value) == message
+
+
+def test_an_error_in_an_override_names_the_command_line_and_not_the_file():
+    values, origins = {"workdir": "x"}, {}
+    apply_override(values, "tower.rate=fast", origins)
+
+    with pytest.raises(ConfigError, match="^--set: tower.rate: expected number, got 'fast'"):
+        load_section(Run, values, "run.yaml", origins)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("tower.sizes=[1, 2]", {"tower": {"sizes": [1, 2]}}),
+        ("workdir=s3://bucket/a=b", {"workdir": "s3://bucket/a=b"}),
+        ("tower.rate=", {"tower": {"rate": None}}),
+    ],
+)
+def test_apply_override_reads_the_value_as_yaml(override, expected):
+    values: dict = {}
+
+    apply_override(values, override, {})
+
+    assert values == expected
+
+
+@pytest.mark.parametrize("override", ["tower.rate", "=3"])
+def test_apply_override_refuses_what_is_not_key_and_value(override):
+    with pytest.raises(ConfigError, match="expected section.key=value"):
+        apply_override({}, override, {})
+
+
+def test_apply_override_refuses_to_go_into_a_value():
+    with pytest.raises(ConfigError, match="'workdir' holds 'x', not a section"):
+        apply_override({"workdir": "x"}, "workdir.a=1", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [1", "not valid YAML"), ("- 1", "expected a mapping of sections, got list"), (None, "no such config file")],
+)
+def test_read_yaml_names_the_file_and_the_fault(tmp_path, content, message):
+    path = tmp_path / "run.yaml"
+    if content is not None:
+        path.write_text(content)
+
+    with pytest.raises(ConfigError, match=f"run.yaml: .*{message}"):
+        read_yaml(path)

@@ -1,0 +1,100 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from seqrec.core.errors import StorageError
+from seqrec.core.storage import Storage, explain
+
+
+def test_write_bytes_replaces_the_file_as_a_whole(tmp_path):
+    storage = Storage(str(tmp_path))
+
+    storage.write_bytes("a/b.json", b"old")
+    storage.write_bytes("a/b.json", b"new")
+
+    assert storage.read_bytes("a/b.json") == b"new"
+    assert [file.path for file in storage.list_files("")] == ["a/b.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    storage = Storage(str(tmp_path))
+    storage.write_bytes("b.json", b"old")
+
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(StorageError, match="b.json: cannot write: the disk is full"):
+        storage.write_bytes("b.json", b"new")
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b.json": b"old"}
+
+
+def test_list_files_gives_paths_that_can_be_read_again(tmp_path):
+    storage = Storage(f"file://{tmp_path}")
+    for path in ("t/x/part-1", "t/part-0"):
+        storage.write_bytes(path, path.encode())
+
+    listed = storage.list_files("t")
+
+    assert [(file.path, file.size) for file in listed] == [("t/part-0", 8), ("t/x/part-1", 10)]
+    assert [storage.read_bytes(file.path).decode() for file in listed] == [file.path for file in listed]
+
+
+def test_list_files_of_a_missing_folder_is_empty(tmp_path):
+    assert Storage(str(tmp_path)).list_files("nowhere") == []
+
+
+def test_upload_and_download_copy_a_file(tmp_path):
+    storage = Storage(str(tmp_path / "work"))
+    (tmp_path / "in").write_bytes(b"weights")
+
+    storage.upload(tmp_path / "in", "runs/weights")
+    storage.download("runs/weights", tmp_path / "deep" / "out")
+
+    assert (tmp_path / "deep" / "out").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("root", "uri", "local"),
+    [
+        ("/data/work/", "file:///data/work/a", "/data/work/a"),
+        ("file:///data/work", "file:///data/work/a", "/data/work/a"),
+        ("dbfs:/mnt/work", "dbfs:/mnt/work/a", "/dbfs/mnt/work/a"),
+    ],
+)
+def test_uri_is_what_spark_reads_and_local_what_plain_programs_open(root, uri, local):
+    storage = Storage(root)
+
+    assert storage.uri("a") == uri
+    assert storage.local("a") == Path(local)
+
+
+def test_delete_removes_files_and_folders_and_forgives_their_absence(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write_bytes("a/b", b"")
+    storage.write_bytes("c", b"")
+
+    for path in ("a", "c", "never"):
+        storage.delete(path)
+
+    assert storage.list_files("") == []
+
+
+def test_a_storage_of_an_unknown_kind_is_one_clear_line():
+    with pytest.raises(StorageError, match="^nosuch://bucket: cannot open this storage: [^\n]+$"):
+        Storage("nosuch://bucket")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT])
+def test_explain_says_what_to_do(number):
+    assert any(verb in explain(OSError(number, os.strerror(number))) for verb in ("free", "choose", "check"))
+
+
+def test_a_folder_under_a_file_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError, match="cannot write: "):
+        Storage(str(tmp_path / "file")).write_bytes("a", b"")
