@@ -1,0 +1,124 @@
+"""Batches of validation or test rows, spread over the workers.
+
+Legend: B rows of a batch, L padded history length, n negatives, N = 1 + n candidates.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrec.core.batch import EvalBatch, History
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import FileEntry
+from seqrec.core.storage import Storage
+from seqrec.feed.reader import EvaluationRows, read_evaluation_rows
+from seqrec.feed.windows import build_events, cut_histories
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFeed:
+    """Rows first to last of a table of evaluation rows, each row on exactly one worker.
+
+    Worker r of n takes the r-th of n runs of rows, in the manifest's order, and reads only the files that hold them.
+    """
+
+    storage: Storage
+    files: Sequence[FileEntry]
+    batch_size: int
+    max_history_length: int
+    worker_rank: int = 0
+    num_workers: int = 1
+    max_rows: int | None = None  # Only the first rows of the table; all of them if None.
+    scratch: str | None = None  # Local folder for copies of remote files.
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all workers together."""
+        total = sum(file.rows for file in self.files)
+        return total if self.max_rows is None else min(total, self.max_rows)
+
+    @property
+    def own_rows(self) -> range:
+        return range(
+            self.num_rows * self.worker_rank // self.num_workers,
+            self.num_rows * (self.worker_rank + 1) // self.num_workers,
+        )
+
+    def batches(self) -> Iterator[tuple[EvalBatch, int]]:
+        """Batches of arrays [1, B, ...] with the number of rows that are real.
+
+        The last batch is filled up to B with empty histories and candidates 0, so that all have one shape.
+
+        Raises:
+            DataError: a file is not what the manifest says, or rows differ in their number of negatives.
+        """
+        first = 0
+        held: list[EvaluationRows] = []
+        num_held = 0
+        width = None
+        for file in self.files:
+            start, stop = max(self.own_rows.start, first), min(self.own_rows.stop, first + file.rows)
+            if start < stop:
+                rows = read_evaluation_rows(self.storage, [file], self.scratch)
+                width = width or rows.negative_items.shape[1]
+                if rows.negative_items.shape[1] != width:
+                    raise DataError(
+                        f"{self.storage.uri(file.path)}: {rows.negative_items.shape[1]} negatives a row, other files "
+                        f"have {width}. Prepare the data again (--set force=true)."
+                    )
+                held.append(slice_rows(rows, start - first, stop - first))
+                num_held += stop - start
+            while num_held >= self.batch_size:
+                together = concatenate_rows(held)
+                yield self._cut(slice_rows(together, 0, self.batch_size))
+                held = [slice_rows(together, self.batch_size, num_held)]
+                num_held -= self.batch_size
+            first += file.rows
+        if num_held:
+            yield self._cut(concatenate_rows(held))
+
+    def _cut(self, rows: EvaluationRows) -> tuple[EvalBatch, int]:
+        num_rows = len(rows.lengths)
+        batch = cut_evaluation_rows(rows, self.max_history_length)
+        missing = self.batch_size - num_rows
+
+        def filled(values: np.ndarray) -> np.ndarray:
+            return np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))[None]
+
+        return EvalBatch(History(*map(filled, batch.history)), filled(batch.candidate_items)), num_rows
+
+
+def cut_evaluation_rows(rows: EvaluationRows, max_history_length: int) -> EvalBatch:
+    """Histories [R, L] and candidates [R, N], the target first, of flat rows."""
+    no_targets = rows.lengths
+    events = build_events(
+        rows.history_items,
+        rows.history_timestamps,
+        rows.lengths,
+        rows.first_timestamps,
+        no_targets,
+        max_history_length,
+    )
+    history = cut_histories(
+        events,
+        np.cumsum(rows.lengths),
+        rows.lengths,
+        rows.target_timestamps - rows.first_timestamps,
+        max_history_length,
+    )
+    return EvalBatch(history, np.concatenate([rows.target_items[:, None], rows.negative_items], axis=1))
+
+
+def slice_rows(rows: EvaluationRows, start: int, stop: int) -> EvaluationRows:
+    """Rows `start` up to, not including, `stop`."""
+    ends = np.concatenate([[0], np.cumsum(rows.lengths)])
+    events = slice(ends[start], ends[stop])
+    own = slice(start, stop)
+    flat = {"history_items", "history_timestamps"}
+    return EvaluationRows(**{name: values[events if name in flat else own] for name, values in rows._asdict().items()})
+
+
+def concatenate_rows(parts: Sequence[EvaluationRows]) -> EvaluationRows:
+    """All rows of `parts`, one after the other."""
+    return parts[0] if len(parts) == 1 else EvaluationRows(*map(np.concatenate, zip(*parts, strict=True)))

@@ -1,0 +1,231 @@
+"""Reading sequence files through Petastorm: the only place that knows it.
+
+Of Petastorm 0.12.1 only what was found to lose nothing is used: the dummy pool, one pass, a new reader for every
+group of files, no filters, no shuffling of its own. A `TransformSpec` turns a row group into one row of flat arrays,
+because lists of unequal length cannot be collated. Every pass is compared with the manifest: rows, and targets.
+Petastorm reads local files only, so files elsewhere are copied to scratch first and deleted afterwards.
+"""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import FileEntry
+from seqrec.core.storage import Storage
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Petastorm's imports are deprecated ones; its version is pinned.
+    from petastorm import make_batch_reader
+    from petastorm.transform import TransformSpec
+
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\..*")
+
+_LENGTHS = "lengths"  # Flat column that holds how long each row's lists were.
+
+
+class Segments(NamedTuple):
+    """Rows of `sequences/train`, flat. R rows, E events."""
+
+    items: np.ndarray  # int32 [E]
+    timestamps: np.ndarray  # int64 [E], seconds.
+    lengths: np.ndarray  # int64 [R]
+    first_timestamps: np.ndarray  # int64 [R]
+    num_context: np.ndarray  # int32 [R]
+
+
+class EvaluationRows(NamedTuple):
+    """Rows of `sequences/validation` or `sequences/test`, flat. R rows, E events of histories, n negatives."""
+
+    history_items: np.ndarray  # int32 [E]
+    history_timestamps: np.ndarray  # int64 [E]
+    lengths: np.ndarray  # int64 [R]
+    first_timestamps: np.ndarray  # int64 [R]
+    target_items: np.ndarray  # int32 [R]
+    target_timestamps: np.ndarray  # int64 [R]
+    negative_items: np.ndarray  # int32 [R, n]
+
+
+def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> Segments:
+    """All segments of `files`, in a fixed order.
+
+    Args:
+        scratch: local folder for copies of remote files; the system's temporary folder if None.
+
+    Raises:
+        DataError: a file is missing, cut off or broken, holds other columns, or not the rows and targets that the
+            manifest lists.
+    """
+    flat = _read(
+        storage,
+        files,
+        scratch,
+        lists={C.ITEM_INDICES: np.int32, C.TIMESTAMPS: np.int64},
+        scalars={C.FIRST_TIMESTAMP: np.int64, C.NUM_CONTEXT: np.int32},
+    )
+    segments = Segments(
+        flat[C.ITEM_INDICES], flat[C.TIMESTAMPS], flat[_LENGTHS], flat[C.FIRST_TIMESTAMP], flat[C.NUM_CONTEXT]
+    )
+    found = int(np.maximum(segments.lengths - segments.num_context, 0).sum())
+    listed = sum(file.targets or 0 for file in files)
+    if found != listed:
+        raise DataError(
+            f"{_names(storage, files)}: {found} training targets read, the manifest lists {listed}. "
+            "Prepare the data again (--set force=true)."
+        )
+    return segments
+
+
+def read_evaluation_rows(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> EvaluationRows:
+    """All rows of evaluation `files`, in a fixed order; errors as `read_segments`."""
+    flat = _read(
+        storage,
+        files,
+        scratch,
+        lists={C.HISTORY_ITEMS: np.int32, C.HISTORY_TIMESTAMPS: np.int64},
+        scalars={C.FIRST_TIMESTAMP: np.int64, C.TARGET_ITEM: np.int32, C.TARGET_TIMESTAMP: np.int64},
+        matrices={C.NEGATIVE_ITEMS: np.int32},
+    )
+    return EvaluationRows(
+        flat[C.HISTORY_ITEMS],
+        flat[C.HISTORY_TIMESTAMPS],
+        flat[_LENGTHS],
+        flat[C.FIRST_TIMESTAMP],
+        flat[C.TARGET_ITEM],
+        flat[C.TARGET_TIMESTAMP],
+        flat[C.NEGATIVE_ITEMS].reshape(len(flat[_LENGTHS]), -1),
+    )
+
+
+def _read(
+    storage: Storage,
+    files: Sequence[FileEntry],
+    scratch: str | None,
+    lists: Mapping[str, Any],
+    scalars: Mapping[str, Any],
+    matrices: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """Flat columns of all files. The `lists` of a row have one length; those of `matrices` one length altogether."""
+    matrices = matrices or {}
+    dtypes = {**lists, **scalars, **matrices}
+    transform = TransformSpec(
+        lambda frame: _flatten(frame, lists, scalars, matrices),
+        edit_fields=[(name, dtype, (None,), False) for name, dtype in {**dtypes, _LENGTHS: np.int64}.items()],
+    )
+    with _local_copies(storage, files, scratch) as paths:
+        for file, path in zip(files, paths, strict=True):
+            _check_file(storage.uri(file.path), file, path, lists, scalars, matrices)
+        try:
+            with make_batch_reader(
+                [path.as_uri() for path in paths],
+                schema_fields=[f"^{name}$" for name in dtypes],
+                reader_pool_type="dummy",
+                shuffle_row_groups=False,
+                num_epochs=1,
+                transform_spec=transform,
+            ) as reader:
+                groups = list(reader)
+        except (OSError, pa.ArrowException, RuntimeError, ValueError) as error:
+            raise DataError(f"{_names(storage, files)}: {_first_line(error)}.") from error
+    flat = {name: np.concatenate([getattr(group, name)[0] for group in groups]) for name in [*dtypes, _LENGTHS]}
+    rows, listed = len(flat[_LENGTHS]), sum(file.rows for file in files)
+    if rows != listed:
+        raise DataError(
+            f"{_names(storage, files)}: {rows} rows read, the manifest lists {listed}. "
+            "Prepare the data again (--set force=true)."
+        )
+    return flat
+
+
+def _flatten(
+    frame: pd.DataFrame, lists: Mapping[str, Any], scalars: Mapping[str, Any], matrices: Mapping[str, Any]
+) -> pd.DataFrame:
+    """One row that holds a whole row group: each column as one array."""
+    if not len(frame):
+        raise DataError("a row group without rows")
+    lengths = [frame[name].map(len).to_numpy(np.int64) for name in lists]
+    if any((other != lengths[0]).any() for other in lengths[1:]):
+        raise DataError(f"{' and '.join(lists)} differ in length within a row")
+    for name in matrices:
+        if frame[name].map(len).nunique() != 1:
+            raise DataError(f"{name} differs in length between rows")
+    flat = {name: np.concatenate(frame[name].to_list()) for name in [*lists, *matrices]}
+    flat |= {name: frame[name].to_numpy() for name in scalars}
+    for name, dtype in {**lists, **scalars, **matrices}.items():
+        if flat[name].dtype != dtype:  # A null turns whole numbers into floats, or into -2147483648 further on.
+            raise DataError(f"{name} holds nulls or {flat[name].dtype}, expected {np.dtype(dtype).name}")
+    flat[_LENGTHS] = lengths[0]
+    return pd.DataFrame({name: [values] for name, values in flat.items()})
+
+
+def _check_file(
+    where: str,
+    file: FileEntry,
+    path: Path,
+    lists: Mapping[str, Any],
+    scalars: Mapping[str, Any],
+    matrices: Mapping[str, Any],
+) -> None:
+    """Compares size, rows and columns with the manifest and what is expected, so that an error names the file.
+
+    Petastorm drops columns of kinds that it does not know with only a warning.
+    """
+    size = path.stat().st_size if path.exists() else None
+    if size != file.size:
+        found = "is missing" if size is None else f"has {size} bytes, the manifest lists {file.size}"
+        raise DataError(f"{where}: {found}. Prepare the data again (--set force=true).")
+    try:
+        stored = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{where}: {_first_line(error)}. Prepare the data again (--set force=true).") from None
+    if stored.metadata.num_rows != file.rows:
+        raise DataError(
+            f"{where}: {stored.metadata.num_rows} rows in the file, the manifest lists {file.rows}. "
+            "Prepare the data again (--set force=true)."
+        )
+    schema = stored.schema_arrow
+    for name, dtype in {**lists, **matrices, **scalars}.items():
+        found = schema.field(name).type if name in schema.names else None
+        value = found.value_type if isinstance(found, pa.ListType) and name not in scalars else found
+        if value != pa.from_numpy_dtype(dtype) or (found is value) != (name in scalars):
+            kind = np.dtype(dtype).name if name in scalars else f"list<{np.dtype(dtype).name}>"
+            raise DataError(f"{where}: column {name} is {found or 'not there'}, expected {kind}.")
+
+
+@contextmanager
+def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | None) -> Iterator[list[Path]]:
+    """Paths by which plain programs read `files`: the files themselves, or copies that are deleted afterwards."""
+    paths = [storage.local(file.path) for file in files]
+    if all(path is not None for path in paths):
+        local = [path for path in paths if path is not None]
+        yield local
+        return
+    if scratch:
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="seqrec-feed-", dir=scratch))
+    try:
+        copies = [folder / f"{number:05d}-{Path(file.path).name}" for number, file in enumerate(files)]
+        for file, copy in zip(files, copies, strict=True):
+            storage.download(file.path, copy)
+        yield copies
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names(storage: Storage, files: Sequence[FileEntry]) -> str:
+    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    return f"{storage.uri(files[0].path)}{more}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

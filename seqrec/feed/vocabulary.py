@@ -1,0 +1,80 @@
+"""The vocabulary as arrays over item indices, read where there is no JVM."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Manifest, Table
+from seqrec.core.storage import Storage
+
+ITEMS = "vocabulary/items"
+CATEGORIES = "vocabulary/categories"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Index 0 is padding; indices 1 to `num_trained_items` occur in the training events, higher ones do not."""
+
+    num_items: int
+    num_trained_items: int
+    num_categories: int  # Categories have indices 0 (missing) to `num_categories`.
+    item_category: np.ndarray  # int32 [num_items + 1]; 0 for padding and for a missing category.
+    train_count: np.ndarray  # int64 [num_items + 1], training events of each item; 0 for padding.
+
+
+def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
+    """The vocabulary of prepared data or of a run.
+
+    Raises:
+        DataError: a file is missing or broken, or the indices are not 1, 2, ... each once.
+    """
+    items = _read_columns(storage, manifest.table(ITEMS), [C.ITEM_INDEX, C.CATEGORY_INDEX, C.TRAIN_COUNT])
+    index = items[C.ITEM_INDEX].to_numpy()
+    num_items = manifest.table(ITEMS).rows
+    _check_indices(index, num_items, f"{manifest.stage} '{manifest.name}': {ITEMS}")
+    item_category = np.zeros(num_items + 1, np.int32)
+    item_category[index] = items[C.CATEGORY_INDEX].to_numpy()
+    train_count = np.zeros(num_items + 1, np.int64)
+    train_count[index] = items[C.TRAIN_COUNT].to_numpy()
+    return Vocabulary(
+        num_items=num_items,
+        num_trained_items=manifest.details["num_trained_items"],
+        num_categories=manifest.details["num_categories"],
+        item_category=item_category,
+        train_count=train_count,
+    )
+
+
+def read_names(storage: Storage, table: Table, index_column: str, name_column: str) -> tuple[np.ndarray, pa.Array]:
+    """Indices (int64, sorted) and names (a string array) of a vocabulary table, such as item ids."""
+    columns = _read_columns(storage, table, [index_column, name_column])
+    index = columns[index_column].to_numpy().astype(np.int64)
+    order = np.argsort(index, kind="stable")
+    return index[order], columns[name_column].combine_chunks().take(pa.array(order))
+
+
+def _check_indices(index: np.ndarray, num_items: int, where: str) -> None:
+    seen = np.zeros(num_items + 1, np.bool_)
+    inside = (index >= 1) & (index <= num_items)
+    seen[index[inside]] = True
+    if len(index) != num_items or not inside.all() or not seen[1:].all():
+        raise DataError(
+            f"{where}: {len(index)} rows whose indices are not 1 to {num_items}, each once. "
+            "Prepare the data again (--set force=true)."
+        )
+
+
+def _read_columns(storage: Storage, table: Table, columns: list[str]) -> pa.Table:
+    parts = []
+    for file in table.files:
+        with storage.open_input(file.path) as stream:
+            try:
+                parts.append(pq.read_table(stream, columns=columns))
+            except (OSError, pa.ArrowException) as error:
+                message = str(error).splitlines()[0]
+                raise DataError(f"{storage.uri(file.path)}: not a readable vocabulary file: {message}.") from None
+    return pa.concat_tables(parts)

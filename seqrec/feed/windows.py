@@ -1,0 +1,100 @@
+"""Windows over flat arrays of events: histories and their times, cut for a whole batch at once.
+
+B examples, L padded history length, E events, T targets. Nothing loops over examples in Python.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from seqrec.core.batch import History
+
+
+class Events(NamedTuple):
+    """The events of many segments (or histories), one after the other, ready to be cut."""
+
+    items: np.ndarray  # int32 [E + padding], index of the item; the padding at the end lets windows run over.
+    seconds: np.ndarray  # int32 (int64 beyond 34 years) [E + padding], since the first event of the user.
+    position: np.ndarray  # int32 [E], number of the event within its segment: how many events can precede it.
+    num_targets: int  # T
+    targets: np.ndarray  # int64 [T], the events that are targets.
+
+
+def build_events(
+    items: np.ndarray,
+    timestamps: np.ndarray,
+    lengths: np.ndarray,
+    first_timestamps: np.ndarray,
+    num_context: np.ndarray,
+    max_history_length: int,
+) -> Events:
+    """Lays out segments for `cut_histories`.
+
+    Args:
+        items: int32 [E], the segments' items one segment after the other.
+        timestamps: int64 [E], seconds.
+        lengths: int [R], events of each segment.
+        first_timestamps: int64 [R], of each segment's user.
+        num_context: int [R], leading events of each segment that are history only.
+        max_history_length: the longest window that will be cut.
+    """
+    starts = np.cumsum(lengths) - lengths
+    position = (np.arange(len(items)) - np.repeat(starts, lengths)).astype(np.int32)
+    targets = np.flatnonzero(position >= np.repeat(num_context, lengths))
+    return Events(
+        items=_padded(items.astype(np.int32, copy=False), max_history_length),
+        seconds=_padded(_narrow(timestamps - np.repeat(first_timestamps, lengths)), max_history_length),
+        position=position,
+        num_targets=len(targets),
+        targets=targets,
+    )
+
+
+def cut_histories(
+    events: Events, ends: np.ndarray, available: np.ndarray, target_seconds: np.ndarray, max_history_length: int
+) -> History:
+    """The last events before `ends`, right padded.
+
+    Args:
+        ends: int64 [B], the event that follows the history (the target itself, or where the next row starts).
+        available: int [B], events that the history may reach back over.
+        target_seconds: [B], of the target, counted like `events.seconds`.
+    Returns: a History of arrays [B, L], L = max_history_length.
+    """
+    length = np.minimum(available, max_history_length).astype(np.int32)
+    starts = ends - length
+    is_real = np.arange(max_history_length, dtype=np.int32) < length[:, None]  # [B, L]
+    items = _windows(events.items, starts, max_history_length)
+    items *= is_real
+    # Differences of whole seconds; float32 only holds them exactly up to 2^24, so they are taken before the cast.
+    seconds = _windows(events.seconds, starts, max_history_length)
+    to_target = target_seconds[:, None] - seconds
+    to_target *= is_real
+    seconds *= is_real
+    return History(items, length, to_target.astype(np.float32), seconds.astype(np.float32))
+
+
+def cut_examples(events: Events, targets: np.ndarray, max_history_length: int) -> tuple[History, np.ndarray]:
+    """History [B, L] and item [B] of the training targets given by their event numbers, int64 [B]."""
+    history = cut_histories(events, targets, events.position[targets], events.seconds[targets], max_history_length)
+    return history, events.items[targets]
+
+
+def _windows(flat: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """[B, length]: runs of `flat` beginning at `starts`; each run is copied as one block of memory."""
+    blocks = np.ndarray(
+        shape=(len(flat) - length + 1,), dtype=f"V{length * flat.itemsize}", buffer=flat, strides=(flat.itemsize,)
+    )
+    return blocks[starts].view(flat.dtype).reshape(len(starts), length)
+
+
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([values, np.zeros(length, values.dtype)])
+
+
+def _narrow(seconds: np.ndarray) -> np.ndarray:
+    """int32 where that is exact: half the memory to copy."""
+    limits = np.iinfo(np.int32)
+    # Half the range, so that differences fit as well.
+    fits = len(seconds) == 0 or (seconds.min() >= limits.min // 2 and seconds.max() <= limits.max // 2)
+    return seconds.astype(np.int32) if fits else seconds
