@@ -113,7 +113,7 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
 
 def _path_in(values: Any, location: tuple[str | int, ...]) -> list[str]:
     """The part of a pydantic location that names keys; it also names the members of unions, which are no keys."""
-    path = []
+    path: list[str] = []
     for part in location:
         if isinstance(values, Mapping) and part not in values and path and not isinstance(part, int):
             break

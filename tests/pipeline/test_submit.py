@@ -1,0 +1,125 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from seqrec.pipeline import submit
+from seqrec.pipeline.command_line import Arguments, parse_arguments
+from seqrec.pipeline.config import load_run_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def command_of(job, overrides=(), options=()):
+    return submit.build_command(Arguments(job, None, tuple(overrides)), load_run_config(None, overrides), list(options))
+
+
+def settings_in(command):
+    """The --conf settings as spark-submit understands them: the last one of a key wins."""
+    pairs = [value.split("=", 1) for flag, value in zip(command, command[1:], strict=False) if flag == "--conf"]
+    return dict(pairs)
+
+
+def test_training_is_submitted_without_retries_or_speculation():
+    settings = settings_in(command_of("train"))
+
+    assert settings["spark.task.maxFailures"] == "1"
+    assert settings["spark.speculation"] == "false"
+    assert settings["spark.dynamicAllocation.enabled"] == "false"
+    assert "spark.task.maxFailures" not in settings_in(command_of("prepare"))
+
+
+def test_a_stage_is_submitted_with_the_spark_block_of_its_own_section():
+    overrides = ["preparation.spark.spark.sql.shuffle.partitions=7", "training.spark.spark.executor.memory=9g"]
+
+    settings = settings_in(command_of("prepare", overrides))
+
+    assert settings["spark.sql.shuffle.partitions"] == "7"
+    assert "spark.executor.memory" not in settings
+
+
+def test_options_of_the_command_line_win_over_ours():
+    command = command_of("prepare", options=["--driver-memory", "3g", "--conf", "spark.ui.enabled=true"])
+
+    assert "spark.driver.memory" not in settings_in(command)
+    assert settings_in(command)["spark.ui.enabled"] == "true"
+
+
+def test_a_local_run_has_a_slot_for_every_training_worker():
+    command = command_of("train", ["training.num_workers=64", "training.num_streams=64"])
+
+    assert command[command.index("--master") + 1] == "local[64]"
+
+
+def test_a_cluster_is_left_its_own_master_and_memory():
+    command = command_of("prepare", options=["--master", "spark://host:7077"])
+
+    assert command.count("--master") == 1
+    assert "spark.driver.memory" not in settings_in(command)
+    assert "spark.driver.host" not in settings_in(command)
+
+
+def test_memory_of_the_driver_follows_the_machine(monkeypatch):
+    monkeypatch.setattr(submit, "usable_memory", lambda: 64 << 30)
+
+    assert submit.driver_memory_mb("prepare", one_process=False) == 32 << 10
+    assert 1024 <= submit.driver_memory_mb("train", one_process=False) < 8 << 10
+
+
+def test_arguments_go_on_to_the_job_as_they_came():
+    arguments = parse_arguments("ingest", ["--config", "a.yaml", "--set", "seed=2", "--set", "name=x y"])
+
+    assert arguments.for_job() == ["--config", "a.yaml", "--set", "seed=2", "--set", "name=x y"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["ingest", "--config", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+        (["ingest", "--set", "ingestion.max_reject_fracton=0"], "Did you mean 'max_reject_fraction'?"),
+        (["ingest", "--sett", "a=1"], "unrecognized arguments: --sett a=1"),
+        (["ingest", "--", "--deploy-mode", "cluster"], "Spark refuses it for Python"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_status_1(capsys, argv, message):
+    status = submit.main(argv)
+
+    printed = capsys.readouterr().err
+    assert status == 1
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("job", sorted(submit.SECTION_OF))
+def test_every_job_has_a_help_text(capsys, job):
+    if not (ROOT / "jobs" / f"{job}.py").exists():
+        pytest.fail(f"jobs/{job}.py is missing")
+
+    status = submit.main([job, "--help"])
+
+    assert status == 0
+    assert f"./spark-submit.sh {job}" in capsys.readouterr().out
+
+
+def test_every_job_can_be_submitted():
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"__init__"} == set(submit.SECTION_OF)
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"]])
+def test_the_script_lists_the_jobs_when_it_gets_none_or_an_unknown_one(argv):
+    done = subprocess.run([ROOT / "spark-submit.sh", *argv], capture_output=True, text=True)
+
+    listed = [line.split()[0] for line in done.stderr.splitlines() if line.startswith("  ") and line[2].isalpha()]
+    assert done.returncode == 2
+    assert set(submit.SECTION_OF) <= set(listed)
+
+
+def test_options_reach_the_stages_that_the_pipeline_submits(monkeypatch):
+    seen = {}
+    monkeypatch.setenv(submit.OPTIONS_VARIABLE, json.dumps(["--master", "spark://host:7077"]))
+    monkeypatch.setattr(submit.os, "execv", lambda _, command: seen.update(command=command))
+
+    submit.main(["prepare"])
+
+    assert seen["command"][seen["command"].index("--master") + 1] == "spark://host:7077"
