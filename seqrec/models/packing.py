@@ -19,6 +19,7 @@ class PackedEvents(NamedTuple):
     is_real: tf.Tensor  # float32 [P], 1 for a real event and 0 for padding.
     stream: tf.Tensor  # int32 [P], local number of the stream.
     num_per_stream: tf.Tensor  # int32 [S], packed events of each stream.
+    row_start: tf.Tensor  # int32 [R], where each history's first event lies in P.
 
 
 def pack(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
@@ -32,7 +33,8 @@ def pack(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
     flat = tf.reshape(length, [-1])
     listed = flat if padded_length is None else flat + 1
     row = tf.repeat(tf.range(tf.size(flat)), listed)
-    position = tf.range(tf.size(row)) - tf.gather(tf.cumsum(listed, exclusive=True), row)
+    row_start = tf.cumsum(listed, exclusive=True)
+    position = tf.range(tf.size(row)) - tf.gather(row_start, row)
     own_length = tf.gather(flat, row)
     is_real = tf.cast(position < own_length, tf.float32)
     padding = tf.zeros_like(is_real) if padded_length is None else tf.cast(padded_length - own_length, tf.float32)
@@ -42,6 +44,7 @@ def pack(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
         weight=is_real + (1.0 - is_real) * padding,
         is_real=is_real,
         stream=row // batch,
+        row_start=row_start,
         num_per_stream=tf.ensure_shape(tf.reduce_sum(tf.reshape(listed, [num_streams, -1]), axis=1), [num_streams]),
     )
 

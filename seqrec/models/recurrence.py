@@ -1,0 +1,148 @@
+"""A gated recurrence over a shrinking batch, with its gradient written by hand.
+
+Automatic differentiation of a loop stacks every intermediate value of every step; here a step keeps its state alone, and the
+gradients of all weights are one product after the loop.
+"""
+
+import tensorflow as tf
+
+
+def gated_recurrence(
+    inputs: tf.Tensor, input_gate: tf.Tensor, forget_gate: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor
+) -> tf.Tensor:
+    """The hidden states of an LSTM whose input and forget gates have a second factor each.
+
+        [i | j | f | o] = inputs_t + h' kernel
+        c = sigmoid(f) * forget_gate_t * c' + sigmoid(i) * input_gate_t * tanh(j);   h = sigmoid(o) * tanh(c)
+
+    Args:
+        inputs: float32 [P, 4 H] in time order, all that does not depend on h'.
+        input_gate, forget_gate: float32 [P, H].
+        kernel: float32 [H, 4 H].
+        starts: int32 [L + 1], where each step begins in P (`TimeOrder.starts`); a step is never longer than the
+            one before.
+    Returns: float32 [P, H].
+    """
+
+    @tf.custom_gradient
+    def recurrence(*given: tf.Tensor) -> tuple:
+        hidden, cells = _forward(*given, starts)
+        return hidden, lambda upstream: _backward(upstream, hidden, cells, *given, starts)
+
+    return recurrence(inputs, input_gate, forget_gate, kernel)
+
+
+def _forward(
+    inputs: tf.Tensor, input_gate: tf.Tensor, forget_gate: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Hidden states and cells, each [P, H]."""
+    width = kernel.shape[0]
+    given = tf.concat([inputs, input_gate, forget_gate], axis=1)  # One slice a step instead of three.
+    num_steps = _num_steps(starts)
+
+    def step(t: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple:
+        now = given[starts[t] : starts[t + 1]]
+        hidden, cell = tf.split(state[: starts[t + 1] - starts[t]], 2, axis=1)
+        product, gate_in, gate_forget = tf.split(now, [4 * width, width, width], axis=1)
+        raw = product + tf.matmul(hidden, kernel)
+        i, _, f, o = tf.split(tf.sigmoid(raw), 4, axis=1)
+        j = tf.tanh(raw[:, width : 2 * width])
+        cell = f * gate_forget * cell + i * gate_in * j
+        state = tf.concat([o * tf.tanh(cell), cell], axis=1)
+        return t + 1, state, states.write(t, state)
+
+    start = tf.zeros([starts[1], 2 * width])
+    states = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, 2 * width])
+    _, _, states = tf.while_loop(
+        lambda t, *_: t < num_steps,
+        step,
+        (0, start, states),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 2 * width]), tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    hidden, cells = tf.split(states.concat(), 2, axis=1)
+    return hidden, cells
+
+
+def _backward(
+    upstream: tf.Tensor,
+    hidden: tf.Tensor,
+    cells: tf.Tensor,
+    inputs: tf.Tensor,
+    input_gate: tf.Tensor,
+    forget_gate: tf.Tensor,
+    kernel: tf.Tensor,
+    starts: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Gradients of inputs, input_gate, forget_gate and kernel.
+
+    All factors that need no later step are made for every event at once; the loop only carries the rest back.
+    """
+    width = kernel.shape[0]
+    before = _place_before(starts, tf.shape(inputs)[0])
+    hidden_before, cell_before = _take(hidden, before), _take(cells, before)
+    raw = inputs + tf.matmul(hidden_before, kernel)
+    raw_i, raw_j, raw_f, raw_o = tf.split(raw, 4, axis=1)
+    i, j, f, o = tf.sigmoid(raw_i), tf.tanh(raw_j), tf.sigmoid(raw_f), tf.sigmoid(raw_o)
+    squashed = tf.tanh(cells)
+    factors = tf.concat(
+        [
+            upstream,
+            o * (1.0 - squashed * squashed),  # d hidden / d cell
+            squashed * o * (1.0 - o),  # d hidden / d raw_o
+            input_gate * j * i * (1.0 - i),  # d cell / d raw_i
+            input_gate * i * (1.0 - j * j),  # d cell / d raw_j
+            forget_gate * cell_before * f * (1.0 - f),  # d cell / d raw_f
+            f * forget_gate,  # d cell / d cell_before
+        ],
+        axis=1,
+    )
+    slope = _backward_loop(factors, kernel, starts)  # [P, 5 H]: of raw (4 H) and of the cell (H)
+    of_raw, of_cell = slope[:, : 4 * width], slope[:, 4 * width :]
+    of_kernel = tf.matmul(hidden_before, of_raw, transpose_a=True)
+    return of_raw, of_cell * i * j, of_cell * f * cell_before, of_kernel
+
+
+def _backward_loop(factors: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
+    width = kernel.shape[0]
+    num_steps = _num_steps(starts)
+    transposed = tf.transpose(kernel)
+
+    def step(t: tf.Tensor, carried: tf.Tensor, slopes: tf.TensorArray) -> tuple:
+        begin, end = starts[t], starts[t + 1]
+        above, cell_factor, output_factor, *gate_factors, keep = tf.split(factors[begin:end], 7, axis=1)
+        carried = tf.pad(carried, [[0, end - begin - tf.shape(carried)[0]], [0, 0]])
+        of_hidden, of_cell = tf.split(carried, 2, axis=1)
+        of_hidden += above
+        of_cell += of_hidden * cell_factor
+        of_raw = tf.concat([*(of_cell * factor for factor in gate_factors), of_hidden * output_factor], axis=1)
+        carried = tf.concat([tf.matmul(of_raw, transposed), of_cell * keep], axis=1)
+        return t - 1, carried, slopes.write(t, tf.concat([of_raw, of_cell], axis=1))
+
+    slopes = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, 5 * width])
+    *_, slopes = tf.while_loop(
+        lambda t, *_: t >= 0,
+        step,
+        (num_steps - 1, tf.zeros([0, 2 * width]), slopes),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 2 * width]), tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    return slopes.concat()
+
+
+def _num_steps(starts: tf.Tensor) -> tf.Tensor:
+    """Steps that have at least one event, at least 1."""
+    return tf.maximum(tf.reduce_sum(tf.cast(starts[1:] > starts[:-1], tf.int32)), 1)
+
+
+def _place_before(starts: tf.Tensor, num_events: tf.Tensor) -> tf.Tensor:
+    """int32 [P]: where the same history's event one step earlier lies; P for a first event."""
+    sizes = starts[1:] - starts[:-1]
+    earlier = tf.concat([[0], sizes[:-1]], axis=0)
+    events = tf.range(num_events)
+    return tf.where(events < starts[1], num_events, events - tf.repeat(earlier, sizes))
+
+
+def _take(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Rows at `place`; zeros for a place after the last."""
+    return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)

@@ -1,0 +1,71 @@
+"""Short-term part, second half: hidden states weighted by how they meet each candidate."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from seqrec.models.batch_norm import PackedRows
+from seqrec.models.config import ModelConfig
+from seqrec.models.initializers import Initializer
+from seqrec.models.packing import PackedEvents, softmax_by_row
+from seqrec.models.tower import Tower
+
+if TYPE_CHECKING:
+    from seqrec.models.contract import TrainingContext
+
+
+class TargetAttention(tf.Module):
+    """score_t = tower([k ; q ; k - q ; k * q]) with k = R_t M and q the candidate; the result sum_t softmax(score)_t R_t.
+
+    The tower's first layer is cut by its input's parts: k (Wk + Wd) once per event, q (Wq - Wd) once per candidate,
+    and only (k * q) Wp for every pair. Scores of padding have no weight; but with padding among the packed events
+    (the reference), where R is zero, it takes part in the tower's batch-norm moments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hidden_size: int,
+        event_dim: int,
+        layer_sizes: Sequence[int],
+        config: ModelConfig,
+        initializer: Initializer,
+    ) -> None:
+        super().__init__(None)
+        self._event_dim = event_dim
+        self.matrix = initializer.normal(f"{name}/matrix", (hidden_size, event_dim))
+        self.tower = Tower(f"{name}/tower", 4 * event_dim, layer_sizes, config, initializer)
+
+    def __call__(
+        self,
+        hidden: tf.Tensor,
+        events: PackedEvents,
+        candidates: tf.Tensor,
+        num_rows: tf.Tensor,
+        training: "TrainingContext | None",
+    ) -> tf.Tensor:
+        """float32 [R, N, H] of packed hidden states [P, H].
+
+        Args:
+            candidates: float32 [R, N, D], embedded, or [1, N, D] if shared by all histories.
+            num_rows: int32 [], R.
+        """
+        keys = tf.matmul(hidden, self.matrix)  # [P, D]
+        of_key, of_candidate, of_difference, of_product = self.tower.first_kernel(*[self._event_dim] * 4)
+        candidate_product = self.tower.multiply(candidates, of_candidate - of_difference)  # [R, N, C]
+        each = _for_each_event(tf.concat([candidates, candidate_product], axis=2), events.row)  # [P, N, D + C]
+        query, query_product = tf.split(each, [self._event_dim, -1], axis=2)
+        product = self.tower.multiply(keys[:, None, :] * query, of_product) + query_product
+        product += self.tower.multiply(keys, of_key + of_difference)[:, None, :]
+        rows = PackedRows(events.stream, events.weight, events.num_per_stream)
+        scores = self.tower(product, rows, training)  # [P, N]
+        shares = softmax_by_row(scores, events.is_real, events.row, num_rows)
+        return tf.math.unsorted_segment_sum(shares[:, :, None] * hidden[:, None, :], events.row, num_rows)
+
+
+def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """[P, N, C]: each event's own history's values of [R, N, C]; [1, N, C] are shared."""
+    if values.shape[0] == 1:
+        return values
+    return tf.gather(values, row)
