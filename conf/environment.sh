@@ -47,9 +47,11 @@ step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, sho
     shift 2
     printf 'seqrec set-up %s/%s: %s ... ' "$number" "$NUM_STEPS" "$title" >&2
     printf '\n=== %s\n' "$*" >>"$LOG"
-    "$@" >>"$LOG" 2>&1 &
+    set -m # A process group of its own, so that an interrupt ends pip and the compilers too.
+    "$@" >>"$LOG" 2>&1 </dev/null &
+    set +m
     local child=$!
-    trap 'kill "$child" 2>/dev/null; printf "\n" >&2; say "interrupted; run the same command again to go on."; exit 130' INT TERM
+    trap 'kill -- "-$child" 2>/dev/null; printf "\n" >&2; say "interrupted; run the same command again to go on."; exit 130' INT TERM
     while kill -0 "$child" 2>/dev/null; do
         sleep 0.5
         if [ $((SECONDS - started)) -ge $next ]; then
