@@ -25,9 +25,13 @@ def gated_recurrence(
     """
 
     @tf.custom_gradient
-    def recurrence(*given: tf.Tensor) -> tuple:
-        hidden, cells = _forward(*given, starts)
-        return hidden, lambda upstream: _backward(upstream, hidden, cells, *given, starts)
+    def recurrence(inputs: tf.Tensor, input_gate: tf.Tensor, forget_gate: tf.Tensor, kernel: tf.Tensor) -> tuple:
+        hidden, cells = _forward(inputs, input_gate, forget_gate, kernel, starts)
+
+        def gradient(upstream: tf.Tensor) -> tuple:
+            return _backward(upstream, hidden, cells, inputs, input_gate, forget_gate, kernel, starts)
+
+        return hidden, gradient
 
     return recurrence(inputs, input_gate, forget_gate, kernel)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TargetAttention(tf.Module):
-    """score_t = tower([k ; q ; k - q ; k * q]) with k = R_t M and q the candidate; the result sum_t softmax(score)_t R_t.
+    """score_t = tower([k ; q ; k - q ; k * q]), k = R_t M, q the candidate; the result sum_t softmax(score)_t R_t.
 
     The tower's first layer is cut by its input's parts: k (Wk + Wd) once per event, q (Wq - Wd) once per candidate,
     and only (k * q) Wp for every pair. Scores of padding have no weight; but with padding among the packed events

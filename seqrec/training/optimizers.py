@@ -5,13 +5,14 @@ w -= lr_t * m / (sqrt(v) + epsilon)
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from seqrec.core.errors import ConfigError
 from seqrec.training.optimizer_config import OptimizerConfig
 
-Gradient = tf.Tensor | tf.IndexedSlices
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class Adam(tf.Module):

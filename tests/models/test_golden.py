@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.models.golden_files import FILES, Golden
 
 from seqrec.models.contract import TrainingContext
 from seqrec.training.losses import Negatives, softmax_loss
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
+from tests.models.golden_files import FILES, Golden
 
 MODELS = sorted(FILES)
 
