@@ -1,6 +1,7 @@
 """Fixtures that every part shares: one local Spark, and the real files where they are at hand."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parents[1]
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Of the workers: the one with the packages.
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""Rankings that need no training run: what a model must beat, on the same candidates.
+
+Each holds plain arrays, made once on the driver and broadcast, and scores candidates in NumPy. Higher is better.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from seqrec.core.batch import PADDING_INDEX
+from seqrec.evaluation.rows import Rows
+
+_DAY = 86_400
+
+
+class Ranking(Protocol):
+    """Anything that orders candidates after a history."""
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        """Scores [B, N] of candidates int32 [B, N], or of one list [N] shared by all rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """By the number of training events."""
+
+    train_count: np.ndarray  # int64 [number of items + 1]
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        return _for_every_row(self.train_count[candidates], rows)
+
+
+@dataclass(frozen=True)
+class LastCategory:
+    """Items of the last item's category first, by popularity; then all others, by popularity."""
+
+    item_category: np.ndarray  # int32 [number of items + 1], 0 is a missing category.
+    train_count: np.ndarray  # int64 [number of items + 1]
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        last = self.item_category[rows.last_items(1)]  # [B, 1]
+        is_same = (self.item_category[candidates] == last) & (last != PADDING_INDEX)
+        return is_same * (self.train_count.max() + 1) + self.train_count[candidates]
+
+
+@dataclass(frozen=True)
+class ItemId:
+    """By the item's id string, the highest first: no information unless the order of tied events leaks it."""
+
+    id_order: np.ndarray  # int32 [number of items + 1], place of each item among all ids.
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        return _for_every_row(self.id_order[candidates], rows)
+
+
+@dataclass(frozen=True)
+class RecentPopularity:
+    """By the training events of the days before the target's: what a shop window of that day would show.
+
+    The counts are cumulative over sorted (item, day) keys, so memory follows the training events, not items x days.
+    """
+
+    first_day: int
+    num_days: int  # Days that the training events span.
+    window: int  # Days looked back.
+    keys: np.ndarray  # int64, sorted: item_index * (num_days + 1) + day
+    cumulative: np.ndarray  # int64 [len(keys) + 1], events before each key.
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        day = np.clip(rows.target_timestamp // _DAY - self.first_day, 0, self.num_days)[:, None]
+        start = np.maximum(day - self.window, 0)
+        item = candidates.astype(np.int64) * (self.num_days + 1)
+        before_day = self.cumulative[np.searchsorted(self.keys, item + day)]
+        return before_day - self.cumulative[np.searchsorted(self.keys, item + start)]
+
+
+@dataclass(frozen=True)
+class ItemPairs:
+    """By weights of (item of the history, candidate) pairs, summed over the last items; popularity breaks ties.
+
+    Co-visitation weighs a pair by how often the second followed soon after the first in training; the also-bought
+    graph by 1.
+    """
+
+    num_recent: int  # Last items of the history that count.
+    num_items: int
+    keys: np.ndarray  # int64, sorted: from_item * (num_items + 1) + to_item
+    weights: np.ndarray  # float32 [len(keys)]
+    train_count: np.ndarray  # int64 [number of items + 1]
+
+    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+        popularity = self.train_count[candidates] / (1.0 + self.train_count.max())  # Below 1: less than one pair.
+        if not len(self.keys):
+            return _for_every_row(popularity, rows)
+        total = np.broadcast_to(popularity, (len(rows), candidates.shape[-1])).astype(np.float64)
+        for item in rows.last_items(self.num_recent).T:  # [B]
+            wanted = item[:, None].astype(np.int64) * (self.num_items + 1) + candidates
+            found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            total += np.where(self.keys[found] == wanted, self.weights[found], 0.0)
+        return total
+
+
+def _for_every_row(scores: np.ndarray, rows: Rows) -> np.ndarray:
+    """Scores of shared candidates [N], repeated for the rows; those of [B, N] as they are."""
+    return np.broadcast_to(scores, (len(rows), scores.shape[-1]))

@@ -1,0 +1,50 @@
+"""Settings of the evaluation. Free of Spark and TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BASELINES = ("popularity", "recent_popularity", "last_category", "co_visitation", "also_bought", "item_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """The `evaluation` section of a run."""
+
+    split: Literal["test", "validation"] = "test"
+    protocol: Literal["sampled", "full"] = "sampled"  # Against the stored negatives, or against the whole catalogue.
+    ndcg_cutoffs: tuple[int, ...] = (2, 4, 6, 10)  # The k of NDCG@k.
+    hit_rate_cutoffs: tuple[int, ...] = (1, 5, 10)  # The k of hit rate@k.
+    baselines: tuple[str, ...] = BASELINES  # Rankings shown beside the model, on the same candidates.
+    recent_days: int = 90  # Recent popularity counts the training events of this many days before the target.
+    num_recent_items: int = 5  # Co-visitation and also-bought look back from this many last items.
+    num_neighbours: int = 100  # Co-visited items kept for each item.
+    max_baseline_megabytes: int = 512  # A baseline whose lookup table is larger is left out, with a note.
+    compare_to: str | None = None  # Another run, scored on the same candidates and tested against this one.
+    num_replicates: int = 1000  # Bootstrap samples of the users; 0 gives no intervals.
+    confidence: float = 0.95  # Of the intervals.
+    max_users: int = 100_000  # Full protocol: so many users at most, chosen by a hash.
+    full_candidates: Literal["all", "group"] = "all"  # Full protocol: the catalogue, or the target's main group.
+    max_catalogue: int = 200_000  # Full protocol: more candidates are refused; no model is a dot product.
+    batch_size: int = 512  # Histories scored at once in a worker; changes speed and memory only.
+    tensorflow_threads: int = 1  # Of each Python worker; Spark already runs one worker per core.
+    report: bool = True  # Write report.html as well.
+    report_runs: tuple[str, ...] = ()  # Other runs whose evaluations the report shows beside this one.
+
+    def __post_init__(self) -> None:
+        for name in ("ndcg_cutoffs", "hit_rate_cutoffs"):
+            cutoffs = getattr(self, name)
+            if not cutoffs or min(cutoffs) < 1 or list(cutoffs) != sorted(set(cutoffs)):
+                raise ValueError(f"{name} is {list(cutoffs)}: give one or more of at least 1, growing.")
+        unknown = [name for name in self.baselines if name not in BASELINES]
+        if unknown:
+            raise ValueError(f"baselines has {unknown[0]!r}: known are {', '.join(BASELINES)}.")
+        if not 0.5 <= self.confidence < 1.0:
+            raise ValueError(f"confidence is {self.confidence}: give at least 0.5 and less than 1.")
+        if self.num_replicates < 0 or 0 < self.num_replicates < 100:
+            raise ValueError(f"num_replicates is {self.num_replicates}: give 0 for none, or at least 100.")
+        for name in (
+            *("recent_days", "num_recent_items", "num_neighbours", "max_baseline_megabytes", "max_users"),
+            *("max_catalogue", "batch_size", "tensorflow_threads"),
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")

@@ -1,0 +1,176 @@
+"""An evaluation as it lies on disk and on the screen."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from seqrec.core.errors import DataError
+from seqrec.core.storage import Storage
+from seqrec.evaluation.config import EvaluationConfig
+
+FORMAT_VERSION = 1
+MODEL = "model"
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingResult:
+    """One row of the table."""
+
+    name: str
+    kind: str  # MODEL or BASELINE.
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # Of the users' bootstrap.
+    ahead_by: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # The model's lead: value, interval.
+    corrected: dict[str, float] = field(default_factory=dict)  # Estimates of the full ranking's metrics.
+    ranks: list[tuple[int, int]] = field(default_factory=list)  # (highest rank of a bin, rows in it)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceResult:
+    slicing: str
+    label: str
+    num_rows: int
+    metrics: dict[str, dict[str, float]]  # Ranking -> metric -> value.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All numbers of one run, one split and one protocol; each is only worth what `setup` says about it."""
+
+    run: str
+    model: str
+    split: str
+    protocol: str
+    setup: dict[str, Any]
+    results: list[RankingResult]  # The model first.
+    slices: list[SliceResult] = field(default_factory=list)
+    comparison: dict[str, Any] | None = None
+    lineage: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    recipe: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Evaluation":
+        try:
+            values = json.loads(text)
+            results = [RankingResult(**result) for result in values.pop("results")]
+            slices = [SliceResult(**part) for part in values.pop("slices")]
+            return cls(results=results, slices=slices, **values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{where}: not a readable evaluation ({error}). Delete it and evaluate again.") from None
+
+
+def evaluation_path(run: str, split: str, protocol: str) -> str:
+    """Where an evaluation lies, relative to the workdir."""
+    return f"runs/{run}/evaluations/{split}-{protocol}.json"
+
+
+def read_evaluation(storage: Storage, run: str, split: str, protocol: str) -> Evaluation | None:
+    """A stored evaluation; None if there is none, or only one of another format."""
+    path = evaluation_path(run, split, protocol)
+    if not storage.exists(path):
+        return None
+    text = storage.read_bytes(path).decode()
+    try:
+        if json.loads(text).get("format_version") != FORMAT_VERSION:
+            return None
+    except (ValueError, AttributeError):
+        pass  # Not JSON: `from_json` says so.
+    return Evaluation.from_json(text, storage.uri(path))
+
+
+def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
+    """One table of several runs: the baselines once for each set of candidates, then every model.
+
+    Runs that were evaluated on other candidates (data, split, protocol or negatives) are shown with baselines of
+    their own: their numbers do not compare.
+    """
+    first = evaluations[0]
+    table = Table(title=_title(first), title_justify="left", title_style="bold", caption=_caption(first))
+    table.caption_justify = "left"
+    names = _shown_metrics(first)
+    table.add_column("ranking", no_wrap=True)
+    for name in names:
+        table.add_column(name.replace("hit_rate@", "hit@").replace("group_auc", "gAUC"), justify="right", no_wrap=True)
+    for group in _same_candidates(evaluations):
+        if group[0] is not first:
+            table.add_section()
+            table.add_row(Text(_title(group[0]), style="italic"))
+        baselines = [result for result in group[0].results if result.kind == BASELINE]
+        models = [result for evaluation in group for result in evaluation.results if result.kind == MODEL]
+        unique = {result.name: result for result in reversed(models)}
+        shown = [*baselines, *reversed(unique.values())]
+        best = {name: max(result.metrics.get(name, -1.0) for result in shown) for name in names}
+        for index, result in enumerate(shown):
+            cells = [_cell(result.metrics.get(name), best[name]) for name in names]
+            label = Text(result.name, style="bold" if result.kind == MODEL else "")
+            table.add_row(label, *cells, end_section=index + 1 == len(baselines))
+    return table
+
+
+def _shown_metrics(evaluation: Evaluation) -> list[str]:
+    """Few enough for a screen of 80 columns: of NDCG and hit rate the smallest and the largest k."""
+    metrics = list(evaluation.results[0].metrics)
+    chosen: list[str] = [name for name in ("auc", "group_auc", "mrr") if name in metrics]
+    for prefix in ("ndcg@", "hit_rate@"):
+        own = [name for name in metrics if name.startswith(prefix)]
+        chosen += dict.fromkeys([own[0], own[-1]])
+    return chosen
+
+
+def print_comparison(storage: Storage, runs: Sequence[str], config: EvaluationConfig) -> None:
+    """Prints the table of the runs' stored evaluations of `config.split` and `config.protocol`."""
+    found = [read_evaluation(storage, run, config.split, config.protocol) for run in runs]
+    missing = [run for run, evaluation in zip(runs, found, strict=True) if evaluation is None]
+    if missing:
+        path = storage.uri(evaluation_path(missing[0], config.split, config.protocol))
+        raise DataError(f"{path}: not there. Run the job 'evaluate' for this run first.")
+    print_table(comparison_table([evaluation for evaluation in found if evaluation is not None]))
+
+
+def print_table(table: Table) -> None:
+    """Shows a table on the screen; without a screen, as wide as it needs to be."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(80, table.__rich_measure__(console, console.options.update(width=400)).maximum))
+    console.print(table)
+
+
+def _same_candidates(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(str(evaluation.setup.get("candidates_key")), []).append(evaluation)
+    return list(groups.values())
+
+
+def _title(evaluation: Evaluation) -> str:
+    setup = evaluation.setup
+    return f"{setup.get('data')}, {evaluation.split} split, {evaluation.protocol}: {setup.get('num_users'):,} users"
+
+
+def _caption(evaluation: Evaluation) -> str:
+    setup = evaluation.setup
+    parts = [
+        f"candidates: {setup.get('candidates')}",
+        f"negatives: {setup.get('negative_sampling')}",
+        f"split: {setup.get('split_method')}, ties {setup.get('tie_order')}",
+        f"seed {setup.get('seed')}",
+    ]
+    return "; ".join(parts)
+
+
+def _cell(value: float | None, best: float) -> Text:
+    if value is None:
+        return Text("-")
+    return Text(f"{value:.4f}", style="bold" if value == best else "")
