@@ -88,8 +88,8 @@ def _spark_settings(block: Any, where: str) -> dict[str, str]:
         raise ConfigError(f"{where}: expected Spark settings, such as spark.executor.memory: 8g, got {block!r}.")
     settings = {}
     for key, value in _flattened(block):
-        if not key.startswith("spark."):
-            raise ConfigError(f"{where}: unknown key '{key}'. Spark settings start with 'spark.'.")
+        # `--set preparation.spark.executor.memory=8g` and a YAML's `spark.executor.memory: 8g` are the same setting.
+        key = key if key.startswith("spark.") else f"spark.{key}"
         if not isinstance(value, str | int | float):
             raise ConfigError(f"{where}: {key}: expected text, a number or true/false, got {value!r}.")
         settings[key] = str(value).lower() if isinstance(value, bool) else str(value)
@@ -97,7 +97,7 @@ def _spark_settings(block: Any, where: str) -> dict[str, str]:
 
 
 def _flattened(block: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """`--set preparation.spark.spark.executor.memory=8g` nests a key that a YAML writes in one word."""
+    """`--set` nests what a YAML writes as one key with dots."""
     pairs: list[tuple[str, Any]] = []
     for key, value in block.items():
         pairs += _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]

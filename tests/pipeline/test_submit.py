@@ -31,7 +31,7 @@ def test_training_is_submitted_without_retries_or_speculation():
 
 
 def test_a_stage_is_submitted_with_the_spark_block_of_its_own_section():
-    overrides = ["preparation.spark.spark.sql.shuffle.partitions=7", "training.spark.spark.executor.memory=9g"]
+    overrides = ["preparation.spark.sql.shuffle.partitions=7", "training.spark.executor.memory=9g"]
 
     settings = settings_in(command_of("prepare", overrides))
 
