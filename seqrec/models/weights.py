@@ -92,7 +92,7 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 def _blocks(variable: tf.Variable) -> Iterator[tuple[int, int]]:
     """Row ranges of about `_BLOCK_BYTES`; one empty range for a scalar."""
-    if not variable.shape:
+    if variable.shape.rank == 0:
         yield 0, 0
         return
     row_bytes = max(1, int(np.prod(variable.shape[1:])) * variable.dtype.size)
@@ -102,7 +102,7 @@ def _blocks(variable: tf.Variable) -> Iterator[tuple[int, int]]:
 
 
 def _rows(variable: tf.Variable, start: int, stop: int) -> np.ndarray:
-    if not variable.shape:
+    if variable.shape.rank == 0:
         return variable.numpy()
     if (start, stop) == (0, variable.shape[0]):
         return variable.numpy()
@@ -112,7 +112,7 @@ def _rows(variable: tf.Variable, start: int, stop: int) -> np.ndarray:
 def _assign(variable: tf.Variable, stream: IO[bytes]) -> None:
     dtype = np.dtype(variable.dtype.as_numpy_dtype)
     for start, stop in _blocks(variable):
-        shape = (stop - start, *variable.shape[1:]) if variable.shape else ()
+        shape = () if variable.shape.rank == 0 else (stop - start, *variable.shape[1:])
         size = int(np.prod(shape)) * dtype.itemsize
         data = stream.read(size)
         if len(data) != size:
