@@ -60,6 +60,10 @@ class Tower(tf.Module):
         for layer, bias in enumerate(self.biases):
             if layer > 0:
                 hidden = self.multiply(hidden, self.kernels[layer])
+            if self.norms and training is not None:
+                # Batch norm takes it out again, so its gradient is 0. Left to rounding it would be noise around 0,
+                # which Adam blows up to whole steps, otherwise on every machine, and the moving means lag behind.
+                bias = tf.stop_gradient(bias)
             hidden = self._normalise(hidden + bias, layer, rows, training)
             hidden = tf.nn.relu(self._drop(hidden, layer, rows, training))
         return tf.squeeze(self.multiply(hidden, self.output_kernel), axis=-1) + self.output_bias
