@@ -24,9 +24,7 @@ class SourceConfig:
         if self.kind == "files" and not self.reviews:
             raise ValueError("reviews: empty, but kind is 'files'. Give files, a folder or a glob.")
         if self.kind != "files" and (self.reviews or self.metadata):
-            raise ValueError(
-                f"reviews, metadata: have no effect with kind '{self.kind}'. Set kind: files, or leave out."
-            )
+            raise ValueError(f"reviews, metadata: have no effect with kind '{self.kind}'. Set kind: files.")
 
     @property
     def review_patterns(self) -> list[str]:

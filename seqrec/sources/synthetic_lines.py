@@ -21,16 +21,17 @@ _DEPARTMENTS = (
 _SHELVES = ("Accessories", "Classics", "For Beginners", "Gifts", "New & Popular")
 _BRANDS = ("Acme", "Northwind", "Contoso", "Globex", "Initech", "Umbra", "Vandelay", "Wayfarer & Sons")
 _STARS = ((0.6, 5.0), (0.77, 4.0), (0.86, 3.0), (0.91, 2.0), (1.0, 1.0))  # Cumulative share, rating.
-_WORDS = (
-    "the and a to it is i this of for my in that was with on but have not great as so are very good you like one they "
-    "just we at or all product use had her be will if would when from easy out really more get love well up them also "
-    "than what were works no only about can she because been time me after much other little size quality bought fit "
-    "made does nice price don't still which he too has an first now some there work even perfect don even any then "
-    "back two your our buy did best recommend better make again by small over set put off book how fits day long used "
-    "way go need few who since right want light new hard where never looks thing while before sure few color enough "
-    "story read old highly around battery case money worth water every last bit found think year years easily daughter "
-    "son husband kids comfortable happy sturdy excellent another different arrived expected described ordered cheap"
-).split()
+_WORD_TEXT = """
+the and a to it is i this of for my in that was with on but have not great as so are very good you like one they
+just we at or all product use had her be will if would when from easy out really more get love well up them also
+than what were works no only about can she because been time me after much other little size quality bought fit made
+does nice price don't still which he too has an first now some there work even perfect don even any then back two
+your our buy did best recommend better make again by small over set put off book how fits day long used way go need
+few who since right want light new hard where never looks thing while before sure few color enough story read old
+highly around battery case money worth water every last bit found think year years easily daughter son husband kids
+comfortable happy sturdy excellent another different arrived expected described ordered cheap
+"""
+_WORDS = _WORD_TEXT.split()
 _USER_FACTOR = 48_271_139_381  # Odd, so that multiplying modulo a power of two is one to one.
 _ITEM_FACTOR = 25_214_903_917
 _ISBN_FACTOR = 618_033_989  # No factor in common with ten.

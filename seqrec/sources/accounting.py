@@ -1,0 +1,161 @@
+"""What became of every line: written, rejected for a reason, repeated or blank, counted per file in the same pass."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from seqrec.core.errors import DataError
+
+FILE_PATH = "file_path"  # Column: the file of a line, as Spark gives it; see `path_of`.
+STATE = "state"  # Column: what becomes of a line: `good`, `blank` or one of the reasons.
+GOOD = "good"
+BLANK = "blank"  # Empty lines, and the header of a ratings file.
+REASONS = (
+    "malformed",  # Not JSON, not a literal, not an object.
+    "several_records",  # More than one object in a line, as when a newline is lost.
+    "wrong_columns",  # A ratings line without exactly its columns.
+    "wrong_type",  # A used field holds another type than it should.
+    "missing_user",
+    "missing_item",
+    "missing_timestamp",
+    "bad_user",  # Not an id: spaces, control characters, brackets, invalid UTF-8, or over 128 characters.
+    "bad_item",
+    "bad_timestamp",  # Outside ingestion.first_day and last_day.
+    "bad_rating",  # Not a number from 0 to 5.
+    "too_long",  # More than ingestion.max_line_bytes.
+    "truncated",  # The line in which a cut-off archive ends.
+)
+_STATES = (GOOD, BLANK, *REASONS)
+_STATE_BITS = 5
+_FILE_BITS = 40  # With the state 45, so that a double holds the number, and its mean with itself, to less than a half.
+
+
+@dataclass
+class FileCounts:
+    """The account of one raw file; `lines` is what was read, the others are what became of it."""
+
+    source: str
+    written: int = 0
+    repeated: int = 0  # Later metadata lines of an item that has one already.
+    blank: int = 0
+    rejects: dict[str, int] = field(default_factory=dict)  # By reason.
+
+    @property
+    def num_rejects(self) -> int:
+        return sum(self.rejects.values())
+
+    @property
+    def lines(self) -> int:
+        return self.written + self.repeated + self.blank + self.num_rejects
+
+    def add(self, state: str, count: int) -> None:
+        if state == GOOD:
+            self.written += count
+        elif state == BLANK:
+            self.blank += count
+        else:
+            self.rejects[state] = self.rejects.get(state, 0) + count
+
+    def as_dict(self) -> dict[str, object]:
+        """For the manifest."""
+        return {
+            "source": self.source,
+            "lines": self.lines,
+            "written": self.written,
+            "repeated": self.repeated,
+            "blank": self.blank,
+            "rejects": dict(sorted(self.rejects.items())),
+        }
+
+
+class LineCounter:
+    """Counts lines by file and state while they pass on their way to the disk, in the same job.
+
+    Spark's observed metrics have no grouping. A histogram with a bin for every value that occurs is exact, though:
+    its bins are (number of the file and state, count), and it merges unequal bins only when it runs out of them.
+    """
+
+    def __init__(self, spark: SparkSession, name: str, sources: Mapping[str, str]):
+        """Args:
+        sources: address of a file as Spark reads it -> the raw file that it is, or is a piece of.
+        """
+        self._observation = Observation(name)
+        self._num_bins = 2 * len(_STATES) * len(sources) + 1024
+        self._all_sources = dict.fromkeys(sources.values())
+        paths = spark.createDataFrame(
+            [(path_of(uri), source) for uri, source in sources.items()], "path string, source string"
+        )
+        for self._seed in range(100):  # Two files share a number once in 10^5 times: then other numbers are drawn.
+            self._sources = dict(paths.select(self._file_number(F.col("path")), "source").collect())
+            if len(self._sources) == len(sources):
+                break
+
+    def watch(self, lines: DataFrame) -> DataFrame:
+        """`lines` unchanged; once they have been written, `counts` tells how many there were.
+
+        Args:
+            lines: with the columns `file_path` and `state`.
+        """
+        state_number = F.call_function("array_position", F.array(*map(F.lit, _STATES)), F.col(STATE)) - 1
+        key = self._file_number(F.col(FILE_PATH)) * (1 << _STATE_BITS) + state_number
+        bins = F.histogram_numeric(key.cast("double"), F.lit(self._num_bins))
+        return lines.observe(self._observation, F.to_json(bins).alias("bins"))
+
+    def counts(self) -> list[FileCounts]:
+        """The account of every file. Blocks until the lines have been written."""
+        counts = {source: FileCounts(source) for source in self._all_sources}
+        for one in json.loads(self._observation.get.get("bins") or "[]"):
+            key = round(one["x"])
+            source = self._sources[key >> _STATE_BITS]
+            counts[source].add(_STATES[key & ((1 << _STATE_BITS) - 1)], round(one["y"]))
+        return list(counts.values())
+
+    def _file_number(self, path: Column) -> Column:
+        return F.pmod(F.xxhash64(path, F.lit(self._seed)), F.lit(1 << _FILE_BITS))
+
+
+def path_of(uri: str) -> str:
+    """The address of a file as Spark's `_metadata.file_path` gives it."""
+    return "file:" + uri.removeprefix("file://") if uri.startswith("file://") else uri
+
+
+def accounts_table(counts: list[FileCounts]) -> str:
+    """The accounts as text, one row per file and a total."""
+    total = FileCounts("total")
+    for one in counts:
+        total.written, total.repeated = total.written + one.written, total.repeated + one.repeated
+        total.blank += one.blank
+        for reason, number in one.rejects.items():
+            total.add(reason, number)
+    width = max(len(one.source.rpartition("/")[2]) for one in [*counts, total])
+    head = f"{'file':<{width}}  {'lines':>13}  {'written':>13}  {'repeated':>10}  {'blank':>8}  {'rejects':>9}"
+    rows = [head]
+    for one in [*counts, total] if len(counts) > 1 else counts:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(one.rejects.items()))
+        name = one.source.rpartition("/")[2]
+        rows.append(
+            f"{name:<{width}}  {one.lines:>13,}  {one.written:>13,}  {one.repeated:>10,}  {one.blank:>8,}  "
+            f"{one.num_rejects:>9,}" + (f"  ({reasons})" if reasons else "")
+        )
+    return "\n".join(rows)
+
+
+def check_rejects(counts: list[FileCounts], max_fraction: float) -> None:
+    """Fails when too much was lost.
+
+    Raises:
+        DataError: rejects exceed `max_fraction` of the lines that are not blank.
+    """
+    rejects = sum(one.num_rejects for one in counts)
+    lines = sum(one.lines - one.blank for one in counts)
+    if rejects > max_fraction * lines:
+        worst = max(counts, key=lambda one: one.num_rejects)
+        reason = max(worst.rejects, key=lambda name: worst.rejects[name])
+        raise DataError(
+            f"{rejects:,} of {lines:,} lines were rejected, more than ingestion.max_reject_fraction={max_fraction:g} "
+            f"allows; most in {worst.source.removeprefix('file://')} ({reason}: {worst.rejects[reason]:,}). "
+            "Nothing was published. Mend the file, or raise the limit."
+        )

@@ -1,0 +1,166 @@
+"""Raw files to `reviews`, `items` and `rejects`, every line accounted for. Read `ingest` first."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from seqrec.core.columns import LINE, REASON, SOURCE
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt, Table
+from seqrec.sources.accounting import (
+    BLANK,
+    FILE_PATH,
+    GOOD,
+    STATE,
+    FileCounts,
+    LineCounter,
+    accounts_table,
+    check_rejects,
+    path_of,
+)
+from seqrec.sources.config import IngestionConfig
+from seqrec.sources.line_sources import LineSource
+from seqrec.sources.metadata_parsing import ITEM_COLUMNS, keep_first_lines
+from seqrec.sources.parsers import parsed_metadata, parsed_reviews
+from seqrec.sources.review_parsing import keep_good_reviews
+from seqrec.tables.files import write_table
+from seqrec.tables.schemas import ITEMS
+
+_LOG = logging.getLogger(__name__)
+
+REJECTS = StructType(
+    [
+        StructField(SOURCE, StringType(), nullable=False),
+        StructField(REASON, StringType(), nullable=False),
+        StructField(LINE, StringType(), nullable=False),
+    ]
+)
+_REJECT_CHARACTERS = 200  # Of a rejected line that are kept.
+
+Parser = Callable[[SparkSession, Sequence[LineSource], IngestionConfig], DataFrame]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    tables: dict[str, Table]  # reviews, items, rejects
+    files: list[FileCounts]  # Of reviews and metadata, in the order in which they were found.
+
+
+def ingest(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    config: IngestionConfig,
+    attempt: Attempt,
+) -> Ingested:
+    """Writes the three tables below `attempt`; each good line is parsed once, on its way to the disk.
+
+    Raises:
+        DataError: too many rejects, or no good review; the message names the file.
+    """
+    review_table, review_counts = write_reviews(spark, reviews, config, attempt)
+    item_table, item_counts = write_items(spark, metadata, config, attempt)
+    counts = [*review_counts, *item_counts]
+    _LOG.info("%s", accounts_table(counts))
+    check_rejects(review_counts, config.max_reject_fraction)
+    check_rejects(item_counts, config.max_reject_fraction)
+    if review_table.rows == 0:
+        raise DataError(f"{reviews[0].file.display}: no line holds a review. Check what source.reviews names.")
+    rejects = build_rejects(spark, reviews, metadata, counts, config)
+    tables = {"reviews": review_table, "items": item_table, "rejects": write_table(rejects, attempt, "rejects")}
+    _check_sums(tables, review_counts, item_counts)
+    return Ingested(tables, counts)
+
+
+def write_reviews(
+    spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
+) -> tuple[Table, list[FileCounts]]:
+    """The table `reviews`, and what became of the lines of each file."""
+    counter = _counter(spark, "reviews", sources)
+    parsed = counter.watch(parsed_reviews(spark, sources, config))
+    table = write_table(keep_good_reviews(parsed), attempt, "reviews")
+    return table, _with_cut_lines(counter.counts(), sources)
+
+
+def write_items(
+    spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
+) -> tuple[Table, list[FileCounts]]:
+    """The table `items`, and what became of the lines of each file."""
+    if not sources:
+        return write_table(spark.createDataFrame([], ITEMS), attempt, "items"), []
+    good = _counter(spark, "metadata", sources)
+    first = _counter(spark, "items", sources)
+    parsed = good.watch(parsed_metadata(spark, sources, config))
+    kept = first.watch(keep_first_lines(parsed).withColumn(STATE, F.lit(GOOD)))
+    table = write_table(kept.select(*ITEM_COLUMNS), attempt, "items")
+    counts = good.counts()
+    for account, kept_account in zip(counts, first.counts(), strict=True):
+        account.repeated = account.written - kept_account.written
+        account.written = kept_account.written
+    return table, _with_cut_lines(counts, sources)
+
+
+def build_rejects(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    counts: Sequence[FileCounts],
+    config: IngestionConfig,
+) -> DataFrame:
+    """One row per rejected line: its file, the reason, the start of the line.
+
+    Only files that have rejects are read again; a clean dump is read once.
+    """
+    with_rejects = {account.source for account in counts if account.num_rejects}
+    cut = [
+        (source.file.uri, "truncated", line[:_REJECT_CHARACTERS])
+        for source in [*reviews, *metadata]
+        for line in source.cut_lines
+    ]
+    rejects = spark.createDataFrame(cut, REJECTS)
+    sides: tuple[tuple[Sequence[LineSource], Parser], ...] = ((reviews, parsed_reviews), (metadata, parsed_metadata))
+    for sources, parse in sides:
+        chosen = [source for source in sources if source.file.uri in with_rejects]
+        if chosen:
+            bad = parse(spark, chosen, config).where(~F.col(STATE).isin(GOOD, BLANK))
+            rejects = rejects.unionByName(_as_rejects(spark, bad, chosen))
+    return rejects
+
+
+def _as_rejects(spark: SparkSession, bad: DataFrame, sources: Sequence[LineSource]) -> DataFrame:
+    rows = [(path_of(uri), source.file.uri) for source in sources for uri in source.uris]
+    names = spark.createDataFrame(rows, f"{FILE_PATH} string, {SOURCE} string")
+    start = F.substring(LINE, 1, _REJECT_CHARACTERS)
+    return bad.join(F.broadcast(names), FILE_PATH, how="inner").select(
+        SOURCE, F.col(STATE).alias(REASON), start.alias(LINE)
+    )
+
+
+def _counter(spark: SparkSession, name: str, sources: Sequence[LineSource]) -> LineCounter:
+    return LineCounter(spark, name, {uri: source.file.uri for source in sources for uri in source.uris})
+
+
+def _with_cut_lines(counts: list[FileCounts], sources: Sequence[LineSource]) -> list[FileCounts]:
+    cut = {source.file.uri: len(source.cut_lines) for source in sources}
+    for account in counts:
+        if cut[account.source]:
+            account.add("truncated", cut[account.source])
+    return counts
+
+
+def _check_sums(tables: dict[str, Table], reviews: Sequence[FileCounts], items: Sequence[FileCounts]) -> None:
+    """What was counted on the way must lie on the disk: a task that ran twice must not count twice."""
+    expected = {
+        "reviews": sum(account.written for account in reviews),
+        "items": sum(account.written for account in items),
+        "rejects": sum(account.num_rejects for account in [*reviews, *items]),
+    }
+    for name, rows in expected.items():
+        if tables[name].rows != rows:
+            raise DataError(
+                f"{name}: {rows:,} lines were counted, but {tables[name].rows:,} written. Run ingest again."
+            )

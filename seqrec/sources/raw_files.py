@@ -1,0 +1,102 @@
+"""Finding raw files: one file, a folder, a glob, or a list of these, on any storage."""
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from seqrec.core.errors import DataError, StorageError
+from seqrec.core.storage import Storage, explain
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of raw lines. Only `uri`, `size` and `modified` tell two files apart."""
+
+    uri: str  # As Spark finds it.
+    size: int  # Bytes.
+    modified: float  # Seconds since 1970.
+
+    @property
+    def name(self) -> str:
+        return self.uri.rpartition("/")[2]
+
+    @property
+    def display(self) -> str:
+        """The path as a person writes it."""
+        return self.uri.removeprefix("file://")
+
+    def open(self) -> Any:
+        """A seekable pyarrow file for reading."""
+        folder, _, name = self.uri.rpartition("/")
+        return Storage(folder).open_input(name)
+
+
+def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
+    """The files that `patterns` name, each once, sorted by address.
+
+    Names that start with `_` or `.` are passed over, as Spark does: markers and unfinished files.
+
+    Args:
+        setting: the setting that the patterns come from, for the error.
+
+    Raises:
+        DataError: a pattern finds nothing.
+    """
+    found: dict[str, RawFile] = {}
+    for pattern in patterns:
+        files = _find(pattern)
+        if not files:
+            raise DataError(
+                f"{setting}: '{pattern}' finds no file. Check the path; relative paths start at {Path.cwd()}."
+            )
+        found.update((file.uri, file) for file in files)
+    return [found[uri] for uri in sorted(found)]
+
+
+def _find(pattern: str) -> list[RawFile]:
+    whole = _information(pattern)
+    if whole.type == pafs.FileType.File:
+        folder, _, name = _address(pattern).rpartition("/")
+        return [RawFile(f"{folder}/{name}", whole.size, (whole.mtime_ns or 0) / 1e9)]
+    if whole.type == pafs.FileType.Directory:
+        return _below(pattern.rstrip("/"), None)
+    if not _GLOB.search(pattern):
+        return []
+    segments = pattern.split("/")
+    first = next(number for number, segment in enumerate(segments) if _GLOB.search(segment))
+    return _below("/".join(segments[:first]) or ("/" if pattern.startswith("/") else "."), segments[first:])
+
+
+def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
+    """Files below `folder`: all of them, or those whose path fits `segments`, one pattern each."""
+    storage = Storage(folder)
+    files = []
+    for stored in storage.list_files(""):
+        parts = stored.path.split("/")
+        if any(part.startswith(("_", ".")) for part in parts):
+            continue
+        fits = segments is None or (len(parts) == len(segments) and all(map(fnmatch.fnmatchcase, parts, segments)))
+        if fits:
+            files.append(RawFile(storage.uri(stored.path), stored.size, stored.modified))
+    return files
+
+
+def _address(pattern: str) -> str:
+    return Storage(pattern).uri()
+
+
+def _information(pattern: str) -> pafs.FileInfo:
+    local = Storage(pattern).local()
+    try:
+        if local is not None:
+            return pafs.LocalFileSystem().get_file_info(str(local))
+        filesystem, path = pafs.FileSystem.from_uri(pattern.replace("s3a://", "s3://", 1))
+        return filesystem.get_file_info(path)
+    except OSError as error:
+        raise StorageError(f"{pattern}: cannot look up: {explain(error)}") from None

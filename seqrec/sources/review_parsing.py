@@ -1,0 +1,158 @@
+"""Review and ratings lines to reviews: every line gets a state, and good ones all columns."""
+
+import calendar
+from datetime import date, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED
+from seqrec.sources.accounting import GOOD, STATE
+from seqrec.sources.config import IngestionConfig
+from seqrec.sources.json_records import with_json_record
+from seqrec.sources.raw_lines import line_hash, state_of
+from seqrec.sources.record_fields import is_id, is_quoted, is_rating
+
+_JSON_FIELDS = "reviewerID:string, asin:string, overall:double, unixReviewTime:bigint, verified:boolean"
+_JSON_FIELDS_2023 = (
+    "user_id:string, parent_asin:string, asin:string, rating:double, timestamp:bigint, verified_purchase:boolean"
+)
+
+
+def parse_reviews(lines: DataFrame, config: IngestionConfig) -> DataFrame:
+    """2014 and 2018 review lines: the columns of `reviews`, `state`, and what came in."""
+    return (
+        lines.transform(with_json_record, _JSON_FIELDS, config.max_line_bytes)
+        .withColumns(
+            {
+                USER: F.col("record.reviewerID"),
+                ITEM: F.col("record.asin"),
+                RATING: F.col("record.overall"),
+                TIMESTAMP: F.col("record.unixReviewTime"),
+                VERIFIED: F.col("record.verified"),
+            }
+        )
+        .transform(with_json_state, config)
+    )
+
+
+def parse_reviews_2023(lines: DataFrame, config: IngestionConfig) -> DataFrame:
+    """2023 review lines. An item is its parent: what the metadata describes. Times come in milliseconds."""
+    return (
+        lines.transform(with_json_record, _JSON_FIELDS_2023, config.max_line_bytes)
+        .withColumns(
+            {
+                USER: F.col("record.user_id"),
+                ITEM: F.coalesce("record.parent_asin", "record.asin"),
+                RATING: F.col("record.rating"),
+                TIMESTAMP: F.floor(F.col("record.timestamp") / 1000),
+                VERIFIED: F.col("record.verified_purchase"),
+            }
+        )
+        .transform(with_json_state, config)
+    )
+
+
+def with_json_state(parsed: DataFrame, config: IngestionConfig) -> DataFrame:
+    """Adds the state of a line that should be one JSON object."""
+    is_good = (
+        F.col("problem").isNull()
+        & _has_good_fields(config)
+        & is_quoted(F.col(USER), F.col(LINE))
+        & is_quoted(F.col(ITEM), F.col(LINE))
+    )
+    problem = F.col("problem")
+    state = state_of(
+        is_good,
+        GOOD,
+        *((name, problem == name) for name in ("too_long", "malformed", "several_records", "wrong_type")),
+        *_field_faults(config),
+        ("wrong_type", F.lit(True)),  # An id that is a bare number.
+    )
+    return parsed.withColumn(STATE, state)
+
+
+def parse_ratings(lines: DataFrame, config: IngestionConfig, columns: tuple[str, ...], per_second: int) -> DataFrame:
+    """Ratings lines.
+
+    Args:
+        columns: what stands in the file, in its order: `user_id`, `item_id`, `rating`, `timestamp` and others.
+        per_second: units of the timestamp in a second: 1, or 1000 in the 2023 files.
+    """
+    # try_cast: with spark.sql.ansi.enabled a plain cast would end the job at the first broken line.
+    number = {name: F.expr(f"try_cast(fields[{columns.index(name)}] as double)") for name in (RATING, TIMESTAMP)}
+    is_header = (
+        F.col("fields")[0].isin("user_id", "item_id", "userId", "asin", "reviewerID") & number[TIMESTAMP].isNull()
+    )
+    is_good = (F.size("fields") == len(columns)) & _has_good_fields(config) & F.col("raw_rating").isNotNull()
+    state = state_of(
+        is_good,
+        GOOD,
+        ("blank", is_header),
+        ("too_long", F.octet_length(LINE) > config.max_line_bytes),
+        ("wrong_columns", F.size("fields") != len(columns)),
+        *_field_faults(config),
+        ("bad_rating", F.lit(True)),
+    )
+    return (
+        lines.withColumn("fields", F.split(LINE, ",", len(columns) + 1))
+        .withColumns(
+            {
+                USER: F.col("fields")[columns.index(USER)],
+                ITEM: F.col("fields")[columns.index(ITEM)],
+                "raw_rating": number[RATING],
+                RATING: number[RATING],
+                TIMESTAMP: F.floor(number[TIMESTAMP] / per_second),
+                VERIFIED: F.lit(None).cast("boolean"),
+            }
+        )
+        .withColumn(STATE, state)
+    )
+
+
+def keep_good_reviews(parsed: DataFrame) -> DataFrame:
+    """Only the good lines, only the columns of `reviews`."""
+    return parsed.where(F.col(STATE) == GOOD).select(
+        USER,
+        ITEM,
+        F.col(RATING).cast("float").alias(RATING),
+        TIMESTAMP,
+        VERIFIED,
+        GROUP,
+        line_hash(),
+    )
+
+
+def _has_good_fields(config: IngestionConfig) -> Column:
+    first, last = _seconds_between(config)
+    return (
+        is_id(F.col(USER))
+        & is_id(F.col(ITEM))
+        & F.col(TIMESTAMP).isNotNull()
+        & F.col(TIMESTAMP).between(first, last)
+        & is_rating(F.col(RATING))
+    )
+
+
+def _field_faults(config: IngestionConfig) -> list[tuple[str, Column]]:
+    first, last = _seconds_between(config)
+    return [
+        ("missing_user", _is_missing(F.col(USER))),
+        ("missing_item", _is_missing(F.col(ITEM))),
+        ("missing_timestamp", F.col(TIMESTAMP).isNull()),
+        ("bad_user", ~is_id(F.col(USER))),
+        ("bad_item", ~is_id(F.col(ITEM))),
+        ("bad_timestamp", ~F.col(TIMESTAMP).between(first, last)),
+        ("bad_rating", ~is_rating(F.col(RATING))),
+    ]
+
+
+def _is_missing(text: Column) -> Column:
+    return text.isNull() | (F.trim(text) == "")
+
+
+def _seconds_between(config: IngestionConfig) -> tuple[int, int]:
+    """The first and the last second that a review may have."""
+    first = date.fromisoformat(config.first_day)
+    after = date.fromisoformat(config.last_day) + timedelta(days=1)
+    return calendar.timegm(first.timetuple()), calendar.timegm(after.timetuple()) - 1

@@ -1,0 +1,100 @@
+"""The stages `synthesize` and `ingest`: what the jobs call."""
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.storage import Storage
+from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.sources.ingest import ingest
+from seqrec.sources.line_sources import LineSource, open_sources
+from seqrec.sources.raw_digest import raw_digests
+from seqrec.sources.synthesize import synthesize
+
+_LOG = logging.getLogger(__name__)
+
+_SYNTHESIZE_VERSION = 1  # Raised when the same settings give other lines.
+_INGEST_VERSION = 1  # Raised when the same lines give other tables.
+
+
+def run_synthesize(
+    spark: SparkSession, storage: Storage, name: str, config: SynthesisConfig, seed: int, force: bool
+) -> Manifest:
+    """Writes `raw/<name>`, unless it is there already."""
+    settings = asdict(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
+    recipe = Recipe(stage="synthesize", settings=settings, inputs={})
+    dataset = Dataset(storage, "raw", name)
+    if (current := _current(dataset, recipe, force)) is not None:
+        return current
+    attempt = dataset.begin(recipe)
+    written = synthesize(spark, attempt, config, seed)
+    counts = {"reviews": written.num_reviews, "users": written.num_users, "items": written.num_items}
+    # The settings decide every line, so the recipe stands for the content.
+    manifest = attempt.publish(
+        counts=counts,
+        details={"reviews": written.reviews, "metadata": written.metadata, "files": [asdict(f) for f in written.files]},
+        content=recipe.digest,
+    )
+    _LOG.info("synthesize: %s", ", ".join(f"{number:,} {what}" for what, number in counts.items()))
+    return manifest
+
+
+def run_ingest(
+    spark: SparkSession,
+    storage: Storage,
+    name: str,
+    source: SourceConfig,
+    config: IngestionConfig,
+    force: bool,
+) -> Manifest:
+    """Writes `ingested/<name>`, unless it is there already, made from the same files."""
+    reviews, metadata, inputs = _sources(storage, name, source)
+    settings = {key: value for key, value in asdict(config).items() if key not in ("split_above_mb", "piece_mb")}
+    recipe = Recipe(stage="ingest", settings=settings | {"version": _INGEST_VERSION}, inputs=inputs)
+    dataset = Dataset(storage, "ingested", name)
+    if (current := _current(dataset, recipe, force)) is not None:
+        return current
+    attempt = dataset.begin(recipe)
+    ingested = ingest(spark, reviews, metadata, config, attempt)
+    return attempt.publish(
+        tables=ingested.tables,
+        counts={table: content.rows for table, content in ingested.tables.items()},
+        details={"files": [account.as_dict() for account in ingested.files]},
+    )
+
+
+def _sources(
+    storage: Storage, name: str, source: SourceConfig
+) -> tuple[list[LineSource], list[LineSource], dict[str, str]]:
+    """Review and metadata files, and the digest of each one's content."""
+    if source.kind == "files":
+        reviews = open_sources(source.review_patterns, "source.reviews", metadata=False)
+        metadata = []
+        if source.metadata_patterns:
+            metadata = open_sources(source.metadata_patterns, "source.metadata", metadata=True)
+        return reviews, metadata, raw_digests([one.file for one in [*reviews, *metadata]], storage)
+    raw = Dataset(storage, "raw", name).require({"synthetic": "synthesize"}.get(source.kind, source.kind))
+    details: dict[str, Any] = raw.details
+    if not details.get("reviews"):
+        raise DataError(f"{storage.uri(f'raw/{name}')}: holds no reviews. Run the job '{raw.stage}' again.")
+    reviews = open_sources(_listed(details["reviews"]), "source.kind", metadata=False)
+    metadata = []
+    if details.get("metadata"):
+        metadata = open_sources(_listed(details["metadata"]), "source.kind", metadata=True)
+    return reviews, metadata, {"raw": raw.content}
+
+
+def _listed(places: str | list[str]) -> list[str]:
+    return [places] if isinstance(places, str) else places
+
+
+def _current(dataset: Dataset, recipe: Recipe, force: bool) -> Manifest | None:
+    """The published result when it was made by the same recipe; says so."""
+    if force or not dataset.is_current(recipe):
+        return None
+    _LOG.info("%s: '%s' is up to date, skipped (--set force=true redoes it)", recipe.stage, dataset.name)
+    return dataset.manifest()
