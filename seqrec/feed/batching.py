@@ -5,7 +5,7 @@ Legend: S streams of this worker, B examples of a stream in a step, L padded his
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -131,7 +131,7 @@ class TrainingFeed:
         return events, events.targets[order]
 
 
-def prefetched(elements: Iterator[Element], num_ahead: int) -> Iterator[Element]:
+def prefetched(elements: Iterator[Element], num_ahead: int) -> Generator[Element, None, None]:
     """The same elements, made by a thread of their own, up to `num_ahead` before they are asked for.
 
     An error is raised where its element would have come. Closing the iterator ends the thread.

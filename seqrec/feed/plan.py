@@ -115,8 +115,8 @@ def plan_epoch(files: Sequence[FileEntry], layout: Layout, epoch: int) -> EpochP
     least = min(sum(group.targets for group in groups) for groups in streams)
     if least < layout.share:
         raise DataError(
-            f"The smallest of {layout.num_streams} streams has {least} training targets, a step takes {layout.share} of "
-            f"each: set training.global_batch_size to at most {least * layout.num_streams}, or use fewer streams."
+            f"The smallest of {layout.num_streams} streams has {least} training targets, a step takes {layout.share} "
+            f"of each: set training.global_batch_size to at most {least * layout.num_streams}, or use fewer streams."
         )
     return EpochPlan(epoch=epoch, share=layout.share, steps=least // layout.share, streams=tuple(streams))
 

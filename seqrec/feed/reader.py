@@ -34,6 +34,18 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\..*
 _LENGTHS = "lengths"  # Flat column that holds how long each row's lists were.
 
 
+class Columns(NamedTuple):
+    """Columns to read, by name, with the NumPy type of their values."""
+
+    lists: Mapping[str, Any]  # Of one length within a row.
+    scalars: Mapping[str, Any]
+    matrices: Mapping[str, Any]  # Lists of one length altogether.
+
+    @property
+    def dtypes(self) -> dict[str, Any]:
+        return {**self.lists, **self.scalars, **self.matrices}
+
+
 class Segments(NamedTuple):
     """Rows of `sequences/train`, flat. R rows, E events."""
 
@@ -70,8 +82,11 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
         storage,
         files,
         scratch,
-        lists={C.ITEM_INDICES: np.int32, C.TIMESTAMPS: np.int64},
-        scalars={C.FIRST_TIMESTAMP: np.int64, C.NUM_CONTEXT: np.int32},
+        Columns(
+            lists={C.ITEM_INDICES: np.int32, C.TIMESTAMPS: np.int64},
+            scalars={C.FIRST_TIMESTAMP: np.int64, C.NUM_CONTEXT: np.int32},
+            matrices={},
+        ),
     )
     segments = Segments(
         flat[C.ITEM_INDICES], flat[C.TIMESTAMPS], flat[_LENGTHS], flat[C.FIRST_TIMESTAMP], flat[C.NUM_CONTEXT]
@@ -92,9 +107,11 @@ def read_evaluation_rows(storage: Storage, files: Sequence[FileEntry], scratch: 
         storage,
         files,
         scratch,
-        lists={C.HISTORY_ITEMS: np.int32, C.HISTORY_TIMESTAMPS: np.int64},
-        scalars={C.FIRST_TIMESTAMP: np.int64, C.TARGET_ITEM: np.int32, C.TARGET_TIMESTAMP: np.int64},
-        matrices={C.NEGATIVE_ITEMS: np.int32},
+        Columns(
+            lists={C.HISTORY_ITEMS: np.int32, C.HISTORY_TIMESTAMPS: np.int64},
+            scalars={C.FIRST_TIMESTAMP: np.int64, C.TARGET_ITEM: np.int32, C.TARGET_TIMESTAMP: np.int64},
+            matrices={C.NEGATIVE_ITEMS: np.int32},
+        ),
     )
     return EvaluationRows(
         flat[C.HISTORY_ITEMS],
@@ -111,20 +128,17 @@ def _read(
     storage: Storage,
     files: Sequence[FileEntry],
     scratch: str | None,
-    lists: Mapping[str, Any],
-    scalars: Mapping[str, Any],
-    matrices: Mapping[str, Any] | None = None,
+    columns: Columns,
 ) -> dict[str, np.ndarray]:
-    """Flat columns of all files. The `lists` of a row have one length; those of `matrices` one length altogether."""
-    matrices = matrices or {}
-    dtypes = {**lists, **scalars, **matrices}
+    """Flat columns of all files by name, and `_LENGTHS`."""
+    dtypes = columns.dtypes
     transform = TransformSpec(
-        lambda frame: _flatten(frame, lists, scalars, matrices),
+        lambda frame: _flatten(frame, columns),
         edit_fields=[(name, dtype, (None,), False) for name, dtype in {**dtypes, _LENGTHS: np.int64}.items()],
     )
     with _local_copies(storage, files, scratch) as paths:
         for file, path in zip(files, paths, strict=True):
-            _check_file(storage.uri(file.path), file, path, lists, scalars, matrices)
+            _check_file(storage.uri(file.path), file, path, columns)
         try:
             with make_batch_reader(
                 [path.as_uri() for path in paths],
@@ -147,43 +161,34 @@ def _read(
     return flat
 
 
-def _flatten(
-    frame: pd.DataFrame, lists: Mapping[str, Any], scalars: Mapping[str, Any], matrices: Mapping[str, Any]
-) -> pd.DataFrame:
+def _flatten(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """One row that holds a whole row group: each column as one array."""
     if not len(frame):
         raise DataError("a row group without rows")
-    lengths = [frame[name].map(len).to_numpy(np.int64) for name in lists]
+    lengths = [frame[name].map(len).to_numpy(np.int64) for name in columns.lists]
     if any((other != lengths[0]).any() for other in lengths[1:]):
-        raise DataError(f"{' and '.join(lists)} differ in length within a row")
-    for name in matrices:
+        raise DataError(f"{' and '.join(columns.lists)} differ in length within a row")
+    for name in columns.matrices:
         if frame[name].map(len).nunique() != 1:
             raise DataError(f"{name} differs in length between rows")
-    flat = {name: np.concatenate(frame[name].to_list()) for name in [*lists, *matrices]}
-    flat |= {name: frame[name].to_numpy() for name in scalars}
-    for name, dtype in {**lists, **scalars, **matrices}.items():
+    flat = {name: np.concatenate(frame[name].to_list()) for name in [*columns.lists, *columns.matrices]}
+    flat |= {name: frame[name].to_numpy() for name in columns.scalars}
+    for name, dtype in columns.dtypes.items():
         if flat[name].dtype != dtype:  # A null turns whole numbers into floats, or into -2147483648 further on.
             raise DataError(f"{name} holds nulls or {flat[name].dtype}, expected {np.dtype(dtype).name}")
     flat[_LENGTHS] = lengths[0]
     return pd.DataFrame({name: [values] for name, values in flat.items()})
 
 
-def _check_file(
-    where: str,
-    file: FileEntry,
-    path: Path,
-    lists: Mapping[str, Any],
-    scalars: Mapping[str, Any],
-    matrices: Mapping[str, Any],
-) -> None:
+def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> None:
     """Compares size, rows and columns with the manifest and what is expected, so that an error names the file.
 
     Petastorm drops columns of kinds that it does not know with only a warning.
     """
     size = path.stat().st_size if path.exists() else None
     if size != file.size:
-        found = "is missing" if size is None else f"has {size} bytes, the manifest lists {file.size}"
-        raise DataError(f"{where}: {found}. Prepare the data again (--set force=true).")
+        state = "is missing" if size is None else f"has {size} bytes, the manifest lists {file.size}"
+        raise DataError(f"{where}: {state}. Prepare the data again (--set force=true).")
     try:
         stored = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
@@ -194,12 +199,13 @@ def _check_file(
             "Prepare the data again (--set force=true)."
         )
     schema = stored.schema_arrow
-    for name, dtype in {**lists, **matrices, **scalars}.items():
-        found = schema.field(name).type if name in schema.names else None
-        value = found.value_type if isinstance(found, pa.ListType) and name not in scalars else found
-        if value != pa.from_numpy_dtype(dtype) or (found is value) != (name in scalars):
-            kind = np.dtype(dtype).name if name in scalars else f"list<{np.dtype(dtype).name}>"
-            raise DataError(f"{where}: column {name} is {found or 'not there'}, expected {kind}.")
+    for name, dtype in columns.dtypes.items():
+        found: Any = schema.field(name).type if name in schema.names else "not there"
+        is_list = isinstance(found, pa.ListType)
+        value = found.value_type if is_list else found
+        if value != pa.from_numpy_dtype(dtype) or is_list == (name in columns.scalars):
+            kind = np.dtype(dtype).name if name in columns.scalars else f"list<{np.dtype(dtype).name}>"
+            raise DataError(f"{where}: column {name} is {found}, expected {kind}.")
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def cut_examples(events: Events, targets: np.ndarray, max_history_length: int) -
 
 def _windows(flat: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """[B, length]: runs of `flat` beginning at `starts`; each run is copied as one block of memory."""
-    blocks = np.ndarray(
+    blocks: np.ndarray = np.ndarray(
         shape=(len(flat) - length + 1,), dtype=f"V{length * flat.itemsize}", buffer=flat, strides=(flat.itemsize,)
     )
     return blocks[starts].view(flat.dtype).reshape(len(starts), length)

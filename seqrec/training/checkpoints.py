@@ -1,0 +1,161 @@
+"""Checkpoints: all variables and where training stands, written aside and only then published.
+
+`<attempt>/checkpoints/step-00001200.npz` holds the variables; the `.json` beside it, written last, says that it is
+whole and where training stands. Without its `.json`, or of another size than that says, a checkpoint is not there.
+"""
+
+import dataclasses
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from seqrec.core.errors import DataError, StorageError
+from seqrec.core.storage import Storage
+from seqrec.models.weights import load_variables, save_variables
+
+
+@dataclass
+class TrainingState:
+    """Where training stands between two steps; with the variables, all that is needed to go on exactly."""
+
+    epoch: int = 0  # The epoch to go on in, 0 is the first.
+    step: int = 0  # Steps done in it.
+    global_step: int = 0  # Steps done in all.
+    loss_sum: float = 0.0  # Over the steps done in this epoch.
+    best_value: float | None = None  # Of the validation metric.
+    best_epoch: int = -1
+    stopped_early: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)  # One row for each finished epoch.
+
+    def end_epoch(self, row: dict[str, Any], metric: float, patience: int) -> bool:
+        """Notes a finished epoch; returns whether it is the best so far. A metric that is not a number never is."""
+        is_best = self.best_value is None or metric > self.best_value
+        if is_best:
+            self.best_value, self.best_epoch = metric, self.epoch
+        self.history.append(row)
+        self.stopped_early = 0 < patience <= self.epoch - self.best_epoch
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        return is_best
+
+
+class Checkpoints:
+    """The checkpoints of one attempt, and its best weights. Only worker 0 writes them."""
+
+    def __init__(self, storage: Storage, attempt_path: str, keep_last: int, scratch: str | None = None):
+        self._storage = storage
+        self.path = f"{attempt_path}/checkpoints"
+        self._attempt_path = attempt_path
+        self._keep_last = keep_last
+        self._scratch = scratch
+
+    def save(self, variables: Mapping[str, tf.Variable], state: TrainingState) -> None:
+        """Publishes a checkpoint, then deletes all but the newest `keep_last`.
+
+        Raises:
+            StorageError: no space or no permission; earlier checkpoints stay as they are.
+        """
+        name = f"{self.path}/step-{state.global_step:08d}"
+        self._publish(variables, name, dataclasses.asdict(state))
+        for old in self._names()[: -self._keep_last]:
+            # The promise goes before what it promises.
+            self._storage.delete(f"{old}.json")
+            self._storage.delete(f"{old}.npz")
+
+    def save_best(self, variables: Mapping[str, tf.Variable], state: TrainingState) -> None:
+        """Publishes the model's variables as the best so far."""
+        self._publish(variables, f"{self.path}/best", {"epoch": state.best_epoch, "value": state.best_value})
+
+    def newest(self) -> TrainingState | None:
+        """Where the newest whole checkpoint stands, without loading it."""
+        return next((state for _, state in self._whole()), None)
+
+    def restore(self, variables: Mapping[str, tf.Variable]) -> TrainingState | None:
+        """Loads the newest checkpoint that can be read; warns of those that cannot. None if there is none."""
+        for name, state in self._whole():
+            try:
+                self._load(variables, f"{name}.npz")
+                return state
+            except DataError as error:
+                warnings.warn(f"{error} Trying an older checkpoint.", stacklevel=2)
+        return None
+
+    def publish_best(self) -> str:
+        """Copies the best weights to `weights.npz` of the attempt; returns that path."""
+        path = f"{self._attempt_path}/weights.npz"
+        with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+            local = Path(folder) / "weights.npz"
+            self._storage.download(f"{self.path}/best.npz", local)
+            self._storage.upload(local, path)
+        return path
+
+    def adopt(self, other: "Checkpoints") -> bool:
+        """Takes over the newest checkpoint and the best weights of another attempt; False if it has none."""
+        newest = next(other._whole(), None)
+        if newest is None:
+            return False
+        for name in (newest[0], f"{other.path}/best"):
+            for suffix in ("npz", "json"):
+                with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+                    local = Path(folder) / "copy"
+                    other._storage.download(f"{name}.{suffix}", local)
+                    self._storage.upload(local, f"{self.path}/{name.rpartition('/')[2]}.{suffix}")
+        return True
+
+    def _publish(self, variables: Mapping[str, tf.Variable], name: str, content: dict[str, Any]) -> None:
+        if self._scratch:
+            Path(self._scratch).mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+                local = Path(folder) / "variables.npz"
+                save_variables(variables, local)
+                size = local.stat().st_size
+                self._storage.delete(f"{name}.json")
+                self._storage.upload(local, f"{name}.npz")
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"{self._scratch or tempfile.gettempdir()}: cannot write a checkpoint aside: {error.strerror}. "
+                "Free some space or set training.scratch."
+            ) from error
+        self._storage.write_bytes(f"{name}.json", json.dumps({"size": size, **content}).encode())
+
+    def _whole(self) -> Any:
+        """(name, state) of checkpoints that are whole by what their `.json` says, newest first."""
+        sizes = {file.path: file.size for file in self._storage.list_files(self.path)}
+        for name in reversed(self._names()):
+            try:
+                content = json.loads(self._storage.read_bytes(f"{name}.json"))
+                size = content.pop("size")
+                state = TrainingState(**content)
+            except (ValueError, KeyError, TypeError):
+                warnings.warn(f"{self._storage.uri(name)}.json: cut short, this checkpoint is skipped.", stacklevel=2)
+                continue
+            if sizes.get(f"{name}.npz") != size:
+                found = sizes.get(f"{name}.npz", "no")
+                warnings.warn(
+                    f"{self._storage.uri(name)}.npz: {found} bytes, not {size}: this checkpoint is skipped.",
+                    stacklevel=2,
+                )
+                continue
+            yield name, state
+
+    def _names(self) -> list[str]:
+        """Published checkpoints, oldest first."""
+        files = (file.path for file in self._storage.list_files(self.path))
+        return sorted(p.removesuffix(".json") for p in files if "/step-" in p and p.endswith(".json"))
+
+    def _load(self, variables: Mapping[str, tf.Variable], path: str) -> None:
+        local = self._storage.local(path)
+        if local is not None:
+            load_variables(variables, local)
+            return
+        with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+            self._storage.download(path, Path(folder) / "variables.npz")
+            load_variables(variables, Path(folder) / "variables.npz")

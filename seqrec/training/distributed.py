@@ -1,0 +1,247 @@
+"""What goes between workers: the only place that knows Horovod.
+
+`Workers` is one worker alone, for which every exchange is the identity; `HorovodWorkers` is one of several. The rest
+of training cannot tell them apart. Every method that exchanges something must be called by all workers alike.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from seqrec.core.errors import ConfigError, TrainingError
+from seqrec.training.optimizers import merge_rows
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+_FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
+
+
+class Workers:
+    """One worker alone."""
+
+    rank = 0
+    size = 1
+    local_rank = 0
+    local_size = 1
+
+    def __init__(self) -> None:
+        self.host = socket.gethostname()
+        self.tick: Callable[[], None] = lambda: None  # Called where progress is made; see `worker_status`.
+
+    def exchange(
+        self, gradients: Sequence[Gradient | None], statistics: tf.Tensor
+    ) -> tuple[list[Gradient | None], tf.Tensor, tf.Tensor]:
+        """Means over the workers of gradients and of a vector of statistics; inside the traced step.
+
+        Args:
+            gradients: tensors, or slices with every row once.
+            statistics: float32 [M], never compressed.
+        Returns: the means, slices again with every row once, and the bytes this worker has sent, int64 [].
+        """
+        return list(gradients), statistics, tf.zeros([], tf.int64)
+
+    def gather_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of all workers, in the order of their ranks."""
+        return rows
+
+    def largest(self, value: float) -> float:
+        return value
+
+    def broadcast(self, value: Any) -> Any:
+        """Worker 0's value, on every worker; anything that JSON holds."""
+        return value
+
+    def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
+        """Sets variables to what they are on worker 0."""
+
+    def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
+        """Raises TrainingError where a variable differs, in a single bit, from worker 0's."""
+
+
+class HorovodWorkers(Workers):
+    """One of several workers, started by one of the launchers.
+
+    Args:
+        compress: send dense gradients as float16.
+    """
+
+    def __init__(self, compress: bool = False) -> None:
+        super().__init__()
+        import horovod.tensorflow as hvd
+
+        hvd.init()
+        self._hvd = hvd
+        self._compression = hvd.Compression.fp16 if compress else hvd.Compression.none
+        self._bytes_per_value = 2 if compress else 4
+        self.rank, self.size = hvd.rank(), hvd.size()
+        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
+
+    def exchange(
+        self, gradients: Sequence[Gradient | None], statistics: tf.Tensor
+    ) -> tuple[list[Gradient | None], tf.Tensor, tf.Tensor]:
+        means = list(gradients)
+        dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
+        sparse = [i for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)]
+        # Same order on every worker; a plain average of plain tensors, so Keras plays no part.
+        averaged = self._hvd.grouped_allreduce(
+            [gradients[i] for i in dense], op=self._hvd.Average, compression=self._compression, name="dense"
+        )
+        for i, mean in zip(dense, averaged, strict=True):
+            means[i] = mean
+        statistics = self._hvd.allreduce(statistics, op=self._hvd.Average, name="statistics")
+        num_values = sum(int(np.prod(mean.shape)) for mean in averaged)
+        bytes_sent = tf.constant(num_values * self._bytes_per_value, tf.int64) + tf.size(statistics, tf.int64) * 4
+        if sparse:
+            packed = pack_slices([gradients[i] for i in sparse])
+            bytes_sent += tf.size(packed, tf.int64) * 4
+            gathered = self._hvd.allgather(packed, name="sparse")
+            for i, slices in zip(sparse, unpack_slices(gathered, [gradients[i] for i in sparse]), strict=True):
+                merged = merge_rows(slices)
+                means[i] = tf.IndexedSlices(merged.values / self.size, merged.indices, merged.dense_shape)
+        return means, statistics, bytes_sent
+
+    def gather_rows(self, rows: np.ndarray) -> np.ndarray:
+        return self._hvd.allgather(tf.constant(rows), name="gather_rows").numpy()
+
+    def largest(self, value: float) -> float:
+        return float(self._hvd.allreduce(tf.constant(value, tf.float64), op=self._hvd.Max, name="largest").numpy())
+
+    def broadcast(self, value: Any) -> Any:
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8) if self.rank == 0 else np.zeros(0, np.uint8)
+        return json.loads(bytes(self.gather_rows(text)))
+
+    def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
+        for number, variable in enumerate(variables):
+            variable.assign(self._hvd.broadcast(variable.read_value(), root_rank=0, name=f"variable.{number}"))
+            self.tick()
+
+    def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
+        sums = np.array([[_checksum(variable) for variable in variables.values()]], np.int64)
+        all_sums = self.gather_rows(sums)
+        for rank in range(1, self.size):
+            differing = np.flatnonzero(all_sums[rank] != all_sums[0])
+            if len(differing):
+                name = list(variables)[differing[0]]
+                raise TrainingError(
+                    f"Workers have drifted apart: '{name}' and {len(differing) - 1} more variables of worker {rank} "
+                    "differ from worker 0's. Gradients were not averaged; go on from an earlier checkpoint."
+                )
+
+
+def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
+    """Several slices as one float32 [rows, 2 + widest], so that they travel in one exchange instead of two each.
+
+    The first two columns are the number of the slices and the row's index, as bits; narrow rows are filled up.
+    """
+    widest = max(int(part.values.shape[1]) for part in slices)
+    rows = []
+    for number, part in enumerate(slices):
+        indices = tf.cast(part.indices, tf.int32)
+        keys = tf.bitcast(tf.stack([tf.fill(tf.shape(indices), number), indices], axis=1), tf.float32)
+        values = tf.pad(part.values, [[0, 0], [0, widest - int(part.values.shape[1])]])
+        rows.append(tf.concat([keys, values], axis=1))
+    return tf.concat(rows, axis=0)
+
+
+def unpack_slices(packed: tf.Tensor, like: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
+    """What `pack_slices` packed, of one worker or of several one after the other."""
+    keys = tf.bitcast(packed[:, :2], tf.int32)
+    parts = []
+    for number, part in enumerate(like):
+        own = tf.squeeze(tf.where(keys[:, 0] == number), axis=1)
+        values = tf.gather(packed, own)[:, 2 : 2 + int(part.values.shape[1])]
+        parts.append(
+            tf.IndexedSlices(values, tf.cast(tf.gather(keys[:, 1], own), part.indices.dtype), part.dense_shape)
+        )
+    return parts
+
+
+def _checksum(variable: tf.Variable) -> int:
+    """Sum of a variable's bits, each word weighted by its place; wraps around, so large tables stay cheap."""
+    values = np.ascontiguousarray(variable.numpy()).reshape(-1)
+    words = values.view({4: np.uint32, 8: np.uint64}[values.dtype.itemsize]).astype(np.uint64)
+    places = np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return int((words * places).sum(dtype=np.uint64).view(np.int64))
+
+
+def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int, spark: Any) -> Any:
+    """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
+
+    All tasks must run at the same time. Must be called in the main thread.
+
+    Raises:
+        ConfigError: Spark runs locally with fewer slots than workers, so they could never all start.
+    """
+    import horovod.spark
+
+    context = spark.sparkContext
+    is_local = context.master.startswith("local")
+    if is_local and context.defaultParallelism < num_workers:
+        raise ConfigError(
+            f"training.num_workers={num_workers} but Spark runs with {context.defaultParallelism} slots: submit with "
+            f"--master local[{num_workers}], or use fewer workers."
+        )
+    with _signal_handlers_restored():
+        results = horovod.spark.run(
+            worker,
+            args=(job,),
+            num_proc=num_workers,
+            start_timeout=start_timeout,
+            use_gloo=True,
+            env=_worker_environment(),
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            verbose=0,
+            nics={"lo"} if is_local else None,
+        )
+    return results[0]
+
+
+def launch_on_this_machine(worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int) -> Any:
+    """Runs `worker(job)` in processes of this machine, as `horovodrun` does; returns worker 0's result."""
+    from horovod.runner import run
+
+    with _signal_handlers_restored():
+        results = run(
+            worker,
+            args=(job,),
+            num_proc=num_workers,
+            hosts=f"localhost:{num_workers}",
+            start_timeout=start_timeout,
+            use_gloo=True,
+            env={**os.environ, **_worker_environment()},
+        )
+    return results[0]
+
+
+def is_under_horovodrun() -> bool:
+    """Whether this very process was started as one of several workers."""
+    return "HOROVOD_RANK" in os.environ and int(os.environ.get("HOROVOD_SIZE", "1")) > 1
+
+
+def _worker_environment() -> dict[str, str]:
+    """What workers need of the driver's environment, which is not theirs; and where this package is found."""
+    root = str(Path(__file__).parents[2])
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
+    path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+@contextlib.contextmanager
+def _signal_handlers_restored() -> Iterator[None]:
+    """Horovod's launchers replace SIGINT's and SIGTERM's handlers, and leave theirs behind."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,146 @@
+"""Starts the workers, shows what they do, and tells which one was the cause when they end badly."""
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+from seqrec.core.errors import SeqrecError, TrainingError
+from seqrec.core.storage import Storage
+from seqrec.training.progress import ProgressBar
+from seqrec.training.worker import TrainingJob, run_worker, user_error
+from seqrec.training.worker_status import ABORT, DONE, FAILED, STOPPED, Observer, read_statuses, say
+
+_LOOK_SECONDS = 1.0
+_SETTLE_SECONDS = 4.0  # After the end: until the last word of the workers that could still write one.
+
+
+def launch(job: TrainingJob, launcher: str) -> dict[str, Any]:
+    """Runs all workers of a job to their end; returns the final state.
+
+    Args:
+        launcher: "in_process", "spark" or "horovodrun".
+
+    Raises:
+        SeqrecError: a worker's own, or a TrainingError that names the worker that failed, died or hung.
+    """
+    if launcher == "in_process":
+        with tempfile.TemporaryDirectory(prefix="seqrec-control-") as folder:
+            return run_worker(replace(job, control=folder))
+    if launcher == "spark":
+        from seqrec.tables.session import spark_session
+
+        with spark_session("train") as spark:
+            return _launch_watched(job, launcher, spark)
+    return _launch_watched(job, launcher, None)
+
+
+def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, Any]:
+    from seqrec.training.distributed import launch_on_spark, launch_on_this_machine
+
+    config = job.training
+    job, folder = _with_control(job, spark)
+    watcher = Watcher(job)
+    try:
+        if spark is not None:
+            return launch_on_spark(run_worker, job, config.num_workers, config.start_timeout, spark)
+        return launch_on_this_machine(run_worker, job, config.num_workers, config.start_timeout)
+    except SeqrecError:
+        raise
+    except Exception as error:
+        raise watcher.explain(error) from None
+    finally:
+        watcher.close()
+        shutil.rmtree(folder, ignore_errors=True) if folder else Storage(job.workdir).delete(_control_path(job))
+
+
+class Watcher:
+    """Follows the workers in a thread: draws worker 0's progress, and ends workers that hang."""
+
+    def __init__(self, job: TrainingJob):
+        self._job = job
+        self._control = Storage(job.control)
+        self._observer = Observer(job.training.num_workers)
+        self._bar = ProgressBar()
+        self._num_lines = 0
+        self._hung = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._look()
+        self._bar.close()
+
+    def explain(self, error: BaseException) -> SeqrecError:
+        """The error to show for a job that ended with `error` of the launcher."""
+        self._settle()
+        observer = self._observer
+        failed = [status for status in observer.statuses if status is not None and status.state == FAILED]
+        if failed and failed[0].error_class in ("ConfigError", "DataError", "StorageError", "TrainingError"):
+            return user_error(failed[0].error_class, failed[0].error)
+        stopped = [status for status in observer.statuses if status is not None and status.state in (STOPPED, DONE)]
+        if stopped and not failed and len(stopped) == len(observer.statuses):
+            return TrainingError(f"Stopped after step {stopped[0].step} of epoch {stopped[0].epoch + 1}; saved there.")
+        if self._hung:
+            what = f"has made no progress for {self._job.training.hang_timeout} s, so the workers were ended."
+        else:
+            what = "was killed, or its machine was lost, or it was stopped."
+        if all(status is None for status in observer.statuses):
+            return TrainingError(f"No worker started: {str(error).strip().splitlines()[0] if str(error) else error!r}")
+        return TrainingError(observer.explain(what))
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            self._look()
+            if not self._hung and self._observer.seconds_without_progress() > self._job.training.hang_timeout:
+                self._hung = True
+                say(self._control, ABORT)
+
+    def _look(self) -> None:
+        self._observer.see(read_statuses(self._control, self._job.training.num_workers))
+        first = self._observer.statuses[0]
+        if first is None:
+            return
+        for line in first.lines[self._num_lines :]:
+            self._bar.close()
+            self._bar.write(line)
+        self._num_lines = len(first.lines)
+        if first.phase == "training" and first.steps:
+            self._bar.show(first.epoch, first.step, first.steps, first.progress)
+
+    def _settle(self) -> None:
+        """Waits a little for last words, but not once a worker has said that it failed."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            self._look()
+            if any(status is not None and status.state == FAILED for status in self._observer.statuses):
+                return
+
+
+def _with_control(job: TrainingJob, spark: Any) -> tuple[TrainingJob, str | None]:
+    """Where statuses are written: a local folder if all workers are on this machine, else beside the run."""
+    if spark is None or spark.sparkContext.master.startswith("local"):
+        folder = tempfile.mkdtemp(prefix="seqrec-control-")
+        return replace(job, control=folder), folder
+    storage = Storage(job.workdir)
+    storage.delete(_control_path(job))
+    return replace(job, control=storage.uri(_control_path(job))), None
+
+
+def _control_path(job: TrainingJob) -> str:
+    return f"{job.attempt_path}/workers"
+
+
+def flush_output() -> None:
+    """What was printed so far goes out before other processes print."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")

@@ -1,0 +1,116 @@
+"""What people watch: a progress bar, one line an epoch, TensorBoard, history.csv and, if asked for, MLflow."""
+
+import contextlib
+import csv
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from seqrec.core.storage import Storage
+
+
+class ProgressBar:
+    """A bar over the steps of each epoch; on a screen that is no terminal it is drawn twice a minute only."""
+
+    def __init__(self, stream: Any = None):
+        self._stream = stream or sys.stderr
+        self._bar: tqdm | None = None
+        self._epoch = -1
+
+    def show(self, epoch: int, step: int, steps: int, figures: Mapping[str, float]) -> None:
+        """Moves the bar of `epoch` (0 is the first) to `step` of `steps`."""
+        if self._bar is None or epoch != self._epoch:
+            self.close()
+            is_terminal = getattr(self._stream, "isatty", lambda: False)()
+            self._bar = tqdm(
+                total=steps,
+                initial=step,
+                desc=f"epoch {epoch + 1}",
+                unit="step",
+                file=self._stream,
+                mininterval=0.2 if is_terminal else 30.0,
+                leave=False,
+                dynamic_ncols=is_terminal,
+            )
+            self._epoch = epoch
+        self._bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def write(self, line: str) -> None:
+        """Prints a line above the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def epoch_line(row: Mapping[str, Any], num_epochs: int, is_best: bool) -> str:
+    """One line for a finished epoch, such as "epoch 3/10  loss 1.2345  auc 0.7012 ...  12.3 s  best"."""
+    skipped = {"epoch", "loss", "seconds", "examples_per_second", "wait_share", "global_step"}
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in skipped)
+    return (
+        f"epoch {row['epoch']}/{num_epochs}  loss {row['loss']:.4f}  {metrics}  {row['seconds']:.1f} s  "
+        f"{row['examples_per_second']:,.0f} examples/s{'  best' if is_best else ''}"
+    )
+
+
+def history_csv(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """The rows of all epochs as CSV."""
+    if not history:
+        return b""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+class ScalarLog:
+    """TensorBoard scalars, written locally and copied whole: some mounts forbid appending.
+
+    Each process of a run has a file of its own, so a resumed run adds to what is there.
+    """
+
+    def __init__(self, storage: Storage, path: str, scratch: str | None = None):
+        if scratch:
+            Path(scratch).mkdir(parents=True, exist_ok=True)
+        self._storage = storage
+        self._path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="seqrec-logs-", dir=scratch)
+        self._writer = tf.summary.create_file_writer(self._folder.name)
+        self._name = f"{time.time_ns()}-{os.getpid()}"
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        with self._writer.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=step)
+
+    def publish(self) -> None:
+        """Copies the log so far to the storage."""
+        self._writer.flush()
+        for number, file in enumerate(sorted(Path(self._folder.name).glob("events.out.*"))):
+            self._storage.upload(file, f"{self._path}/events.out.tfevents.{self._name}.{number}")
+
+    def close(self) -> None:
+        self.publish()
+        self._writer.close()
+        self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def closing_bar(bar: ProgressBar) -> Iterator[ProgressBar]:
+    try:
+        yield bar
+    finally:
+        bar.close()

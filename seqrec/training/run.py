@@ -1,0 +1,208 @@
+"""Puts a worker's parts together: devices, feed, model, optimizer, checkpoints, reports; then calls the loop."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.feed.batching import TrainingFeed
+from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.feed.vocabulary import Vocabulary, read_vocabulary
+from seqrec.models.contract import SequenceModel
+from seqrec.models.registry import build_model
+from seqrec.models.vocabulary import ModelVocabulary
+from seqrec.training.checkpoints import Checkpoints, TrainingState
+from seqrec.training.config import TrainingConfig
+from seqrec.training.distributed import Workers
+from seqrec.training.loop import Trainer, train
+from seqrec.training.losses import NegativeSampler
+from seqrec.training.optimizers import build_optimizer
+from seqrec.training.progress import ProgressBar, ScalarLog, epoch_line, history_csv
+from seqrec.training.stage import layout_of
+from seqrec.training.start import start_from_run
+from seqrec.training.train_step import TrainStep
+from seqrec.training.validation import Validation
+from seqrec.training.worker import TrainingJob, prepared_manifest
+from seqrec.training.worker_status import StatusWriter
+
+TRAIN, VALIDATION = "sequences/train", "sequences/validation"
+
+
+def train_run(job: TrainingJob, workers: Workers, writer: StatusWriter) -> TrainingState:
+    """Trains a run as one of its workers; the state it ends in is the same on all."""
+    config, storage, prepared = job.training, Storage(job.workdir), prepared_manifest(job)
+    _set_up_devices(config, workers)
+    vocabulary = read_vocabulary(storage, prepared)
+    model = build_model(job.model, model_vocabulary(vocabulary), job.seed)
+    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    everything = {**model.named_variables(), **{f"optimizer/{n}": v for n, v in optimizer.named_slots().items()}}
+    checkpoints = Checkpoints(storage, job.attempt_path, config.keep_last, config.scratch)
+    state = _start(job, workers, storage, prepared, checkpoints, model, everything)
+
+    feed = TrainingFeed(
+        storage,
+        prepared.table(TRAIN).files,
+        layout_of(config, job.seed),
+        worker_rank=workers.rank,
+        max_history_length=job.model.max_history_length,
+        scratch=config.scratch,
+    )
+    sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
+    validation_feed = EvaluationFeed(
+        storage=storage,
+        files=prepared.table(VALIDATION).files,
+        batch_size=config.validation_batch_size,
+        max_history_length=job.model.max_history_length,
+        worker_rank=workers.rank,
+        num_workers=workers.size,
+        max_rows=config.max_validation_rows,
+        scratch=config.scratch,
+    )
+    reporter = Reporter(job, workers, writer, storage, state)
+    trainer = Trainer(
+        config=config,
+        feed=feed,
+        state=state,
+        step=TrainStep(model, optimizer, sampler, workers, config, job.seed, feed.stream_ids),
+        validate=Validation(model, validation_feed, workers, config.metrics_at, config.metric).run,
+        save=_saver(workers, writer, everything, checkpoints.save),
+        save_best=_saver(workers, writer, model.named_variables(), checkpoints.save_best),
+        report=reporter.report,
+        stop_requested=writer.stop_requested.is_set,
+    )
+    try:
+        return train(trainer)
+    finally:
+        reporter.close()
+
+
+def model_vocabulary(vocabulary: Vocabulary) -> ModelVocabulary:
+    return ModelVocabulary(
+        num_trained_items=vocabulary.num_trained_items,
+        num_categories=vocabulary.num_categories,
+        item_category=vocabulary.item_category,
+    )
+
+
+class Reporter:
+    """Tells what happens: every worker its status, worker 0 also TensorBoard, history.csv and (alone) the screen."""
+
+    def __init__(
+        self, job: TrainingJob, workers: Workers, writer: StatusWriter, storage: Storage, state: TrainingState
+    ):
+        self._job = job
+        self._writer = writer
+        self._storage = storage
+        self._state = state
+        is_first = workers.rank == 0
+        self._log = ScalarLog(storage, f"{job.attempt_path}/logs", job.training.scratch) if is_first else None
+        # With several workers the driver draws the bar, from worker 0's status.
+        self._bar = ProgressBar() if is_first and workers.size == 1 else None
+
+    def report(self, what: str, figures: dict[str, Any]) -> None:
+        """Called by the loop: `what` is "phase", "step" or "epoch"."""
+        status, state = self._writer.status, self._state
+        self._writer.tick()
+        if what == "phase":
+            status.phase, status.epoch, status.step = figures["phase"], state.epoch, state.step
+        elif what == "step":
+            status.step, status.steps = figures["step"], figures["steps"]
+            status.progress = {"loss": figures["loss"], "examples/s": figures["examples_per_second"]}
+            if self._bar is not None:
+                self._bar.show(state.epoch, status.step, status.steps, status.progress)
+            if self._log is not None and "scalars" in figures:
+                self._log.write(state.global_step, figures["scalars"])
+        else:
+            self._end_epoch(figures["row"], figures["is_best"])
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _end_epoch(self, row: Mapping[str, Any], is_best: bool) -> None:
+        line = epoch_line(row, self._job.training.num_epochs, is_best)
+        self._writer.status.lines.append(line)
+        if self._bar is not None:
+            self._bar.close()
+            self._bar.write(line)
+        if self._log is not None:
+            kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step")}
+            self._log.write(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
+            self._log.publish()
+            self._storage.write_bytes(f"{self._job.attempt_path}/history.csv", history_csv(self._state.history))
+
+
+def _start(
+    job: TrainingJob,
+    workers: Workers,
+    storage: Storage,
+    prepared: Manifest,
+    checkpoints: Checkpoints,
+    model: SequenceModel,
+    everything: Mapping[str, tf.Variable],
+) -> TrainingState:
+    """Sets the variables and says where to go on. Worker 0 reads, the others are told.
+
+    1. The attempt's own newest checkpoint. 2. That of the finished run it goes on from. 3. Another run's weights
+    (`start_from`). 4. Weights drawn from the seed.
+    """
+    state = None
+    if workers.rank == 0:
+        state = checkpoints.restore(everything)
+        if state is None and job.resume_path is not None:
+            other = Checkpoints(storage, job.resume_path, job.training.keep_last, job.training.scratch)
+            if checkpoints.adopt(other):
+                state = checkpoints.restore(everything)
+        if state is None and job.training.start_from:
+            start_from_run(storage, job.training.start_from, model, prepared, job.training.scratch)
+    values = workers.broadcast(None if state is None else vars(state))
+    workers.broadcast_variables(list(everything.values()))
+    return TrainingState(**values) if values else TrainingState()
+
+
+def _saver(
+    workers: Workers,
+    writer: StatusWriter,
+    variables: Mapping[str, tf.Variable],
+    save: Callable[[Mapping[str, tf.Variable], TrainingState], None],
+) -> Callable[[TrainingState], None]:
+    """Saves on worker 0, after a check that all workers hold the same."""
+
+    def check_and_save(state: TrainingState) -> None:
+        phase, writer.status.phase = writer.status.phase, "checkpoint"
+        workers.check_equal(variables)
+        if workers.rank == 0:
+            save(variables, state)
+        writer.tick()
+        writer.status.phase = phase
+
+    return check_and_save
+
+
+def _set_up_devices(config: TrainingConfig, workers: Workers) -> None:
+    """One GPU for each worker of a machine where there are GPUs; a single inter-op thread.
+
+    With more inter-op threads the order of additions, and so the last bits, would differ from run to run.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    threads = config.num_threads or max(1, (os.cpu_count() or 1) // workers.local_size)
+    try:
+        if gpus:
+            tf.config.set_visible_devices(gpus[workers.local_rank % len(gpus)], "GPU")
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        # TensorFlow runs already in this process (another stage before this one): its threads cannot change any more.
+        if tf.config.threading.get_inter_op_parallelism_threads() != 1:
+            import warnings
+
+            warnings.warn(
+                "TensorFlow was started before training with several inter-op threads: the result may differ in the "
+                "last bits from run to run.",
+                stacklevel=2,
+            )

@@ -1,0 +1,217 @@
+"""The `train` stage: prepared sequences in, a run out. Free of TensorFlow until workers start."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from seqrec.core.errors import StorageError, TrainingError
+from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
+from seqrec.core.storage import Storage
+from seqrec.feed.plan import Layout, check_layout, describe_plan, plan_epoch
+from seqrec.feed.vocabulary import CATEGORIES, ITEMS
+from seqrec.models.config import ModelConfig
+from seqrec.models.registry import load_options
+from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.worker import TrainingJob
+
+_SETTINGS = "settings.json"  # What an attempt was begun with.
+
+
+def run_train(
+    storage: Storage, name: str, run: str, model: ModelConfig, training: TrainingConfig, seed: int, force: bool
+) -> Manifest:
+    """Trains on `prepared/<name>` and writes `runs/<run>`; goes on where an earlier attempt was cut off.
+
+    With `training.dry_run` only the plan is shown, and the prepared data's manifest returned.
+
+    Raises:
+        SeqrecError: one line about settings, data, storage or workers that cannot go on.
+    """
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    load_options(model)
+    files = prepared.table("sequences/train").files
+    layout = layout_of(training, seed)
+    check_layout(len(files), layout)
+    plan = plan_epoch(files, layout, 0)
+    if training.dry_run:
+        print(describe_plan(plan, layout))
+        return prepared
+
+    dataset = Dataset(storage, "runs", run)
+    recipe = _recipe(storage, prepared, model, training, seed)
+    published = dataset.manifest()
+    going_on = published if published is not None and published.recipe == recipe.digest else None
+    if going_on is not None and not force and _is_finished(going_on, training):
+        print(f"train: run '{run}' is up to date ({going_on.details['epochs']} epochs), nothing to do.")
+        return going_on
+    resume = training.resume == "auto" and not force
+    if resume:
+        _refuse_other_settings(dataset, recipe)
+    attempt = dataset.begin(recipe, resume=resume)
+    _write_beside(attempt, prepared, model, training, seed, recipe)
+    job = TrainingJob(
+        workdir=storage.root,
+        prepared=prepared.to_json(),
+        attempt_path=attempt.path,
+        resume_path=f"{dataset.path}/{going_on.id}" if resume and going_on is not None else None,
+        control="",
+        model=model,
+        training=training,
+        seed=seed,
+    )
+    print(describe_plan(plan, layout))
+    from seqrec.training.launch import launch
+
+    state = launch(job, choose_launcher(training))
+    if state["epoch"] < training.num_epochs and not state["stopped_early"]:
+        raise TrainingError(
+            f"Stopped after step {state['step']} of epoch {state['epoch'] + 1}, as asked; saved there. "
+            "Run the job again to go on."
+        )
+    return _publish(attempt, prepared, model, training, seed, state)
+
+
+def layout_of(config: TrainingConfig, seed: int) -> Layout:
+    """The feed's part of the settings."""
+    return Layout(
+        seed=seed,
+        num_streams=config.num_streams,
+        global_batch_size=config.global_batch_size,
+        files_per_group=config.files_per_group,
+        num_parts=config.gradient_accumulation,
+        num_workers=config.num_workers,
+    )
+
+
+def choose_launcher(training: TrainingConfig) -> str:
+    if training.launcher != "auto":
+        return training.launcher
+    return "in_process" if training.num_workers == 1 else "spark"
+
+
+def _recipe(storage: Storage, prepared: Manifest, model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe:
+    """What decides the numbers. The number of epochs does not: a longer run goes on where a shorter one ended."""
+    settings = {key: value for key, value in asdict(training).items() if key not in FREE_SETTINGS}
+    inputs = {"prepared": prepared.content, "vocabulary": prepared.table(ITEMS).content}
+    if training.start_from:
+        inputs["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
+    plain = json.loads(json.dumps({"model": asdict(model), "training": settings, "seed": seed}))
+    return Recipe(stage="train", settings=plain, inputs=inputs)
+
+
+def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:
+    return manifest.details["stopped_early"] or manifest.details["epochs"] >= training.num_epochs
+
+
+def _refuse_other_settings(dataset: Dataset, recipe: Recipe) -> None:
+    """An unfinished attempt with a checkpoint is work that other settings must not delete unasked."""
+    storage = dataset.storage
+    finished = set(dataset._published_ids())
+    for attempt_id in storage.list_folders(dataset.path):
+        path = f"{dataset.path}/{attempt_id}/{_SETTINGS}"
+        if attempt_id in finished or attempt_id.startswith(recipe.digest[:12]) or not storage.exists(path):
+            continue
+        checkpoints = storage.list_files(f"{dataset.path}/{attempt_id}/checkpoints")
+        if not any(file.path.endswith(".json") for file in checkpoints):
+            continue
+        stored = json.loads(storage.read_bytes(path))
+        differing = differences(stored, {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)})
+        raise TrainingError(
+            f"Run '{dataset.name}' has unfinished training with other settings: {'; '.join(differing)}. Set these back "
+            "to go on with it, set training.resume=never to start over, or name another training.run."
+        )
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Every place where two nests of settings differ, such as "training.num_streams was 8, now 4"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted({*before, *now})
+        inner = [differences(before.get(k), now.get(k), f"{path}.{k}" if path else str(k)) for k in keys]
+        return [difference for part in inner for difference in part]
+    if before == now:
+        return []
+    place = path.removeprefix("settings.")
+    if path.startswith("inputs."):
+        return [f"the content of {path.removeprefix('inputs.')} was {before}, now {now}"]
+    return [f"{place} was {before}, now {now}"]
+
+
+def _write_beside(
+    attempt: Attempt, prepared: Manifest, model: ModelConfig, training: TrainingConfig, seed: int, recipe: Recipe
+) -> None:
+    """What describes a run: its settings for people and for the next attempt, and the vocabulary it indexes by."""
+    config = json.loads(json.dumps({"seed": seed, "model": asdict(model), "training": asdict(training)}))
+    attempt.storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+    settings = {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)}
+    attempt.storage.write_bytes(f"{attempt.path}/{_SETTINGS}", json.dumps(settings).encode())
+    for name in (ITEMS, CATEGORIES):
+        if not attempt.storage.exists(f"{attempt.path}/{name}.parquet"):
+            _copy_table(attempt.storage, prepared.table(name), f"{attempt.path}/{name}.parquet")
+
+
+def _copy_table(storage: Storage, table: Table, path: str) -> None:
+    """All files of a table as one, a row group at a time."""
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as folder:
+        local = Path(folder) / "table.parquet"
+        writer: pq.ParquetWriter | None = None
+        for file in table.files:
+            with storage.open_input(file.path) as stream:
+                source = pq.ParquetFile(stream)
+                for number in range(source.num_row_groups):
+                    part = source.read_row_group(number)
+                    writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
+                    writer.write_table(part)
+        if writer is None:
+            raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
+        writer.close()
+        storage.upload(local, path)
+
+
+def _publish(
+    attempt: Attempt,
+    prepared: Manifest,
+    model: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    state: dict[str, Any],
+) -> Manifest:
+    from seqrec.training.checkpoints import Checkpoints
+
+    storage = attempt.storage
+    weights = Checkpoints(storage, attempt.path, training.keep_last, training.scratch).publish_best()
+    tables = {}
+    for name in (ITEMS, CATEGORIES):
+        path = f"{attempt.path}/{name}.parquet"
+        size = next(file.size for file in storage.list_files(attempt.path) if file.path == path)
+        source = prepared.table(name)
+        tables[name] = Table(
+            rows=source.rows, content=source.content, files=(FileEntry(path=path, rows=source.rows, size=size),)
+        )
+    best = state["history"][state["best_epoch"]]
+    details = {
+        "weights": "weights.npz",
+        "model": json.loads(json.dumps(asdict(model))),
+        "seed": seed,
+        "prepared": prepared.name,
+        **{key: prepared.details[key] for key in ("num_trained_items", "num_items", "num_categories")},
+        "epochs": state["epoch"],
+        "stopped_early": state["stopped_early"],
+        "metric": training.metric,
+        "best": best,
+    }
+    counts = {"steps": state["global_step"], "examples": state["global_step"] * training.global_batch_size}
+    return attempt.publish(tables=tables, counts=counts, details=details, content=_digest(storage, weights))
+
+
+def _digest(storage: Storage, path: str) -> str:
+    digest = hashlib.sha256()
+    with storage.open_input(path) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]

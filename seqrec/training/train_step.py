@@ -1,0 +1,111 @@
+"""One update, as a traced function: loss, gradients, exchange between workers, clipping, optimizer, batch norm.
+
+S streams of this worker, B examples of a stream in the step, G gradient parts.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import tensorflow as tf
+
+from seqrec.core.batch import TrainBatch
+from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.training.config import TrainingConfig
+from seqrec.training.distributed import Workers
+from seqrec.training.losses import NegativeSampler, candidates_of, softmax_loss
+from seqrec.training.optimizers import Adam, merge_rows
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+
+class StepOutcome(NamedTuple):
+    loss: tf.Tensor  # float32 [], mean over the global batch.
+    stop: tf.Tensor  # float32 [], above 0 if any worker was asked to stop.
+    gradient_norm: tf.Tensor  # float32 [], of all gradients together, before clipping.
+    bytes_sent: tf.Tensor  # int64 [], handed to the other workers by this one.
+
+
+class TrainStep:
+    """Updates a model from a global batch, of which every worker has the share of its own streams.
+
+    The outcome, and the variables after it, are the same on every worker.
+    """
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        optimizer: Adam,
+        sampler: NegativeSampler,
+        workers: Workers,
+        config: TrainingConfig,
+        seed: int,
+        stream_ids: Sequence[int],
+    ):
+        self._model = model
+        self._variables = [*model.sparse_variables, *model.dense_variables]
+        self._optimizer = optimizer
+        self._sampler = sampler
+        self._workers = workers
+        self._config = config
+        self._seed = seed
+        self._stream_ids = list(stream_ids)
+        self._update = tf.function(self._traced)
+
+    def __call__(self, batch: TrainBatch, global_step: int, stop: bool) -> StepOutcome:
+        """Does step `global_step` (0 is the first of the run) with arrays [S, B, ...]."""
+        return self._update(batch, tf.constant(global_step, tf.int64), tf.constant(float(stop)))
+
+    def learning_rate(self, global_step: tf.Tensor) -> tf.Tensor:
+        """float32 []: grows over `warmup_steps`; scaled by the global batch if so set, never by the workers."""
+        rate = self._config.optimizer.learning_rate
+        if self._config.learning_rate_for_batch_size:
+            rate *= self._config.global_batch_size / self._config.learning_rate_for_batch_size
+        share = (tf.cast(global_step, tf.float32) + 1.0) / max(1, self._config.warmup_steps)
+        return rate * tf.minimum(share, 1.0)
+
+    def _traced(self, batch: TrainBatch, global_step: tf.Tensor, stop: tf.Tensor) -> StepOutcome:
+        loss, gradients, moments = self._gradients(batch, global_step)
+        statistics = tf.concat([moments, [loss, stop]], axis=0)
+        gradients, statistics, bytes_sent = self._workers.exchange(gradients, statistics)
+        norm = tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])
+        if self._config.max_gradient_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._config.max_gradient_norm, use_norm=norm)
+        self._optimizer.apply(gradients, self._variables, self.learning_rate(global_step))
+        self._model.apply_moments(statistics[:-2])
+        return StepOutcome(statistics[-2], statistics[-1], norm, bytes_sent)
+
+    def _gradients(
+        self, batch: TrainBatch, global_step: tf.Tensor
+    ) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
+        """Means over this worker's streams and all parts: loss [], gradients with every row once, moments [M]."""
+        num_parts = self._config.gradient_accumulation
+        losses, parts, moments = [], [], []
+        for number in range(num_parts):
+            part = tf.nest.map_structure(lambda x, n=number: tf.split(x, num_parts, axis=1)[n], batch)
+            training = TrainingContext(self._seed, global_step * num_parts + number, tf.constant(self._stream_ids))
+            with tf.GradientTape() as tape:
+                loss = self._loss(part, training)
+            losses.append(loss)
+            parts.append(tape.gradient(loss, self._variables))
+            moments.append(tf.reduce_mean(training.moments(), axis=0))
+        gradients = [_mean(list(of_variable)) for of_variable in zip(*parts, strict=True)]
+        return tf.add_n(losses) / num_parts, gradients, tf.add_n(moments) / num_parts
+
+    def _loss(self, batch: TrainBatch, training: TrainingContext) -> tf.Tensor:
+        negatives = self._sampler.draw(batch.target_item, batch.history, training)
+        candidates = candidates_of(batch.target_item, negatives)
+        state = self._model.encode(batch.history, training)
+        logits = self._model.score(state, candidates, training)
+        loss = softmax_loss(logits, negatives, self._sampler.log_q(candidates))
+        return loss + self._model.regularization(batch.history, candidates)
+
+
+def _mean(gradients: list[Any]) -> Gradient | None:
+    """The mean of one variable's gradients; slices of rows stay slices, every row once."""
+    if gradients[0] is None:
+        return None
+    if isinstance(gradients[0], tf.IndexedSlices):
+        values = tf.concat([gradient.values for gradient in gradients], axis=0) / len(gradients)
+        indices = tf.concat([gradient.indices for gradient in gradients], axis=0)
+        return merge_rows(tf.IndexedSlices(values, indices, gradients[0].dense_shape))
+    return tf.add_n(gradients) / len(gradients)

@@ -1,0 +1,65 @@
+"""Metrics of the validation split, its rows spread over the workers.
+
+Every worker scores its own run of rows; all scores are then gathered in the rows' order, so the metrics are exactly
+those of one worker, whatever their number, and the same on all of them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from seqrec.core import metrics as M
+from seqrec.core.batch import EvalBatch, History
+from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.models.contract import SequenceModel
+from seqrec.training.distributed import Workers
+
+
+class Validation:
+    """Scores the rows of a feed with a model.
+
+    Args:
+        feed: this worker's rows.
+        metrics_at: the K of ndcg@K and hit_rate@K.
+        metric: the metric that decides, computed even if its K is not among `metrics_at`.
+    """
+
+    def __init__(
+        self, model: SequenceModel, feed: EvaluationFeed, workers: Workers, metrics_at: Sequence[int], metric: str
+    ):
+        self._model = model
+        self._feed = feed
+        self._workers = workers
+        own = [int(metric.partition("@")[2])] if "@" in metric else []
+        self._metrics_at = tuple(dict.fromkeys([*metrics_at, *own]))
+        self._score = tf.function(self._score_batch)
+
+    def run(self) -> dict[str, float]:
+        """Metrics by name over the rows of all workers."""
+        scores = []
+        for batch, num_rows in self._feed.batches():
+            scores.append(self._score(batch).numpy()[0, :num_rows])
+            self._workers.tick()
+        # A worker without rows still has to say how wide the others' are: it sends none of one column.
+        width = int(self._workers.largest(scores[0].shape[1] if scores else 0))
+        own = np.concatenate(scores) if scores else np.zeros([0, width], np.float32)
+        return ranking_metrics(self._workers.gather_rows(own), self._metrics_at)
+
+    def _score_batch(self, batch: EvalBatch) -> tf.Tensor:
+        state = self._model.encode(History(*batch.history))
+        return self._model.score(state, batch.candidate_items)
+
+
+def ranking_metrics(scores: np.ndarray, metrics_at: Sequence[int]) -> dict[str, float]:
+    """Every metric of rows of scores, float32 [rows, N], the target's first; ties count against the target."""
+    ranks = M.target_ranks(scores)
+    metrics = {
+        "auc": M.pooled_auc(scores[:, 0], scores[:, 1:]),
+        "group_auc": M.group_auc(scores),
+        "mrr": M.mrr(ranks),
+    }
+    for k in metrics_at:
+        metrics[f"ndcg@{k}"] = M.ndcg(ranks, k)
+        metrics[f"hit_rate@{k}"] = M.hit_rate(ranks, k)
+    return metrics
