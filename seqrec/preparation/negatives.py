@@ -1,0 +1,228 @@
+"""Negatives for validation and test: distinct items drawn for each target, never the target itself.
+
+Drawing with weights and rejecting what was drawn before is drawing without replacement. Every row has its own
+endless sequence of draws, made from its key, so that its negatives depend on nothing else; a row whose sequence
+repeats itself too long (few items, or one that outweighs all others) is finished by an exponential race, which
+has the same distribution (Efraimidis, Spirakis: "Weighted random sampling with a reservoir", 2006).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from seqrec.core.errors import DataError
+from seqrec.preparation.draws import keyed, uniforms
+from seqrec.preparation.ragged import Ragged, offsets_of
+
+_MAX_DRAWS = 16  # Draws a row may use up, as a multiple of the negatives asked, before the race.
+_RACE_SALT = 1_000_003
+_FILL_SALT = 2_000_003
+_CELLS = 1 << 22  # Cells of a race held at once.
+
+
+@dataclass(frozen=True)
+class Population:
+    """Items to draw from, with weights; items of one category lie together.
+
+    `upto[p]` is the total weight before place p, so that a uniform number finds its item by search.
+    """
+
+    items: np.ndarray  # int32 [P], item indices; only those with a weight above 0.
+    upto: np.ndarray  # float64 [P + 1]
+    category_of: np.ndarray | None  # int32 by item index; None when targets may be of any category.
+    category_start: np.ndarray | None  # int64 [categories + 1]: places of category c from [c] to [c + 1].
+
+    @classmethod
+    def build(
+        cls,
+        counts: np.ndarray,
+        sampling: Literal["popularity", "power", "uniform", "category"],
+        exponent: float,
+        category_of: np.ndarray | None = None,
+    ) -> "Population":
+        """From the interactions of each item (by item index, 0 for padding); category draws go by popularity."""
+        items = np.flatnonzero(counts > 0)
+        weights = counts[items].astype(np.float64)
+        if sampling == "power":
+            weights **= exponent
+        elif sampling == "uniform":
+            weights[:] = 1.0
+        start = None
+        if sampling == "category":
+            assert category_of is not None
+            items_order = np.argsort(category_of[items], kind="stable")
+            items, weights = items[items_order], weights[items_order]
+            sizes = np.bincount(category_of[items], minlength=int(category_of.max(initial=0)) + 1)
+            start = offsets_of(sizes)
+        upto = np.concatenate([[0.0], np.cumsum(weights)])
+        return cls(items.astype(np.int32), upto, category_of if sampling == "category" else None, start)
+
+    def places_for(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each target the range of places to draw from."""
+        if self.category_of is None or self.category_start is None:
+            return np.zeros(len(targets), np.int64), np.full(len(targets), len(self.items))
+        category = self.category_of[targets]
+        return self.category_start[category], self.category_start[category + 1]
+
+
+def check_enough(population: Population, num_negatives: int, max_own_items: int, what: str) -> None:
+    """Refuses a number of negatives that some target could not get.
+
+    Args:
+        max_own_items: the most items that are barred for one target: 1, itself, or all that its user has.
+
+    Raises:
+        DataError: with the number of items there are.
+    """
+    num_items = len(population.items)
+    if num_items - max_own_items < num_negatives:
+        barred = "the target" if max_own_items == 1 else f"the {max_own_items} items that one user has"
+        raise DataError(
+            f"{what} is {num_negatives}, but there are only {num_items} items to draw from, less {barred}: "
+            f"set preparation.{what} to {max(num_items - max_own_items, 0)} or less."
+        )
+
+
+def draw_negatives(
+    population: Population, keys: np.ndarray, targets: np.ndarray, num_negatives: int, own: Ragged | None = None
+) -> np.ndarray:
+    """Distinct negatives for each target, int32 [R, num_negatives], in the order in which they were drawn.
+
+    With categories, a target whose category has too few items gets all of those and then others by popularity.
+
+    Args:
+        keys: uint64 [R], what the draws of each row hang on.
+        targets: item index of each target; own: for each row further items that are barred.
+    """
+    result = _Drawn(np.zeros((len(keys), num_negatives), np.int32), np.zeros(len(keys), np.int64))
+    barred = _Barred(targets, own)
+    low, high = population.places_for(targets)
+    _draw(population, keys, low, high, barred, result)
+    lacking = result.lacking()
+    if len(lacking):
+        rest = result.of(lacking)
+        everything = np.zeros(len(lacking), np.int64), np.full(len(lacking), len(population.items))
+        fresh = _Drawn(np.zeros_like(rest.items), np.zeros_like(rest.count))
+        _draw(population, keyed(keys[lacking], _FILL_SALT), *everything, barred.of(lacking, rest), fresh)
+        result.append(lacking, fresh.items, fresh.count)
+    return result.items
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What each row has got so far: the first `count` of `items`."""
+
+    items: np.ndarray  # int32 [R, N]
+    count: np.ndarray  # int64 [R]
+
+    def append(self, rows: np.ndarray, more: np.ndarray, num_more: np.ndarray) -> None:
+        """Puts the first `num_more` of `more` behind what `rows` have, as far as there is room."""
+        place = np.arange(more.shape[1])
+        column = self.count[rows][:, None] + place
+        fits = (place < num_more[:, None]) & (column < self.items.shape[1])
+        self.items[np.broadcast_to(rows[:, None], fits.shape)[fits], column[fits]] = more[fits]
+        self.count[rows] += fits.sum(axis=1)
+
+    def lacking(self) -> np.ndarray:
+        return np.flatnonzero(self.count < self.items.shape[1])
+
+    def of(self, rows: np.ndarray) -> "_Drawn":
+        return _Drawn(self.items[rows], self.count[rows])
+
+
+class _Barred:
+    """Items that a row may not get: its target, and further ones as sorted (row, item) pairs."""
+
+    def __init__(self, targets: np.ndarray, further: Ragged | None):
+        self.targets = targets
+        self._further = further
+        self._pairs = None if further is None else np.unique(_pair(further.owners, further.values))
+
+    def contains(self, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """bool [len(rows), N] for items [len(rows), N]."""
+        found = items == self.targets[rows][:, None]
+        if self._pairs is not None and len(self._pairs):
+            wanted = _pair(rows[:, None], items)
+            place = np.minimum(np.searchsorted(self._pairs, wanted), len(self._pairs) - 1)
+            found |= self._pairs[place] == wanted
+        return found
+
+    def of(self, rows: np.ndarray, drawn: _Drawn) -> "_Barred":
+        """The same for some of the rows, barring also what those have drawn."""
+        taken = drawn.items[np.arange(drawn.items.shape[1]) < drawn.count[:, None]]
+        owners, values = np.repeat(np.arange(len(rows)), drawn.count), taken
+        if self._further is not None:
+            own = self._further.take(rows)
+            owners, values = np.concatenate([own.owners, owners]), np.concatenate([own.values, values])
+        order = np.argsort(owners, kind="stable")
+        lengths = np.bincount(owners, minlength=len(rows))
+        return _Barred(self.targets[rows], Ragged.from_lengths(values[order], lengths))
+
+
+def _pair(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    return (rows.astype(np.int64) << 32) | items.astype(np.int64)
+
+
+def _draw(
+    population: Population, keys: np.ndarray, low: np.ndarray, high: np.ndarray, barred: _Barred, result: _Drawn
+) -> None:
+    """Fills each row from its range of places, as far as that has items."""
+    num_wanted = result.items.shape[1]
+    pending, count = np.flatnonzero(high > low), num_wanted + 8
+    while len(pending) and count <= _MAX_DRAWS * (num_wanted + 8):
+        items = _draw_with_replacement(population, keys[pending], low[pending], high[pending], count)
+        usable = ~barred.contains(pending, items) & ~_occurred_before(items)
+        first_usable = np.argsort(~usable, axis=1, kind="stable")[:, :num_wanted]
+        result.count[pending] = 0  # The longer sequence begins with the shorter one.
+        result.append(pending, np.take_along_axis(items, first_usable, axis=1), usable.sum(axis=1))
+        pending, count = pending[result.count[pending] < num_wanted], count * 4
+    for rows in _same_range(pending, low):
+        _race(population, keys, int(low[rows[0]]), int(high[rows[0]]), rows, barred, result)
+
+
+def _draw_with_replacement(
+    population: Population, keys: np.ndarray, low: np.ndarray, high: np.ndarray, count: int
+) -> np.ndarray:
+    start, end = population.upto[low][:, None], population.upto[high][:, None]
+    points = start + uniforms(keys, 0, count) * (end - start)
+    places = np.searchsorted(population.upto, points, side="right") - 1
+    return population.items[np.clip(places, low[:, None], high[:, None] - 1)]
+
+
+def _occurred_before(items: np.ndarray) -> np.ndarray:
+    """True where the same item stands further left in the row."""
+    order = np.argsort(items, axis=1, kind="stable")
+    ascending = np.take_along_axis(items, order, axis=1)
+    repeats = np.zeros(items.shape, bool)
+    repeats[:, 1:] = ascending[:, 1:] == ascending[:, :-1]
+    seen = np.empty(items.shape, bool)
+    np.put_along_axis(seen, order, repeats, axis=1)
+    return seen
+
+
+def _same_range(rows: np.ndarray, low: np.ndarray) -> list[np.ndarray]:
+    if not len(rows):
+        return []
+    rows = rows[np.argsort(low[rows], kind="stable")]
+    return np.split(rows, np.flatnonzero(np.diff(low[rows])) + 1)
+
+
+def _race(
+    population: Population,
+    keys: np.ndarray,
+    low: int,
+    high: int,
+    rows: np.ndarray,
+    barred: _Barred,
+    result: _Drawn,
+) -> None:
+    """Goes on for rows that share a range: each item left arrives after an exponential time, the earliest are drawn."""
+    items, weights = population.items[low:high], np.diff(population.upto[low : high + 1])
+    for part in np.array_split(rows, -(-len(rows) * len(items) // _CELLS)):
+        arrival = -np.log1p(-uniforms(keyed(keys[part], _RACE_SALT), 0, len(items))) / weights
+        everyone = np.arange(len(part))
+        rest = barred.of(part, result.of(part))
+        arrival[rest.contains(everyone, np.broadcast_to(items, arrival.shape))] = np.inf
+        first = np.argsort(arrival, axis=1, kind="stable")[:, : result.items.shape[1]]
+        result.append(part, items[first], np.isfinite(arrival).sum(axis=1))

@@ -1,0 +1,148 @@
+"""The six tables of a prepared dataset: written, described for the manifest, and checked against what was counted."""
+
+from operator import attrgetter
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt, Table
+from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.file_plan import num_files_for
+from seqrec.preparation.negatives import Population
+from seqrec.preparation.run_vocabulary import RunVocabulary
+from seqrec.preparation.schemas import VOCABULARY_CATEGORIES
+from seqrec.preparation.split_counts import SplitCounts
+from seqrec.preparation.splits import SplitRule
+from seqrec.preparation.vocabulary import (
+    ItemIndices,
+    build_categories,
+    build_item_rows,
+    build_items,
+    with_category,
+)
+from seqrec.preparation.writer import Negatives, build_evaluation, build_latest, build_train, write_files
+from seqrec.tables.files import write_table
+
+VOCABULARY_ITEMS_TABLE = "vocabulary/items"
+VOCABULARY_CATEGORIES_TABLE = "vocabulary/categories"
+TRAIN_TABLE = "sequences/train"
+VALIDATION_TABLE = "sequences/validation"
+TEST_TABLE = "sequences/test"
+LATEST_TABLE = "sequences/latest"
+
+_VALIDATION_SALT, _TEST_SALT = 1, 2
+_MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE = 50_000, 32  # Of validation, test and latest.
+
+
+def write_vocabulary(
+    attempt: Attempt,
+    numbered_items: DataFrame,
+    indices: ItemIndices,
+    items: DataFrame,
+    vocabulary: RunVocabulary | None,
+) -> dict[str, Table]:
+    """Writes the two vocabulary tables: new ones, or the very ones of a run."""
+    if vocabulary is not None:
+        return {
+            VOCABULARY_ITEMS_TABLE: write_table(vocabulary.items.coalesce(1), attempt, VOCABULARY_ITEMS_TABLE),
+            VOCABULARY_CATEGORIES_TABLE: write_table(
+                vocabulary.categories.coalesce(1), attempt, VOCABULARY_CATEGORIES_TABLE
+            ),
+        }
+    spark = numbered_items.sparkSession
+    shared = spark.sparkContext.broadcast(indices)
+    categorized = numbered_items.transform(build_item_rows, shared).transform(with_category, items)
+    categorized.write.parquet(attempt.uri("scratch/categorized"), mode="overwrite")
+    categorized = spark.read.schema(categorized.schema).parquet(attempt.uri("scratch/categorized"))
+    categories = write_table(categorized.transform(build_categories), attempt, VOCABULARY_CATEGORIES_TABLE)
+    stored = spark.read.schema(VOCABULARY_CATEGORIES).parquet(attempt.uri(VOCABULARY_CATEGORIES_TABLE))
+    item_rows = categorized.transform(build_items, stored, indices.num_items)
+    return {
+        VOCABULARY_ITEMS_TABLE: write_table(item_rows, attempt, VOCABULARY_ITEMS_TABLE),
+        VOCABULARY_CATEGORIES_TABLE: categories,
+    }
+
+
+def write_sequences(
+    attempt: Attempt,
+    kept: DataFrame,
+    recent: DataFrame,
+    rule: SplitRule,
+    expected: SplitCounts,
+    population: Population,
+    config: PreparationConfig,
+    seed: int,
+) -> dict[str, Table]:
+    """Writes the four sequence tables.
+
+    Args:
+        kept: events of the k-core by user; recent: events of known items by user, for `latest`.
+    """
+    history = config.max_stored_history
+    num_files = num_files_for(
+        expected.training_targets, config.max_targets_per_file, config.min_targets_per_file, config.num_streams_max
+    )
+    train = kept.transform(build_train, rule, config.max_targets_per_segment, history, num_files)
+    tables = {TRAIN_TABLE: write_files(train, attempt, TRAIN_TABLE, count_targets=True)}
+
+    shared = kept.sparkSession.sparkContext.broadcast(population)
+    for name, part, num_rows, num_negatives, salt in (
+        (VALIDATION_TABLE, "validation", expected.validation, config.num_validation_negatives, _VALIDATION_SALT),
+        (TEST_TABLE, "test", expected.test, config.num_test_negatives, _TEST_SALT),
+    ):
+        negatives = Negatives(shared, num_negatives, seed, salt, config.exclude_own_items)
+        rows = kept.transform(
+            build_evaluation, attrgetter(part), rule, history, negatives, _num_row_files(num_rows, config)
+        )
+        tables[name] = write_files(rows, attempt, name)
+    shared.destroy()
+
+    latest = recent.transform(build_latest, _num_row_files(num_latest(expected, config), config))
+    tables[LATEST_TABLE] = write_files(latest, attempt, LATEST_TABLE)
+    return tables
+
+
+def check_tables(
+    tables: dict[str, Table], expected: SplitCounts, indices: ItemIndices, config: PreparationConfig
+) -> None:
+    """Compares what was written with what was counted before.
+
+    Raises:
+        DataError: naming the first table that differs.
+    """
+    rows = {
+        VOCABULARY_ITEMS_TABLE: indices.num_items,
+        VALIDATION_TABLE: expected.validation,
+        TEST_TABLE: expected.test,
+        LATEST_TABLE: num_latest(expected, config),
+    }
+    for name, number in rows.items():
+        if tables[name].rows != number:
+            raise DataError(f"{name} has {tables[name].rows} rows, not {number}. Run the stage again.")
+    targets = sum(file.targets or 0 for file in tables[TRAIN_TABLE].files)
+    if targets != expected.training_targets:
+        raise DataError(f"{TRAIN_TABLE} has {targets} targets, not {expected.training_targets}. Run the stage again.")
+
+
+def num_latest(expected: SplitCounts, config: PreparationConfig) -> int:
+    return expected.latest if config.latest_users == "all" else expected.users
+
+
+def describe(
+    tables: dict[str, Table], indices: ItemIndices, config: PreparationConfig, rule: SplitRule
+) -> dict[str, Any]:
+    """What later stages need to know beside the tables."""
+    return {
+        "num_trained_items": indices.num_trained_items,
+        "num_items": indices.num_items,
+        "num_categories": tables[VOCABULARY_CATEGORIES_TABLE].rows,
+        "num_negatives": {"validation": config.num_validation_negatives, "test": config.num_test_negatives},
+        "max_stored_history": config.max_stored_history,
+        "tie_order": config.tie_order,
+        "split": config.split,
+    }
+
+
+def _num_row_files(num_rows: int, config: PreparationConfig) -> int:
+    return num_files_for(num_rows, _MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE, config.num_streams_max)

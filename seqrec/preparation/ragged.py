@@ -1,0 +1,93 @@
+"""Lists of unequal length as flat NumPy arrays: `values` of all lists in a row, `offsets` [n + 1] between them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """n lists: list i is values[offsets[i]:offsets[i + 1]]."""
+
+    values: np.ndarray
+    offsets: np.ndarray  # int64 [n + 1], first 0, last len(values).
+
+    @classmethod
+    def from_lengths(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
+        return cls(values, offsets_of(lengths))
+
+    @classmethod
+    def from_arrow(cls, column: pa.ListArray) -> "Ragged":
+        """Without copying, whatever slice of a larger array the column is."""
+        offsets = column.offsets.to_numpy().astype(np.int64)
+        values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
+        return cls(values.to_numpy(zero_copy_only=False), offsets - offsets[0])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """For each value the number of the list that it is in."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
+
+    def sums(self, amounts: np.ndarray) -> np.ndarray:
+        """Sums of `amounts` (one for each value) over each list, int64 [n]."""
+        running = np.concatenate([[0], np.cumsum(amounts, dtype=np.int64)])
+        return running[self.offsets[1:]] - running[self.offsets[:-1]]
+
+    def keep(self, mask: np.ndarray) -> "Ragged":
+        """Only the values where `mask` is True; a list may become empty."""
+        return Ragged.from_lengths(self.values[mask], self.sums(mask))
+
+    def take(self, rows: np.ndarray) -> "Ragged":
+        """The lists `rows`, in that order."""
+        return self.slices(self.offsets[rows], self.offsets[rows + 1])
+
+    def slices(self, starts: np.ndarray, ends: np.ndarray) -> "Ragged":
+        """New lists, values[starts[i]:ends[i]], positions counted over all values."""
+        lengths = ends - starts
+        return Ragged.from_lengths(self.values[ranges(starts, lengths)], lengths)
+
+    def to_arrow(self) -> pa.ListArray:
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.values))
+
+
+def offsets_of(lengths: np.ndarray) -> np.ndarray:
+    """int64 [n + 1]: where each of n consecutive parts begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The integers starts[i] .. starts[i] + lengths[i] - 1 for every i, one after the other."""
+    shift = np.repeat(starts - offsets_of(lengths)[:-1], lengths)
+    return shift + np.arange(len(shift))
+
+
+def gather(batches: Iterable[pa.RecordBatch]) -> pa.Table | None:
+    """All batches of a partition as one table with one chunk a column; None for an empty partition."""
+    table = [batch for batch in batches if batch.num_rows]
+    return pa.Table.from_batches(table).combine_chunks() if table else None
+
+
+def column(table: pa.Table | pa.RecordBatch, name: str) -> np.ndarray:
+    """A column without nulls as NumPy."""
+    values = table.column(name)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.chunk(0)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def lists(table: pa.Table | pa.RecordBatch, name: str) -> Ragged:
+    """A column of lists, none of them null."""
+    values = table.column(name)
+    return Ragged.from_arrow(values.chunk(0) if isinstance(values, pa.ChunkedArray) else values)
+
+
+def in_pieces(batch: pa.RecordBatch, num_rows: int) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of at most `num_rows`, so that one message stays far below Arrow's 2 GB."""
+    for start in range(0, batch.num_rows, num_rows):
+        yield batch.slice(start, num_rows)

@@ -1,0 +1,118 @@
+"""From reviews to the interactions that stay: events by user, item sample, k-core."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import ITEM_INDICES
+from seqrec.core.errors import DataError
+from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.interactions import Filtered, count_filtered, filter_reviews
+from seqrec.preparation.item_numbers import collect_item_numbers, write_numbered_items
+from seqrec.preparation.item_sampling import sample_items
+from seqrec.preparation.k_core import count_items, find_k_core
+from seqrec.preparation.run_vocabulary import RunVocabulary
+from seqrec.preparation.schemas import NUM_REVIEWS, NUM_UNIQUE, USER_EVENTS
+from seqrec.preparation.user_events import EventRule, build_user_events, num_buckets_for
+from seqrec.preparation.vocabulary import ItemIndices
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The interactions that stay: events of kept items, of users with at least `k` of them."""
+
+    events: DataFrame  # One row per user that passes the row filters, all its events, items as numbers.
+    numbered_items: DataFrame
+    filtered: Filtered
+    counts: dict[str, Any]  # Of every step so far.
+    is_kept: np.ndarray  # bool, by item number.
+    item_counts: np.ndarray  # int64, kept interactions by item number.
+    k: int
+    run_indices: ItemIndices | None  # The indices of the run whose vocabulary is used.
+
+
+def select_interactions(
+    reviews: DataFrame, config: PreparationConfig, seed: int, scratch: str, vocabulary: RunVocabulary | None
+) -> Selection:
+    """Applies every filter, writing what is used more than once below the URI `scratch`.
+
+    Raises:
+        DataError: nothing is left, or the counts of two steps do not fit together.
+    """
+    spark = reviews.sparkSession
+    filtered = count_filtered(reviews, config)
+    kept_reviews = filter_reviews(reviews, config)
+    numbered_items = write_numbered_items(kept_reviews, f"{scratch}/items")
+    numbers = collect_item_numbers(numbered_items)
+    logger.info("%d reviews of %d items pass the row filters", filtered.counts["filtered_reviews"], numbers.size)
+
+    rule = EventRule(
+        drop_duplicates=config.exact_duplicates == "drop",
+        tie_by_hash=config.tie_order == "hash",
+        repeated_items=config.repeated_items,
+    )
+    shared = spark.sparkContext.broadcast(numbers)
+    num_buckets = num_buckets_for(filtered.counts["filtered_reviews"])
+    build_user_events(kept_reviews, shared, rule, num_buckets).write.parquet(f"{scratch}/events", mode="overwrite")
+    shared.destroy()
+    events = spark.read.schema(USER_EVENTS).parquet(f"{scratch}/events")
+    counts: dict[str, Any] = filtered.counts | _count_events(events, filtered)
+
+    item_counts = count_items(events, numbers.size)
+    _check_sum("events by item", int(item_counts.sum()), "events by user", counts["events"])
+    run_indices = None if vocabulary is None else vocabulary.index(numbered_items, numbers.size)
+    is_allowed = item_counts > 0
+    if run_indices is not None:
+        is_allowed &= run_indices.by_number > 0
+        counts |= _count_unknown(item_counts, is_allowed)
+    is_allowed &= sample_items(
+        np.where(is_allowed, item_counts, 0), numbers.keys_by_number, config.item_sample_rate, seed
+    )
+    counts["sampled_items"], counts["sampled_events"] = int(is_allowed.sum()), int(item_counts[is_allowed].sum())
+
+    is_kept, kept_counts = is_allowed, np.where(is_allowed, item_counts, 0)
+    if config.min_interactions > 1:
+        core = find_k_core(events, item_counts, is_allowed, config.min_interactions)
+        is_kept, kept_counts = core.is_kept, core.counts
+        counts["k_core_rounds"] = core.to_json()
+    counts["kept_items"], counts["kept_events"] = int(is_kept.sum()), int(kept_counts.sum())
+    if not is_kept.any():
+        raise DataError(
+            f"No interaction is left of {counts['events']}: set preparation.min_interactions "
+            f"(now {config.min_interactions}) lower, or loosen the other filters."
+        )
+    return Selection(
+        events, numbered_items, filtered, counts, is_kept, kept_counts, config.min_interactions, run_indices
+    )
+
+
+def _count_events(events: DataFrame, filtered: Filtered) -> dict[str, int]:
+    row = events.agg(
+        F.count(F.lit(1)).alias("users"),
+        F.sum(NUM_REVIEWS).alias("reviews"),
+        F.sum(NUM_UNIQUE).alias("unique"),
+        F.sum(F.size(ITEM_INDICES).cast("long")).alias("events"),
+    ).first()
+    _check_sum("reviews by user", row["reviews"], "reviews after the filters", filtered.counts["filtered_reviews"])
+    return {
+        "users": row["users"],
+        "dropped_duplicates": row["reviews"] - row["unique"],
+        "dropped_repeated_items": row["unique"] - row["events"],
+        "events": row["events"],
+    }
+
+
+def _count_unknown(item_counts: np.ndarray, is_known: np.ndarray) -> dict[str, int]:
+    unknown = ~is_known
+    return {"unknown_items": int((item_counts[unknown] > 0).sum()), "unknown_events": int(item_counts[unknown].sum())}
+
+
+def _check_sum(what: str, count: int, against: str, expected: int) -> None:
+    if count != expected:
+        raise DataError(f"{what} add up to {count}, {against} to {expected}. Run the stage again (--set force=true).")

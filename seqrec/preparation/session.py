@@ -1,0 +1,33 @@
+"""The Spark settings that this stage needs, in a session of its own beside the caller's."""
+
+from pyspark.sql import SparkSession
+
+# One scratch file is one partition (a bucket of users): files cost as much to open as a partition may hold.
+_WHOLE_FILES = str(1 << 40)
+
+_SETTINGS = {
+    "spark.sql.adaptive.enabled": "false",  # The number of partitions is the number of files written.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",  # A broadcast join brings strings to the driver.
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.files.maxPartitionBytes": _WHOLE_FILES,
+    "spark.sql.files.openCostInBytes": _WHOLE_FILES,
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+
+
+def own_session(spark: SparkSession) -> SparkSession:
+    """A session on the same Spark context whose SQL settings are this stage's; `spark` keeps its own.
+
+    Tables of one session can be read in the other; only settings and temporary views are apart.
+    """
+    session = spark.newSession()
+    for key, value in _SETTINGS.items():
+        session.conf.set(key, value)
+    return session
+
+
+def num_tasks(spark: SparkSession) -> int:
+    """How many tasks to cut a cheap pass into: results do not depend on it."""
+    return max(2, spark.sparkContext.defaultParallelism)

@@ -1,0 +1,147 @@
+"""The preparation stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
+
+import logging
+from dataclasses import asdict
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
+from seqrec.core.storage import Storage
+from seqrec.preparation.boundaries import needs_days, split_rule
+from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.negatives import Population, check_enough
+from seqrec.preparation.prepared_tables import (
+    VOCABULARY_ITEMS_TABLE,
+    check_tables,
+    describe,
+    write_sequences,
+    write_vocabulary,
+)
+from seqrec.preparation.run_vocabulary import RunVocabulary, read_run_vocabulary
+from seqrec.preparation.schemas import KEPT_EVENTS, VOCABULARY_ITEMS
+from seqrec.preparation.selection import Selection, select_interactions
+from seqrec.preparation.session import own_session
+from seqrec.preparation.split_counts import SplitCounts, count_days, count_split
+from seqrec.preparation.splits import SplitRule
+from seqrec.preparation.user_events import keep_indexed, max_own_items
+from seqrec.preparation.vocabulary import (
+    ItemIndices,
+    check_one_category_each,
+    collect_categories,
+    number_items,
+)
+from seqrec.tables.files import read_table
+from seqrec.tables.schemas import ITEMS, REVIEWS
+
+logger = logging.getLogger(__name__)
+
+
+def run_prepare(
+    spark: SparkSession, storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool = False
+) -> Manifest:
+    """Makes `prepared/<name>` from `ingested/<name>`, unless the same was made before.
+
+    Raises:
+        DataError: the input is not there, nothing passes the filters, too few items for the negatives, or the
+            counts of two steps do not fit together.
+    """
+    source = Dataset(storage, "ingested", name).require(made_by="ingest")
+    session = own_session(spark)
+    vocabulary = None if config.vocabulary is None else read_run_vocabulary(session, storage, config.vocabulary)
+    inputs = {"reviews": source.table("reviews").content, "items": source.table("items").content}
+    if vocabulary is not None:
+        inputs["vocabulary"] = vocabulary.content
+    recipe = Recipe(stage="prepare", settings=asdict(config) | {"seed": seed}, inputs=inputs)
+    dataset = Dataset(storage, "prepared", name)
+    if dataset.is_current(recipe) and not force:
+        logger.info("prepared '%s' is up to date: skipped", name)
+        return dataset.require(made_by="prepare")
+    attempt = dataset.begin(recipe)
+    reviews = read_table(session, storage, source, "reviews", REVIEWS)
+    items = read_table(session, storage, source, "items", ITEMS)
+    check_one_category_each(items, name)
+    return _prepare(attempt, reviews, items, config, seed, vocabulary)
+
+
+def _prepare(
+    attempt: Attempt,
+    reviews: DataFrame,
+    items: DataFrame,
+    config: PreparationConfig,
+    seed: int,
+    vocabulary: RunVocabulary | None,
+) -> Manifest:
+    spark = reviews.sparkSession
+    scratch = attempt.uri("scratch")
+    selection = select_interactions(reviews, config, seed, scratch, vocabulary)
+    rule = _split_rule(selection, config)
+    is_known = selection.is_kept if selection.run_indices is None else selection.run_indices.by_number > 0
+    expected, train_counts = count_split(selection.events, selection.is_kept, is_known, selection.k, rule)
+    _check_split(expected, selection, vocabulary)
+
+    indices = selection.run_indices or number_items(selection.is_kept, train_counts)
+    tables = write_vocabulary(attempt, selection.numbered_items, indices, items, vocabulary)
+    _write_kept_events(selection, indices, scratch)
+    kept = spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
+    recent = kept if config.latest_users == "kept" else spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/recent")
+
+    category_of = None
+    if config.negative_sampling == "category":
+        stored = spark.read.schema(VOCABULARY_ITEMS).parquet(attempt.uri(VOCABULARY_ITEMS_TABLE))
+        category_of = collect_categories(stored, indices.num_items)
+    population = _population(kept, indices.counts_by_index(selection.item_counts), category_of, config)
+    tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
+    check_tables(tables, expected, indices, config)
+    attempt.storage.delete(f"{attempt.path}/scratch")
+    return attempt.publish(
+        tables=tables,
+        counts=selection.counts | {"split": expected.to_json()},
+        details=describe(tables, indices, config, rule),
+    )
+
+
+def _split_rule(selection: Selection, config: PreparationConfig) -> SplitRule:
+    first, last = selection.filtered.first_day, selection.filtered.last_day
+    days = None
+    if needs_days(config):
+        days = count_days(selection.events, selection.is_kept, selection.k, first, last - first + 1)
+    return split_rule(config, days, first)
+
+
+def _check_split(expected: SplitCounts, selection: Selection, vocabulary: RunVocabulary | None) -> None:
+    if expected.events != selection.counts["kept_events"]:
+        raise DataError(
+            f"The k-core counts {selection.counts['kept_events']} interactions by item, {expected.events} by user. "
+            "Run the stage again (--set force=true)."
+        )
+    if vocabulary is None and not expected.training_targets:
+        raise DataError(
+            f"{expected.events} interactions of {expected.users} users leave nothing to train on: "
+            "a user needs two events in the training part. Loosen the filters or move the boundaries."
+        )
+
+
+def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str) -> None:
+    """Two scratch tables: events of the k-core, and all events of known items, both with item indices."""
+    context = selection.events.sparkSession.sparkContext
+    index_by_number = context.broadcast(np.where(selection.is_kept, indices.by_number, 0))
+    kept = selection.events.transform(keep_indexed, index_by_number, selection.k)
+    kept.write.parquet(f"{scratch}/kept", mode="overwrite")
+    index_by_number.destroy()
+    index_by_number = context.broadcast(indices.by_number)
+    recent = selection.events.transform(keep_indexed, index_by_number, 1)
+    recent.write.parquet(f"{scratch}/recent", mode="overwrite")
+    index_by_number.destroy()
+
+
+def _population(
+    kept: DataFrame, item_counts: np.ndarray, category_of: np.ndarray | None, config: PreparationConfig
+) -> Population:
+    """What negatives are drawn from: all kept interactions, those of validation and test among them."""
+    population = Population.build(item_counts, config.negative_sampling, config.negative_exponent, category_of)
+    barred = max_own_items(kept) if config.exclude_own_items else 1
+    check_enough(population, config.num_validation_negatives, barred, "num_validation_negatives")
+    check_enough(population, config.num_test_negatives, barred, "num_test_negatives")
+    return population
