@@ -1,0 +1,67 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqrec.core.batch import EvalBatch
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.feed.evaluation import EvaluationFeed
+from tests.feed.prepared_data import write_rows
+from tests.feed.test_reader import evaluation_row
+
+
+def feed_of(prepared: tuple[Storage, Manifest], **changes: Any) -> EvaluationFeed:
+    storage, manifest = prepared
+    values: dict[str, Any] = {"batch_size": 64, "max_history_length": 6, **changes}
+    return EvaluationFeed(storage=storage, files=manifest.table("sequences/validation").files, **values)
+
+
+def rows_of(batches: list[tuple[EvalBatch, int]]) -> np.ndarray:
+    parts = [
+        np.concatenate([b.history.items[0, :n], b.history.seconds_to_target[0, :n], b.candidate_items[0, :n]], axis=1)
+        for b, n in batches
+    ]
+    return np.concatenate(parts)
+
+
+def test_batches_cut_histories_and_put_the_target_first(empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[evaluation_row(1, 2, 3), evaluation_row(4)]])
+    feed = EvaluationFeed(storage=empty_storage, files=table.files, batch_size=3, max_history_length=2)
+
+    ((batch, num_rows),) = feed.batches()
+
+    assert num_rows == 2
+    assert batch.history.items.tolist() == [[[2, 3], [4, 0], [0, 0]]]
+    assert batch.history.length.tolist() == [[2, 1, 0]]
+    assert batch.history.seconds_to_target.tolist() == [[[79, 69], [89, 0], [0, 0]]]
+    assert batch.history.seconds_from_first.tolist() == [[[10, 20], [0, 0], [0, 0]]]
+    assert batch.candidate_items.tolist() == [[[7, 8, 9], [7, 8, 9], [0, 0, 0]]]
+
+
+def test_batches_all_have_one_shape(prepared: tuple[Storage, Manifest]) -> None:
+    batches = list(feed_of(prepared).batches())
+
+    assert {batch.candidate_items.shape for batch, _ in batches} == {(1, 64, 10)}
+    assert sum(num_rows for _, num_rows in batches) == 200
+
+
+@pytest.mark.parametrize("num_workers", [2, 3, 7])
+def test_workers_together_have_every_row_once_in_order(prepared: tuple[Storage, Manifest], num_workers: int) -> None:
+    alone = rows_of(list(feed_of(prepared, batch_size=500).batches()))
+
+    parts = [list(feed_of(prepared, worker_rank=r, num_workers=num_workers).batches()) for r in range(num_workers)]
+
+    assert np.array_equal(np.concatenate([rows_of(part) for part in parts]), alone)
+
+
+def test_max_rows_takes_the_first_rows(prepared: tuple[Storage, Manifest]) -> None:
+    alone = rows_of(list(feed_of(prepared).batches()))
+
+    some = rows_of(list(feed_of(prepared, max_rows=70).batches()))
+
+    assert np.array_equal(some, alone[:70])
+
+
+def test_a_worker_without_rows_has_no_batches(prepared: tuple[Storage, Manifest]) -> None:
+    assert list(feed_of(prepared, max_rows=1, worker_rank=0, num_workers=2).batches()) == []

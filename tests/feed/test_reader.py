@@ -1,0 +1,247 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import FileEntry, Manifest
+from seqrec.core.storage import Storage
+from seqrec.feed.reader import read_evaluation_rows, read_segments
+from tests.feed.prepared_data import write_rows
+
+TRAIN = "sequences/train"
+
+
+def segment(*items: int, **changes: Any) -> dict[str, Any]:
+    times = [100 * (number + 1) for number in range(len(items))]
+    return {C.ITEM_INDICES: list(items), C.TIMESTAMPS: times, C.FIRST_TIMESTAMP: 100, C.NUM_CONTEXT: 1, **changes}
+
+
+def evaluation_row(*history: int, negatives: tuple[int, ...] = (8, 9)) -> dict[str, Any]:
+    return {
+        C.HISTORY_ITEMS: list(history),
+        C.HISTORY_TIMESTAMPS: [10 * (number + 1) for number in range(len(history))],
+        C.FIRST_TIMESTAMP: 10,
+        C.TARGET_ITEM: 7,
+        C.TARGET_TIMESTAMP: 99,
+        C.NEGATIVE_ITEMS: list(negatives),
+    }
+
+
+def test_read_segments_keeps_every_row_in_order(empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[segment(1, 2, 3), segment(4, 5)], [segment(6, 7)]])
+
+    segments = read_segments(empty_storage, table.files)
+
+    assert segments.items.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert segments.timestamps.tolist() == [100, 200, 300, 100, 200, 100, 200]
+    assert segments.lengths.tolist() == [3, 2, 2]
+    assert segments.first_timestamps.tolist() == [100, 100, 100]
+    assert segments.num_context.tolist() == [1, 1, 1]
+    assert segments.items.dtype == np.int32
+
+
+def test_read_segments_keeps_the_order_of_the_files(empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[segment(n, n)] for n in range(1, 12)])
+    reordered = [table.files[n] for n in (7, 2, 10, 0)]
+
+    segments = read_segments(empty_storage, reordered)
+
+    assert segments.items.tolist() == [8, 8, 3, 3, 11, 11, 1, 1]
+
+
+def test_read_segments_reads_all_row_groups_of_a_file(empty_storage: Storage) -> None:
+    rows = [segment(n, n + 1) for n in range(1, 8)]
+    table = write_rows(empty_storage, "t", [rows])
+    path = empty_storage.local(table.files[0].path)
+    pq.write_table(pq.read_table(path), path, row_group_size=3)
+    entry = replace(table.files[0], size=path.stat().st_size)
+
+    segments = read_segments(empty_storage, [entry])
+
+    assert segments.items.tolist() == [item for n in range(1, 8) for item in (n, n + 1)]
+
+
+def test_read_segments_loses_no_rows_in_many_passes(prepared: tuple[Storage, Manifest]) -> None:
+    storage, manifest = prepared
+    files = manifest.table(TRAIN).files
+
+    passes = [read_segments(storage, files) for _ in range(20)]
+
+    assert {len(segments.lengths) for segments in passes} == {manifest.table(TRAIN).rows}
+    assert all(np.array_equal(segments.items, passes[0].items) for segments in passes)
+
+
+def test_read_segments_uses_the_pool_that_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, empty_storage: Storage
+) -> None:
+    import seqrec.feed.reader as reader
+
+    seen: dict[str, Any] = {}
+    real = reader.make_batch_reader
+    monkeypatch.setattr(
+        reader, "make_batch_reader", lambda *args, **options: seen.update(options) or real(*args, **options)
+    )
+    table = write_rows(empty_storage, "t", [[segment(1, 2)]])
+
+    read_segments(empty_storage, table.files)
+
+    assert seen["reader_pool_type"] == "dummy"
+    assert seen["num_epochs"] == 1
+    assert "filters" not in seen
+
+
+def _drop_file(path: Path, entry: FileEntry) -> FileEntry:
+    path.unlink()
+    return entry
+
+
+def _cut_file(path: Path, entry: FileEntry) -> FileEntry:
+    os.truncate(path, entry.size - 30)
+    return entry
+
+
+def _break_footer(path: Path, entry: FileEntry) -> FileEntry:
+    path.write_bytes(path.read_bytes()[:-8] + b"\0" * 8)
+    return entry
+
+
+def _list_more_rows(path: Path, entry: FileEntry) -> FileEntry:
+    return replace(entry, rows=entry.rows + 1)
+
+
+def _list_more_targets(path: Path, entry: FileEntry) -> FileEntry:
+    return replace(entry, targets=(entry.targets or 0) + 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(_drop_file, "part-00001.parquet: is missing", id="missing"),
+        pytest.param(_cut_file, r"part-00001.parquet: has \d+ bytes, the manifest lists \d+", id="cut off"),
+        pytest.param(_break_footer, "part-00001.parquet: .*", id="broken footer"),
+        pytest.param(_list_more_rows, "part-00001.parquet: 2 rows in the file, the manifest lists 3", id="rows"),
+        pytest.param(_list_more_targets, "3 training targets read, the manifest lists 4", id="targets"),
+    ],
+)
+def test_read_segments_names_what_differs(damage: Any, message: str, empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[segment(1, 2)], [segment(3, 4), segment(5, 6)]])
+    entry = damage(empty_storage.local(table.files[1].path), table.files[1])
+
+    with pytest.raises(DataError, match=message):
+        read_segments(empty_storage, [table.files[0], entry])
+
+
+@pytest.mark.parametrize(
+    ("rows", "types", "message"),
+    [
+        pytest.param([segment(1, 2, first_timestamp=None)], {}, "first_timestamp holds nulls", id="null"),
+        pytest.param([segment(1, None)], {}, "item_indices holds nulls", id="null in a list"),
+        pytest.param(
+            [segment(1, 2)],
+            {C.ITEM_INDICES: pa.list_(pa.int64())},
+            r"item_indices is list.*expected list<int32>",
+            id="type",
+        ),
+        pytest.param(
+            [segment(1, 2)],
+            {C.ITEM_INDICES: pa.list_(pa.int32(), 2)},
+            r"item_indices is fixed_size_list.*expected list<int32>",
+            id="fixed-size list",
+        ),
+        pytest.param(
+            [segment(1, 2)], {C.NUM_CONTEXT: pa.int64()}, "num_context is int64, expected int32", id="scalar type"
+        ),
+        pytest.param([segment(1, 2, timestamps=[1])], {}, "differ in length within a row", id="lengths"),
+    ],
+)
+def test_read_segments_refuses_columns_that_would_lose_values(
+    rows: list[dict[str, Any]], types: dict[str, Any], message: str, empty_storage: Storage
+) -> None:
+    table = write_rows(empty_storage, "t", [rows], types)
+
+    with pytest.raises(DataError, match=message):
+        read_segments(empty_storage, table.files)
+
+
+def test_read_segments_names_a_missing_column(empty_storage: Storage) -> None:
+    rows = [{C.ITEM_INDICES: [1], C.TIMESTAMPS: [1], C.NUM_CONTEXT: 1}]
+    table = write_rows(empty_storage, "t", [rows])
+
+    with pytest.raises(DataError, match="column first_timestamp is not there"):
+        read_segments(empty_storage, table.files)
+
+
+def test_read_evaluation_rows_keeps_histories_of_any_length(empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[evaluation_row(1, 2, 3), evaluation_row(4)]])
+
+    rows = read_evaluation_rows(empty_storage, table.files)
+
+    assert rows.history_items.tolist() == [1, 2, 3, 4]
+    assert rows.lengths.tolist() == [3, 1]
+    assert rows.target_items.tolist() == [7, 7]
+    assert rows.negative_items.tolist() == [[8, 9], [8, 9]]
+
+
+def test_read_evaluation_rows_refuses_negatives_of_unequal_number(empty_storage: Storage) -> None:
+    table = write_rows(empty_storage, "t", [[evaluation_row(1), evaluation_row(2, negatives=(8,))]])
+
+    with pytest.raises(DataError, match="negative_items differs in length between rows"):
+        read_evaluation_rows(empty_storage, table.files)
+
+
+class RemoteStorage(Storage):
+    """A storage that plain programs cannot open: what lies on an object store looks like this to the reader."""
+
+    def local(self, path: str = "") -> Path | None:
+        return None
+
+
+def test_read_segments_copies_remote_files_and_deletes_the_copies(
+    prepared: tuple[Storage, Manifest], tmp_path: Path
+) -> None:
+    storage, manifest = prepared
+    files = manifest.table(TRAIN).files[:3]
+
+    remote = read_segments(RemoteStorage(storage.root), files, str(tmp_path / "scratch"))
+
+    assert np.array_equal(remote.items, read_segments(storage, files).items)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_read_segments_reads_what_spark_wrote(spark: Any, tmp_path: Path) -> None:
+    from pyspark.sql.types import ArrayType, IntegerType, LongType, StructField, StructType
+
+    schema = StructType(
+        [
+            StructField(C.ITEM_INDICES, ArrayType(IntegerType())),
+            StructField(C.TIMESTAMPS, ArrayType(LongType())),
+            StructField(C.FIRST_TIMESTAMP, LongType()),
+            StructField(C.NUM_CONTEXT, IntegerType()),
+        ]
+    )
+    rows = [([1, 2, 3], [10, 20, 30], 10, 1), ([4, 5], [7, 9], 7, 1), ([6], [8], 2, 0)]
+    spark.createDataFrame(rows, schema).coalesce(1).write.parquet(str(tmp_path / "t"), compression="zstd")
+    storage = Storage(str(tmp_path))
+    file = next(f for f in storage.list_files("t") if f.path.endswith(".parquet"))
+
+    segments = read_segments(storage, [FileEntry(path=file.path, rows=3, size=file.size, targets=4)])
+
+    assert sorted(segments.items.tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(zip(segments.first_timestamps.tolist(), segments.lengths.tolist(), strict=True)) == [
+        (2, 1),
+        (7, 2),
+        (10, 3),
+    ]
+
+
+def test_reader_versions_are_those_that_lose_nothing() -> None:
+    from importlib.metadata import version
+
+    assert version("petastorm") == "0.12.1"
