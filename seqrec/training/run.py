@@ -20,7 +20,8 @@ from seqrec.training.distributed import Workers
 from seqrec.training.loop import Trainer, train
 from seqrec.training.losses import NegativeSampler
 from seqrec.training.optimizers import build_optimizer
-from seqrec.training.progress import ProgressBar, ScalarLog, epoch_line, history_csv
+from seqrec.training.progress import ProgressBar, epoch_line, history_csv
+from seqrec.training.scalar_log import ScalarLog
 from seqrec.training.stage import layout_of
 from seqrec.training.start import start_from_run
 from seqrec.training.train_step import TrainStep
@@ -31,8 +32,17 @@ from seqrec.training.worker_status import StatusWriter
 TRAIN, VALIDATION = "sequences/train", "sequences/validation"
 
 
-def train_run(job: TrainingJob, workers: Workers, writer: StatusWriter) -> TrainingState:
-    """Trains a run as one of its workers; the state it ends in is the same on all."""
+def train_run(
+    job: TrainingJob,
+    workers: Workers,
+    writer: StatusWriter,
+    after_epoch: Callable[[TrainingState], None] | None = None,
+) -> TrainingState:
+    """Trains a run as one of its workers; the state it ends in is the same on all.
+
+    Args:
+        after_epoch: called with the state once an epoch is validated and saved; what it raises ends the training.
+    """
     config, storage, prepared = job.training, Storage(job.workdir), prepared_manifest(job)
     _set_up_devices(config, workers)
     vocabulary = read_vocabulary(storage, prepared)
@@ -62,6 +72,12 @@ def train_run(job: TrainingJob, workers: Workers, writer: StatusWriter) -> Train
         scratch=config.scratch,
     )
     reporter = Reporter(job, workers, writer, storage, state)
+
+    def report(what: str, figures: dict[str, Any]) -> None:
+        reporter.report(what, figures)
+        if what == "epoch" and after_epoch is not None:
+            after_epoch(state)
+
     trainer = Trainer(
         config=config,
         feed=feed,
@@ -70,7 +86,7 @@ def train_run(job: TrainingJob, workers: Workers, writer: StatusWriter) -> Train
         validate=Validation(model, validation_feed, workers, config.metrics_at, config.metric).run,
         save=_saver(workers, writer, everything, checkpoints.save),
         save_best=_saver(workers, writer, model.named_variables(), checkpoints.save_best),
-        report=reporter.report,
+        report=report,
         stop_requested=writer.stop_requested.is_set,
     )
     try:

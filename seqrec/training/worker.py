@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,14 +28,16 @@ class TrainingJob:
     seed: int
 
 
-def run_worker(job: TrainingJob) -> dict[str, Any]:
+def run_worker(job: TrainingJob, after_epoch: Callable[[Any], None] | None = None) -> dict[str, Any]:
     """Trains as one of `job.training.num_workers` workers; started by a launcher, or called for a single one.
 
+    Args:
+        after_epoch: see `train_run`.
     Returns: the final state, as a dict.
     """
     import warnings
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Before TensorFlow is imported.
     from seqrec.training.distributed import HorovodWorkers, Workers
 
     several = job.training.num_workers > 1
@@ -48,7 +51,7 @@ def run_worker(job: TrainingJob) -> dict[str, Any]:
                 warnings.simplefilter("ignore")
             from seqrec.training.run import train_run
 
-            state = train_run(job, workers, writer)
+            state = train_run(job, workers, writer, after_epoch)
     except BaseException as error:
         writer.end(FOLLOWED if is_followed(error) else FAILED, error)
         raise
