@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from seqrec.evaluation.intervals import poisson_weights, signs, weighted_sums
-from seqrec.evaluation.predictions import matrix
+from seqrec.evaluation.judging import matrix
 from seqrec.evaluation.row_metrics import Cutoffs, metric_names, row_metrics, to_whole
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.score_bins import ScoreCounts, ScoreShares, row_auc_terms, score_bins

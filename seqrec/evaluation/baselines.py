@@ -3,7 +3,9 @@
 Each holds plain arrays, made once on the driver and broadcast, and scores candidates in NumPy. Higher is better.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +13,10 @@ import numpy as np
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.evaluation.rows import Rows
 
-_DAY = 86_400
+DAY = 86_400  # Seconds.
+
+
+Scorer = Callable[[np.ndarray], np.ndarray]  # Shared candidates int32 [N] -> scores [B, N].
 
 
 class Ranking(Protocol):
@@ -20,6 +25,12 @@ class Ranking(Protocol):
     def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
         """Scores [B, N] of candidates int32 [B, N], or of one list [N] shared by all rows."""
         ...
+
+
+def scorer_after(ranking: Ranking, rows: Rows) -> Scorer:
+    """Scores any number of shared candidates after the same rows; a model reads the histories only once."""
+    encode = getattr(ranking, "encode", None)
+    return partial(ranking.scores, rows) if encode is None else encode(rows)
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class RecentPopularity:
     cumulative: np.ndarray  # int64 [len(keys) + 1], events before each key.
 
     def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
-        day = np.clip(rows.target_timestamp // _DAY - self.first_day, 0, self.num_days)[:, None]
+        day = np.clip(rows.target_timestamp // DAY - self.first_day, 0, self.num_days)[:, None]
         start = np.maximum(day - self.window, 0)
         item = candidates.astype(np.int64) * (self.num_days + 1)
         before_day = self.cumulative[np.searchsorted(self.keys, item + day)]

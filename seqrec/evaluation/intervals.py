@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from seqrec.preparation.draws import mix
+
 Draw = Callable[[np.ndarray, int, int], np.ndarray]  # (user keys [B], seed, R) -> numbers [B, R]
 
 _LANES = 4  # 16-bit numbers in one 64-bit hash.
@@ -68,17 +70,12 @@ def sign_flip_p_value(observed: float, flipped: np.ndarray) -> float:
 def _uniform(user_keys: np.ndarray, seed: int, num_replicates: int) -> np.ndarray:
     """uint16 [B, R], independent uniform numbers."""
     num_hashes = -(-num_replicates // _LANES)
-    seed_hash = _mix(np.array([seed % 2**64], np.uint64))
-    row = _mix(user_keys.astype(np.int64).view(np.uint64) ^ seed_hash)
-    column = _mix(np.arange(1, num_hashes + 1, dtype=np.uint64) + seed_hash)
-    hashes = _mix(row[:, None] + column)
+    seed_hash = _scrambled(np.array([seed % 2**64], np.uint64))
+    row = _scrambled(user_keys.astype(np.int64).view(np.uint64) ^ seed_hash)
+    column = _scrambled(np.arange(1, num_hashes + 1, dtype=np.uint64) + seed_hash)
+    hashes = _scrambled(row[:, None] + column)
     return hashes.view(np.uint16)[:, :num_replicates]
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
-    """The splitmix64 finalizer (Steele, Lea and Flood 2014): a bijection of 64-bit numbers with good avalanche."""
-    with np.errstate(over="ignore"):
-        values = values + np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))
+def _scrambled(values: np.ndarray) -> np.ndarray:
+    return mix(values + np.uint64(1))  # mix(0) is 0.

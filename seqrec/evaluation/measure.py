@@ -1,11 +1,14 @@
 """From sums to an evaluation's numbers. Plain NumPy on the driver; nothing here depends on the number of rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from seqrec.evaluation.aggregates import Plan, Sums
 from seqrec.evaluation.intervals import interval, sign_flip_p_value
 from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
-from seqrec.evaluation.row_metrics import AUC, LOG_LOSS, from_whole, metric_names
+from seqrec.evaluation.row_metrics import AUC, LOG_LOSS, MRR, from_whole, metric_names
+from seqrec.evaluation.sampling_correction import corrected_metrics
 from seqrec.evaluation.slices import Slicing
 
 _RANK_BINS = 40  # Bins of a stored rank distribution, at most.
@@ -54,6 +57,19 @@ def ranking_results(
     return results
 
 
+def with_correction(
+    sums: Sums, plan: Plan, results: list[RankingResult], num_negatives: int, num_items: int
+) -> list[RankingResult]:
+    """The results, with estimates of the full ranking's metrics from the sampled ones."""
+    kinds = {f"ndcg@{k}": ("ndcg", k) for k in plan.cutoffs.ndcg}
+    kinds |= {f"hit_rate@{k}": ("hit_rate", k) for k in plan.cutoffs.hit_rate}
+    kinds[MRR] = ("mrr", 0)
+    return [
+        replace(result, corrected=corrected_metrics(*sums.sparse("rank", ranking), num_negatives, num_items, kinds))
+        for ranking, result in enumerate(results)
+    ]
+
+
 def slice_results(
     sums: Sums, plan: Plan, names: tuple[str, ...], kinds: tuple[str, ...], slicings: tuple[Slicing, ...]
 ) -> list[SliceResult]:
@@ -78,7 +94,7 @@ def slice_results(
     return results
 
 
-def paired_test(sums: Sums, plan: Plan, results: list[RankingResult], other: str) -> dict[str, object]:
+def paired_test(sums: Sums, plan: Plan, results: list[RankingResult]) -> dict[str, object]:
     """Ranking 0 against ranking 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
     flips = sums.dense("flip", -1, (plan.num_replicates, plan.num_metrics))
     observed = sums.dense("total", 0, (plan.num_metrics,)) - sums.dense("total", 1, (plan.num_metrics,))
@@ -92,7 +108,7 @@ def paired_test(sums: Sums, plan: Plan, results: list[RankingResult], other: str
         for lead in [results[1].ahead_by[metric]]
     }
     return {
-        "other": other,
+        "other": results[1].name,
         "test": f"two-sided sign-flip test over users, {plan.num_replicates} draws",
         "metrics": metrics,
     }

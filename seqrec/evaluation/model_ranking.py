@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from seqrec.models.vocabulary import ModelVocabulary
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
 
-_LOADED: dict[str, Any] = {}  # Weights -> the loaded model. A worker process serves many tasks.
+_LOADED: dict[str, "LoadedModel"] = {}  # Weights -> the loaded model. A worker process serves many tasks.
 _MAX_LOADED = 2  # This run and the one it is compared with.
 
 
@@ -35,19 +36,30 @@ class ModelRanking:
     num_threads: int
 
     def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
-        """Logits float32 [B, N] of candidates int32 [B, N], or of one list [N] shared by all rows.
+        """Logits float32 [B, N] of candidates int32 [B, N].
 
         Rows are scored in order of history length, so that a batch holds histories of like length.
         """
-        scorer = _scorer(self)
+        model = _loaded(self)
         order = np.argsort(rows.history_length, kind="stable")
-        parts = []
+        logits = np.empty((len(rows), candidates.shape[-1]), np.float32)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            own = candidates if candidates.ndim == 1 else candidates[chosen]
-            parts.append(scorer(windows(rows.take(chosen), self.config.max_history_length), own))
-        logits = np.empty((len(rows), candidates.shape[-1]), np.float32)
-        logits[order] = np.concatenate(parts)
+            histories = windows(rows.take(chosen), self.config.max_history_length)
+            logits[chosen] = model.logits(histories, candidates[chosen][None])[0].numpy()
+        return self._checked(logits)
+
+    def encode(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray]:
+        """Reads the histories once; the function it gives scores shared candidates int32 [N], float32 [B, N]."""
+        model = _loaded(self)
+        state = model.encode(windows(rows, self.config.max_history_length))
+
+        def score(candidates: np.ndarray) -> np.ndarray:
+            return self._checked(model.score(state, candidates)[0].numpy())
+
+        return score
+
+    def _checked(self, logits: np.ndarray) -> np.ndarray:
         if not np.isfinite(logits).all():
             raise DataError(f"{self.weights}: the model's logits are not all finite numbers: train it again.")
         return logits
@@ -69,17 +81,25 @@ def windows(rows: Rows, max_history_length: int) -> History:
     return History(*(array[None] for array in history))
 
 
-def _scorer(ranking: ModelRanking) -> Any:
-    """The function (history, candidates) -> logits of this process, made on first use."""
+class LoadedModel(NamedTuple):
+    """A model's functions, each traced only a few times whatever the sizes of the batches."""
+
+    logits: Any  # (History [1, B, L], candidates [1, B, N]) -> [1, B, N]
+    encode: Any  # History [1, B, L] -> state
+    score: Any  # (state, shared candidates [N]) -> [1, B, N]
+
+
+def _loaded(ranking: ModelRanking) -> LoadedModel:
+    """The model of this process, read on first use."""
     key = f"{ranking.root}/{ranking.weights}/{ranking.num_threads}"
     if key not in _LOADED:
         while len(_LOADED) >= _MAX_LOADED:
             _LOADED.pop(next(iter(_LOADED)))
-        _LOADED[key] = _build_scorer(ranking)
+        _LOADED[key] = _load(ranking)
     return _LOADED[key]
 
 
-def _build_scorer(ranking: ModelRanking) -> Any:
+def _load(ranking: ModelRanking) -> LoadedModel:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Of a worker: its notes would drown the job's own lines.
     import tensorflow as tf
 
@@ -95,34 +115,28 @@ def _build_scorer(ranking: ModelRanking) -> Any:
             path = Path(scratch) / "weights.npz"
             storage.download(ranking.weights, path)
         load_weights(model, path)
-    return compile_scorer(model, ranking.config.max_history_length)
+    return compile_model(model, ranking.config.max_history_length)
 
 
-def compile_scorer(model: "SequenceModel", max_history_length: int) -> Any:
-    """A function of NumPy arrays, (history, candidates) -> logits [B, N], that traces its graph only once per kind."""
+def compile_model(model: "SequenceModel", max_history_length: int) -> LoadedModel:
+    """The model's functions as graphs. Without AutoGraph: models have no Python control flow to convert."""
     import tensorflow as tf
 
-    length = max_history_length
-    history_spec = History(
-        tf.TensorSpec([1, None, length], tf.int32),
+    history = History(
+        tf.TensorSpec([1, None, max_history_length], tf.int32),
         tf.TensorSpec([1, None], tf.int32),
-        tf.TensorSpec([1, None, length], tf.float32),
-        tf.TensorSpec([1, None, length], tf.float32),
+        tf.TensorSpec([1, None, max_history_length], tf.float32),
+        tf.TensorSpec([1, None, max_history_length], tf.float32),
     )
 
-    def logits(history: History, candidates: tf.Tensor) -> tf.Tensor:
-        return model.score(model.encode(history, None), candidates, None)
+    def logits(histories: History, candidates: tf.Tensor) -> tf.Tensor:
+        return model.score(model.encode(histories, None), candidates, None)
 
-    # Without AutoGraph: the models have no Python control flow to convert.
-    own = tf.function(logits, autograph=False, input_signature=[history_spec, tf.TensorSpec([1, None, None], tf.int32)])
-    shared = tf.function(logits, autograph=False, input_signature=[history_spec, tf.TensorSpec([None], tf.int32)])
-
-    def score(history: History, candidates: np.ndarray) -> np.ndarray:
-        if candidates.ndim == 1:
-            return shared(history, candidates)[0].numpy()
-        return own(history, candidates[None])[0].numpy()
-
-    return score
+    return LoadedModel(
+        tf.function(logits, autograph=False, input_signature=[history, tf.TensorSpec([1, None, None], tf.int32)]),
+        tf.function(model.encode, autograph=False, input_signature=[history]),
+        tf.function(model.score, autograph=False, reduce_retracing=True),
+    )
 
 
 def _limit_threads(tf: Any, num_threads: int) -> None:

@@ -3,24 +3,23 @@
 import dataclasses
 import logging
 import time
-from dataclasses import dataclass
-from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from seqrec.core.columns import CATEGORY, CATEGORY_INDEX
-from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
+from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation.aggregates import Plan, Sums, add_up, count_scores
 from seqrec.evaluation.baseline_tables import Material, build_baselines
-from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test
+from seqrec.evaluation.catalogue import read_catalogue, read_category_names
+from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.measure import paired_test, ranking_results, slice_results
-from seqrec.evaluation.predictions import Contest, build_predictions, in_shards, with_user_key
+from seqrec.evaluation.describe import FULL, Inputs, describe_lineage, describe_setup
+from seqrec.evaluation.judging import Contest
+from seqrec.evaluation.measure import paired_test, ranking_results, slice_results, with_correction
+from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
 from seqrec.evaluation.results import (
     BASELINE,
-    FORMAT_VERSION,
     MODEL,
     Evaluation,
     comparison_table,
@@ -31,32 +30,15 @@ from seqrec.evaluation.results import (
 from seqrec.evaluation.row_metrics import Cutoffs
 from seqrec.evaluation.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.slices import build_slicer
-from seqrec.evaluation.trained_run import TrainedRun, read_run
-from seqrec.feed.vocabulary import CATEGORIES, Vocabulary, read_names, read_vocabulary
+from seqrec.evaluation.trained_run import read_run
+from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.preparation.schemas import EVALUATION
 from seqrec.tables.files import read_table
 
 _LOG = logging.getLogger(__name__)
+_STORED_SHARD = 4096  # Rows of a task; fewer where each is scored against the whole catalogue.
+_FULL_SHARD = 512
 _TOP_K = 10  # Of coverage, average popularity and novelty.
-_NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "max_baseline_megabytes", "report", "report_runs")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything that one evaluation reads."""
-
-    storage: Storage
-    prepared: Manifest
-    vocabulary: Vocabulary
-    runs: tuple[TrainedRun, ...]  # The run, and the one it is compared with.
-    config: EvaluationConfig
-    seed: int
-
-    def recipe(self) -> str:
-        """Digest of all that decides the numbers."""
-        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IN_RECIPE}
-        contents = [self.prepared.content, *((run.name, run.manifest.id, run.manifest.content) for run in self.runs)]
-        return digest_of([FORMAT_VERSION, settings, contents, self.seed])
 
 
 def run_evaluate(
@@ -76,7 +58,7 @@ def run_evaluate(
         DataError: the run or the data is not there, they do not belong together, or the split leaks.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    names = [run] if config.compare_to is None else [run, config.compare_to]
+    names = [run] if config.compare_to in (None, run) else [run, config.compare_to]
     inputs = Inputs(
         storage=storage,
         prepared=prepared,
@@ -85,35 +67,27 @@ def run_evaluate(
         config=config,
         seed=seed,
     )
-    stored = read_evaluation(storage, run, config.split, config.protocol)
-    if stored is not None and stored.recipe == inputs.recipe() and not force:
-        _LOG.info("evaluate: %s is up to date, skipped (--set force=true redoes it)", stored.run)
+    evaluation = read_evaluation(storage, run, config.split, config.protocol)
+    if evaluation is not None and evaluation.recipe == inputs.recipe() and not force:
+        _LOG.info("evaluate: '%s' is evaluated already, skipped (--set force=true redoes it)", run)
     else:
         storage.check_writable()
-        stored = evaluate_run(spark, inputs)
-        storage.write_bytes(evaluation_path(run, config.split, config.protocol), stored.to_json().encode())
-    print_table(comparison_table([stored]))
-    return stored
+        evaluation = evaluate_run(spark, inputs)
+        storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
+    print_table(comparison_table([evaluation]))
+    return evaluation
 
 
 def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
     """Checks the split, scores it, and adds everything up; writes nothing."""
-    started = time.monotonic()
+    clock = [time.monotonic()]
     counts, rows = _checked_rows(spark, inputs)
-    checked = time.monotonic()
-    baselines, notes = build_baselines(
-        Material(spark, inputs.storage, inputs.prepared, inputs.vocabulary, inputs.config)
-    )
-    contest = Contest(
-        names=(*(run.name for run in inputs.runs), *baselines),
-        rankings=(*(run.ranking for run in inputs.runs), *baselines.values()),
-        slicer=build_slicer(inputs.vocabulary.train_count, inputs.vocabulary.item_category, _category_names(inputs)),
-        top_k=_TOP_K,
-    )
-    counted = time.monotonic()
+    clock.append(time.monotonic())
+    contest, notes = _build_contest(spark, inputs)
+    clock.append(time.monotonic())
     plan, sums = _score(spark, inputs, contest, rows, counts)
-    scored = time.monotonic()
-    kinds = (MODEL,) * len(inputs.runs) + (BASELINE,) * len(baselines)
+    clock.append(time.monotonic())
+    kinds = (MODEL,) * len(inputs.runs) + (BASELINE,) * (len(contest.names) - len(inputs.runs))
     results = ranking_results(
         sums,
         plan,
@@ -123,94 +97,57 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
         train_count=inputs.vocabulary.train_count,
         top_k=_TOP_K,
     )
-    comparison = None
-    if plan.paired and plan.num_replicates:
-        comparison = paired_test(sums, plan, results, inputs.runs[1].name)
+    setup = describe_setup(inputs, counts, contest)
+    if setup["negative_sampling"] == "uniform":
+        results = with_correction(sums, plan, results, counts.num_negatives, inputs.vocabulary.num_items)
+    steps = ("checks", "baseline tables", "scoring and metrics")
     return Evaluation(
         run=inputs.runs[0].name,
         model=inputs.runs[0].config.name,
         split=inputs.config.split,
         protocol=inputs.config.protocol,
-        setup=describe_setup(inputs, counts),
+        setup=setup,
         results=results,
         slices=slice_results(sums, plan, contest.names, kinds, contest.slicer.slicings),
-        comparison=comparison,
+        comparison=paired_test(sums, plan, results) if plan.paired else None,
         lineage=describe_lineage(inputs),
         notes=notes,
-        seconds={
-            "checks": round(checked - started, 2),
-            "baseline tables": round(counted - checked, 2),
-            "scoring and metrics": round(scored - counted, 2),
-        },
+        seconds={step: round(clock[i + 1] - clock[i], 2) for i, step in enumerate(steps)},
         recipe=inputs.recipe(),
     )
 
 
-def describe_setup(inputs: Inputs, counts: SplitCounts) -> dict[str, Any]:
-    """What the numbers are numbers of: without it they mean nothing."""
-    settings, details = inputs.prepared.settings, inputs.prepared.details
-    return {
-        "data": inputs.prepared.name,
-        "num_users": counts.num_users,
-        "num_rows": counts.num_rows,
-        "candidates": f"the target and {counts.num_negatives} stored negatives",
-        "num_candidates": counts.num_negatives + 1,
-        "negative_sampling": settings.get("negative_sampling", "not recorded"),
-        "split_method": details.get("split", settings.get("split", "not recorded")),
-        "tie_order": details.get("tie_order", settings.get("tie_order", "not recorded")),
-        "num_items": inputs.vocabulary.num_items,
-        "num_trained_items": inputs.vocabulary.num_trained_items,
-        "seed": inputs.seed,
-        "ties": "against the target in ranks, half in AUC",
-        "group_auc": "AUC within each row, unweighted mean over rows",
-        "averages": "means over rows, unweighted",
-        "intervals": f"Poisson bootstrap over users, {inputs.config.num_replicates} replicates, "
-        f"{inputs.config.confidence:.0%}",
-        "candidates_key": digest_of(
-            [inputs.prepared.content, inputs.config.split, inputs.config.protocol, inputs.config.max_users]
-        ),
-    }
-
-
-def describe_lineage(inputs: Inputs) -> dict[str, Any]:
-    """Where the numbers come from: digests, settings, versions and times of every stage behind them."""
-    return {
-        "prepared": _manifest_summary(inputs.prepared),
-        "runs": [_manifest_summary(run.manifest) | {"model": dataclasses.asdict(run.config)} for run in inputs.runs],
-        "evaluation": dataclasses.asdict(inputs.config),
-        "versions": installed_versions(),
-        "evaluated": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
-    }
-
-
-def _manifest_summary(manifest: Manifest) -> dict[str, Any]:
-    kept = (
-        "stage",
-        "name",
-        "id",
-        "recipe",
-        "content",
-        "settings",
-        "inputs",
-        "counts",
-        "created",
-        "seconds",
-        "versions",
-    )
-    return {key: getattr(manifest, key) for key in kept}
-
-
 def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, DataFrame]:
-    """The rows of the split, once every check has passed."""
-    prepared, storage = inputs.prepared, inputs.storage
-    where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/{inputs.config.split}"
-    rows = read_table(spark, storage, prepared, f"sequences/{inputs.config.split}", EVALUATION)
-    counts = check_rows(rows, where, prepared.details["max_stored_history"], inputs.vocabulary.num_items)
-    other = "validation" if inputs.config.split == "test" else "test"
-    others = read_table(spark, storage, prepared, f"sequences/{other}", EVALUATION)
-    validation, test = (others, rows) if other == "validation" else (rows, others)
-    check_validation_before_test(validation, test, where)
+    """The rows of the split, once every check has passed; in the full protocol those of so many users at most."""
+    prepared, storage, config = inputs.prepared, inputs.storage, inputs.config
+    where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/{config.split}"
+    splits = {
+        split: read_table(spark, storage, prepared, f"sequences/{split}", EVALUATION)
+        for split in ("validation", "test")
+    }
+    rows = splits[config.split]
+    max_stored_history, num_items = prepared.details["max_stored_history"], inputs.vocabulary.num_items
+    counts = check_rows(rows, where, max_stored_history, num_items)
+    check_validation_before_test(splits["validation"], splits["test"], where)
+    if config.protocol == FULL and counts.num_users > config.max_users:
+        rows = keep_some_users(rows, config.max_users, counts.num_users, inputs.seed)
+        counts = check_rows(rows, where, max_stored_history, num_items)
     return counts, rows
+
+
+def _build_contest(spark: SparkSession, inputs: Inputs) -> tuple[Contest, list[str]]:
+    """The runs and the baselines, side by side; and a note for each baseline that is missing."""
+    vocabulary = inputs.vocabulary
+    baselines, notes = build_baselines(Material(spark, inputs.storage, inputs.prepared, vocabulary, inputs.config))
+    names = read_category_names(inputs.storage, inputs.prepared)
+    contest = Contest(
+        names=(*(run.name for run in inputs.runs), *baselines),
+        rankings=(*(run.ranking for run in inputs.runs), *baselines.values()),
+        slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, names),
+        top_k=_TOP_K,
+        catalogue=read_catalogue(spark, inputs) if inputs.config.protocol == FULL else None,
+    )
+    return contest, notes
 
 
 def _score(
@@ -218,31 +155,34 @@ def _score(
 ) -> tuple[Plan, Sums]:
     """Scores every row once; everything else is added up from what that left."""
     broadcast = spark.sparkContext.broadcast(contest)
-    shards = in_shards(with_user_key(rows), counts.num_rows)
+    shards = in_shards(
+        with_user_key(rows), counts.num_rows, _STORED_SHARD if contest.catalogue is None else _FULL_SHARD
+    )
     predictions = build_predictions(shards, broadcast).persist(StorageLevel.MEMORY_AND_DISK)
+    plan = Plan(
+        num_rankings=len(contest.names),
+        num_labels=tuple(len(slicing.labels) for slicing in contest.slicer.slicings),
+        cutoffs=Cutoffs(inputs.config.ndcg_cutoffs, inputs.config.hit_rate_cutoffs),
+        seed=inputs.seed,
+        num_replicates=inputs.config.num_replicates,
+        paired=len(inputs.runs) > 1 and inputs.config.num_replicates > 0,
+    )
     try:
-        dropped = dropped_bits(counts.num_rows * (1 + counts.num_negatives))
-        score_counts = count_scores(predictions, len(contest.names), dropped)
-        plan = Plan(
-            num_rankings=len(contest.names),
-            num_labels=tuple(len(slicing.labels) for slicing in contest.slicer.slicings),
-            cutoffs=Cutoffs(inputs.config.ndcg_cutoffs, inputs.config.hit_rate_cutoffs),
-            seed=inputs.seed,
-            num_replicates=inputs.config.num_replicates,
-            paired=inputs.config.compare_to is not None,
-            pooled=tuple(auc(each) for each in score_counts),
-            shares=tuple(shares(each) for each in score_counts),
-            dropped_bits=dropped,
-        )
+        if contest.catalogue is None:
+            plan = _with_pooled_auc(plan, predictions, counts)
         return plan, add_up(predictions, spark.sparkContext.broadcast(plan))
     finally:
         predictions.unpersist()
         broadcast.unpersist()
 
 
-def _category_names(inputs: Inputs) -> dict[int, str]:
-    table = inputs.prepared.table(CATEGORIES)
-    if not table.rows:
-        return {}
-    index, names = read_names(inputs.storage, table, CATEGORY_INDEX, CATEGORY)
-    return dict(zip(index.tolist(), names.to_pylist(), strict=True))
+def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: SplitCounts) -> Plan:
+    """The plan, with the pooled AUC and what its intervals need; only where all scores are kept."""
+    dropped = dropped_bits(counts.num_rows * (1 + counts.num_negatives))
+    by_ranking = count_scores(predictions, plan.num_rankings, dropped)
+    return dataclasses.replace(
+        plan,
+        pooled=tuple(auc(each) for each in by_ranking),
+        shares=tuple(shares(each) for each in by_ranking),
+        dropped_bits=dropped,
+    )
