@@ -43,6 +43,7 @@ class TrainingConfig:
     scratch: str | None = None  # Local folder for copies of remote files and half-made checkpoints; null: the system's.
     log_every_steps: int = 50  # Updates between two points in TensorBoard.
     mlflow: str | None = None  # MLflow tracking URI, such as file:///tmp/mlruns or databricks; null: not logged there.
+    hosts: str | None = None  # Of launcher horovodrun, such as "a:2,b:2" (by ssh); null: this machine.
     start_timeout: int = 600  # Seconds to wait until all workers have started.
     hang_timeout: int = 60  # Seconds without any progress after which the workers are taken to hang.
 
@@ -89,6 +90,7 @@ FREE_SETTINGS = frozenset(
         "validation_batch_size",
         "log_every_steps",
         "mlflow",
+        "hosts",
         "start_timeout",
         "hang_timeout",
     }

@@ -80,8 +80,7 @@ class HorovodWorkers(Workers):
 
         hvd.init()
         self._hvd = hvd
-        self._compression = hvd.Compression.fp16 if compress else hvd.Compression.none
-        self._bytes_per_value = 2 if compress else 4
+        self._compress = compress
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
@@ -91,15 +90,16 @@ class HorovodWorkers(Workers):
         means = list(gradients)
         dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
         sparse = [i for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)]
-        # Same order on every worker; a plain average of plain tensors, so Keras plays no part.
-        averaged = self._hvd.grouped_allreduce(
-            [gradients[i] for i in dense], op=self._hvd.Average, compression=self._compression, name="dense"
-        )
+        sent = [gradients[i] for i in dense]
+        if self._compress:
+            sent = [tf.cast(gradient, tf.float16) for gradient in sent]
+        # Plain averages of plain tensors, so Keras plays no part; grouped, so that they travel together.
+        *averaged, statistics = self._hvd.grouped_allreduce([*sent, statistics], op=self._hvd.Average, name="dense")
         for i, mean in zip(dense, averaged, strict=True):
-            means[i] = mean
-        statistics = self._hvd.allreduce(statistics, op=self._hvd.Average, name="statistics")
+            means[i] = tf.cast(mean, tf.float32)
         num_values = sum(int(np.prod(mean.shape)) for mean in averaged)
-        bytes_sent = tf.constant(num_values * self._bytes_per_value, tf.int64) + tf.size(statistics, tf.int64) * 4
+        bytes_sent = tf.constant(num_values * (2 if self._compress else 4), tf.int64)
+        bytes_sent += tf.size(statistics, tf.int64) * 4
         if sparse:
             packed = pack_slices([gradients[i] for i in sparse])
             bytes_sent += tf.size(packed, tf.int64) * 4
@@ -132,8 +132,8 @@ class HorovodWorkers(Workers):
             if len(differing):
                 name = list(variables)[differing[0]]
                 raise TrainingError(
-                    f"Workers have drifted apart: '{name}' and {len(differing) - 1} more variables of worker {rank} "
-                    "differ from worker 0's. Gradients were not averaged; go on from an earlier checkpoint."
+                    f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
+                    "differ from worker 0's, as when gradients are not averaged. Go on from an earlier checkpoint."
                 )
 
 
@@ -206,8 +206,10 @@ def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, st
     return results[0]
 
 
-def launch_on_this_machine(worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int) -> Any:
-    """Runs `worker(job)` in processes of this machine, as `horovodrun` does; returns worker 0's result."""
+def launch_by_horovodrun(
+    worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int, hosts: str | None
+) -> Any:
+    """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result."""
     from horovod.runner import run
 
     with _signal_handlers_restored():
@@ -215,17 +217,12 @@ def launch_on_this_machine(worker: Callable[[Any], Any], job: Any, num_workers: 
             worker,
             args=(job,),
             num_proc=num_workers,
-            hosts=f"localhost:{num_workers}",
+            hosts=hosts or f"localhost:{num_workers}",
             start_timeout=start_timeout,
             use_gloo=True,
             env={**os.environ, **_worker_environment()},
         )
     return results[0]
-
-
-def is_under_horovodrun() -> bool:
-    """Whether this very process was started as one of several workers."""
-    return "HOROVOD_RANK" in os.environ and int(os.environ.get("HOROVOD_SIZE", "1")) > 1
 
 
 def _worker_environment() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ def launch(job: TrainingJob, launcher: str) -> dict[str, Any]:
     Raises:
         SeqrecError: a worker's own, or a TrainingError that names the worker that failed, died or hung.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Before TensorFlow is imported.
     if launcher == "in_process":
         with tempfile.TemporaryDirectory(prefix="seqrec-control-") as folder:
             return run_worker(replace(job, control=folder))
@@ -40,15 +40,16 @@ def launch(job: TrainingJob, launcher: str) -> dict[str, Any]:
 
 
 def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, Any]:
-    from seqrec.training.distributed import launch_on_spark, launch_on_this_machine
+    from seqrec.training.distributed import launch_by_horovodrun, launch_on_spark
 
     config = job.training
-    job, folder = _with_control(job, spark)
+    is_local = config.hosts is None if spark is None else spark.sparkContext.master.startswith("local")
+    job, folder = _with_control(job, is_local)
     watcher = Watcher(job)
     try:
         if spark is not None:
             return launch_on_spark(run_worker, job, config.num_workers, config.start_timeout, spark)
-        return launch_on_this_machine(run_worker, job, config.num_workers, config.start_timeout)
+        return launch_by_horovodrun(run_worker, job, config.num_workers, config.start_timeout, config.hosts)
     except SeqrecError:
         raise
     except Exception as error:
@@ -99,7 +100,7 @@ class Watcher:
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
             self._look()
-            if not self._hung and self._observer.seconds_without_progress() > self._job.training.hang_timeout:
+            if not self._hung and self._observer.is_hung(self._job.training.hang_timeout):
                 self._hung = True
                 say(self._control, ABORT)
 
@@ -125,9 +126,9 @@ class Watcher:
                 return
 
 
-def _with_control(job: TrainingJob, spark: Any) -> tuple[TrainingJob, str | None]:
+def _with_control(job: TrainingJob, is_local: bool) -> tuple[TrainingJob, str | None]:
     """Where statuses are written: a local folder if all workers are on this machine, else beside the run."""
-    if spark is None or spark.sparkContext.master.startswith("local"):
+    if is_local:
         folder = tempfile.mkdtemp(prefix="seqrec-control-")
         return replace(job, control=folder), folder
     storage = Storage(job.workdir)
@@ -137,10 +138,3 @@ def _with_control(job: TrainingJob, spark: Any) -> tuple[TrainingJob, str | None
 
 def _control_path(job: TrainingJob) -> str:
     return f"{job.attempt_path}/workers"
-
-
-def flush_output() -> None:
-    """What was printed so far goes out before other processes print."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")

@@ -51,6 +51,7 @@ def train(trainer: Trainer) -> TrainingState:
                 return state
             if config.checkpoint_every_steps and state.global_step % config.checkpoint_every_steps == 0:
                 trainer.save(state)
+        trainer.pace.trained = time.monotonic()
         trainer.report("phase", {"phase": "validation"})
         metrics = trainer.validate()
         row = _epoch_row(trainer, metrics, plan.steps)
@@ -66,7 +67,9 @@ def train(trainer: Trainer) -> TrainingState:
 class Pace:
     """Times of the epoch at hand, of this process; and the figures of the steps since the last report."""
 
+    is_traced: bool = False  # Whether this process has done a step: its first one is slow.
     started: float = field(default_factory=time.monotonic)
+    trained: float = 0.0  # When the last step was done.
     first_step: int = 0
     waited: float = 0.0  # Seconds the loop waited for data.
     reported: float = field(default_factory=time.monotonic)
@@ -76,8 +79,8 @@ class Pace:
 def _timed_batches(trainer: Trainer) -> Any:
     """The rest of the epoch's batches as tensors; notes how long each was waited for."""
     state = trainer.state
-    pace = trainer.pace = Pace(first_step=state.step)
-    trainer.report("phase", {"phase": "training"})
+    pace = trainer.pace = Pace(first_step=state.step, is_traced=trainer.pace.is_traced)
+    trainer.report("phase", {"phase": "training" if pace.is_traced else "first step"})
     batches = prefetched(trainer.feed.batches(state.epoch, state.step), _BATCHES_AHEAD)
     try:
         while True:
@@ -95,6 +98,9 @@ def _count(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
     """Advances the state by a step; every `log_every_steps` reports, and stops if the loss is no number."""
     state, pace, config = trainer.state, trainer.pace, trainer.config
     loss = float(outcome.loss)
+    if not pace.is_traced:
+        pace.is_traced = True
+        trainer.report("phase", {"phase": "training"})
     state.step += 1
     state.global_step += 1
     state.loss_sum += loss
@@ -125,6 +131,7 @@ def _count(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
 def _epoch_row(trainer: Trainer, metrics: Mapping[str, float], steps: int) -> dict[str, Any]:
     state, pace = trainer.state, trainer.pace
     seconds = time.monotonic() - pace.started
+    training_seconds = max(pace.trained - pace.started, 1e-9)
     examples = (steps - pace.first_step) * trainer.config.global_batch_size
     return {
         "epoch": state.epoch + 1,
@@ -132,6 +139,6 @@ def _epoch_row(trainer: Trainer, metrics: Mapping[str, float], steps: int) -> di
         "loss": state.loss_sum / steps,
         **metrics,
         "seconds": round(seconds, 3),
-        "examples_per_second": round(examples / max(seconds, 1e-9), 1),
-        "wait_share": round(pace.waited / max(seconds, 1e-9), 4),
+        "examples_per_second": round(examples / training_seconds, 1),
+        "wait_share": round(pace.waited / training_seconds, 4),
     }

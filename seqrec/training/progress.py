@@ -1,24 +1,16 @@
-"""What people watch: a progress bar, one line an epoch, TensorBoard, history.csv and, if asked for, MLflow."""
+"""What people watch on the screen: a progress bar and one line an epoch; and history.csv. Free of TensorFlow."""
 
-import contextlib
 import csv
 import io
-import os
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
 from tqdm import tqdm
-
-from seqrec.core.storage import Storage
 
 
 class ProgressBar:
-    """A bar over the steps of each epoch; on a screen that is no terminal it is drawn twice a minute only."""
+    """A bar over the steps of each epoch; where it is written to a file, a line twice a minute."""
 
     def __init__(self, stream: Any = None):
         self._stream = stream or sys.stderr
@@ -37,6 +29,7 @@ class ProgressBar:
                 unit="step",
                 file=self._stream,
                 mininterval=0.2 if is_terminal else 30.0,
+                delay=0.0 if is_terminal else 30.0,
                 leave=False,
                 dynamic_ncols=is_terminal,
             )
@@ -74,43 +67,3 @@ def history_csv(history: Sequence[Mapping[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue().encode()
-
-
-class ScalarLog:
-    """TensorBoard scalars, written locally and copied whole: some mounts forbid appending.
-
-    Each process of a run has a file of its own, so a resumed run adds to what is there.
-    """
-
-    def __init__(self, storage: Storage, path: str, scratch: str | None = None):
-        if scratch:
-            Path(scratch).mkdir(parents=True, exist_ok=True)
-        self._storage = storage
-        self._path = path
-        self._folder = tempfile.TemporaryDirectory(prefix="seqrec-logs-", dir=scratch)
-        self._writer = tf.summary.create_file_writer(self._folder.name)
-        self._name = f"{time.time_ns()}-{os.getpid()}"
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        with self._writer.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
-
-    def publish(self) -> None:
-        """Copies the log so far to the storage."""
-        self._writer.flush()
-        for number, file in enumerate(sorted(Path(self._folder.name).glob("events.out.*"))):
-            self._storage.upload(file, f"{self._path}/events.out.tfevents.{self._name}.{number}")
-
-    def close(self) -> None:
-        self.publish()
-        self._writer.close()
-        self._folder.cleanup()
-
-
-@contextlib.contextmanager
-def closing_bar(bar: ProgressBar) -> Iterator[ProgressBar]:
-    try:
-        yield bar
-    finally:
-        bar.close()

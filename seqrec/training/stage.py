@@ -112,15 +112,15 @@ def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:
 def _refuse_other_settings(dataset: Dataset, recipe: Recipe) -> None:
     """An unfinished attempt with a checkpoint is work that other settings must not delete unasked."""
     storage = dataset.storage
-    finished = set(dataset._published_ids())
     for attempt_id in storage.list_folders(dataset.path):
-        path = f"{dataset.path}/{attempt_id}/{_SETTINGS}"
-        if attempt_id in finished or attempt_id.startswith(recipe.digest[:12]) or not storage.exists(path):
+        path = f"{dataset.path}/{attempt_id}"
+        has_settings = storage.exists(f"{path}/{_SETTINGS}")
+        is_finished = storage.exists(f"{path}/weights.npz")
+        if is_finished or not has_settings or attempt_id.startswith(recipe.digest[:12]):
             continue
-        checkpoints = storage.list_files(f"{dataset.path}/{attempt_id}/checkpoints")
-        if not any(file.path.endswith(".json") for file in checkpoints):
+        if not any("/step-" in file.path for file in storage.list_files(f"{path}/checkpoints")):
             continue
-        stored = json.loads(storage.read_bytes(path))
+        stored = json.loads(storage.read_bytes(f"{path}/{_SETTINGS}"))
         differing = differences(stored, {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)})
         raise TrainingError(
             f"Run '{dataset.name}' has unfinished training with other settings: {'; '.join(differing)}. Set these back "

@@ -132,11 +132,17 @@ class Observer:
                 self.tick_at[rank] = now
             self.statuses[rank] = new
 
-    def seconds_without_progress(self) -> float:
-        """Since any worker last advanced; 0 until all have started."""
-        if any(status is None or status.phase == "starting" for status in self.statuses):
-            return 0.0
-        return time.monotonic() - max(self.tick_at)
+    def is_hung(self, timeout: float) -> bool:
+        """Whether a worker has fallen silent, or none has advanced, for `timeout` seconds (longer in slow phases).
+
+        Workers that wait for another do not advance either, so it takes all of them.
+        """
+        running = [status for status in self.statuses if status is not None and status.state == RUNNING]
+        if len(running) < len(self.statuses):
+            return False  # Not all have started, or some have ended: that the launcher sees.
+        now = time.monotonic()
+        slow = any(status.phase in _SLOW_PHASES for status in running)
+        return now - min(self.beat_at) > timeout or now - max(self.tick_at) > timeout * (_PATIENCE if slow else 1)
 
     def explain(self, what_happened: str) -> str:
         """Which worker was the cause, in a few lines; a traceback follows where there is one."""
@@ -168,6 +174,8 @@ class Observer:
         return f" Worker{'s' if len(others) > 1 else ''} {', '.join(others)} only followed."
 
 
+_SLOW_PHASES = {"starting", "first step", "checkpoint"}  # Where no sign of progress can be given for long.
+_PATIENCE = 10
 _ONE_LINE_ERRORS = {"DataError", "ConfigError", "StorageError", "TrainingError"}
 
 

@@ -1,0 +1,43 @@
+"""Scalars over the steps of a run, for TensorBoard and, if asked for, MLflow."""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from seqrec.core.storage import Storage
+
+
+class ScalarLog:
+    """TensorBoard scalars, written locally and copied whole: some mounts forbid appending.
+
+    Each process of a run has a file of its own, so a resumed run adds to what is there.
+    """
+
+    def __init__(self, storage: Storage, path: str, scratch: str | None = None):
+        if scratch:
+            Path(scratch).mkdir(parents=True, exist_ok=True)
+        self._storage = storage
+        self._path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="seqrec-logs-", dir=scratch)
+        self._writer = tf.summary.create_file_writer(self._folder.name)
+        self._name = f"{time.time_ns()}-{os.getpid()}"
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        with self._writer.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=step)
+
+    def publish(self) -> None:
+        """Copies the log so far to the storage."""
+        self._writer.flush()
+        for number, file in enumerate(sorted(Path(self._folder.name).glob("events.out.*"))):
+            self._storage.upload(file, f"{self._path}/events.out.tfevents.{self._name}.{number}")
+
+    def close(self) -> None:
+        self.publish()
+        self._writer.close()
+        self._folder.cleanup()
