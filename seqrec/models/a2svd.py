@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from seqrec.core.batch import History
 from seqrec.models.attention_pooling import AttentionPooling
-from seqrec.models.batch_norm import BatchNorm, EvenRows
+from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.embedding import EventEmbedding
 from seqrec.models.initializers import Initializer
 from seqrec.models.packing import pack, take_packed
+from seqrec.models.stream_rows import EvenRows
 from seqrec.models.tower import Tower
 from seqrec.models.vocabulary import ModelVocabulary
 
@@ -64,7 +65,7 @@ class A2svd(SequenceModel):
 
     def score(self, state: A2svdState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         item = self.embedding(candidates)  # [S, B, N, D] or [N, D]
-        user_kernel, item_kernel = self.tower.first_kernel(self.config.event_dim, self.config.event_dim)
+        user_kernel, item_kernel = self.tower.first_kernel([self.config.event_dim] * 2, training)
         user_product = self.tower.multiply(state.user, user_kernel)[:, :, None, :]
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
 

@@ -1,60 +1,9 @@
 """Batch normalisation over one stream's share of the batch, with explicit moments."""
 
-from typing import Protocol
-
 import tensorflow as tf
 
 from seqrec.models.initializers import Initializer
-
-
-class Rows(Protocol):
-    """How the rows of a tensor belong to streams."""
-
-    def mean(self, x: tf.Tensor) -> tf.Tensor:
-        """float32 [S, C]: mean of x over the rows of each stream."""
-
-    def spread(self, per_stream: tf.Tensor) -> tf.Tensor:
-        """Lays [S, C] out so that it broadcasts against x."""
-
-    def num_per_stream(self, x: tf.Tensor) -> tf.Tensor:
-        """int32 [S]: elements of x that belong to each stream, all columns counted; they lie together in x."""
-
-
-class EvenRows:
-    """Rows of x [S, ..., C], the same number for each stream."""
-
-    def mean(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(x, axis=list(range(1, len(x.shape) - 1)))
-
-    def spread(self, per_stream: tf.Tensor) -> tf.Tensor:
-        return per_stream[:, None, None, :]
-
-    def num_per_stream(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.fill([x.shape[0]], tf.size(x) // x.shape[0])
-
-
-class PackedRows:
-    """Rows of x [P, N, C]: packed events, each with a weight in the moments."""
-
-    def __init__(self, stream: tf.Tensor, weight: tf.Tensor, num_per_stream: tf.Tensor) -> None:
-        self._stream = stream
-        self._num_per_stream = num_per_stream
-        self._num_streams = num_per_stream.shape[0]
-        weights = tf.one_hot(stream, self._num_streams, axis=0) * weight  # [S, P]
-        self._shares = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=1, keepdims=True))
-
-    def mean(self, x: tf.Tensor) -> tf.Tensor:
-        num_candidates, width = tf.shape(x)[1], x.shape[2]
-        sums = tf.matmul(self._shares, tf.reshape(x, [-1, num_candidates * width]))
-        return tf.reduce_mean(tf.reshape(sums, [self._num_streams, -1, width]), axis=1)
-
-    def spread(self, per_stream: tf.Tensor) -> tf.Tensor:
-        if self._num_streams == 1:
-            return per_stream[:, None, :]
-        return tf.gather(per_stream, self._stream)[:, None, :]
-
-    def num_per_stream(self, x: tf.Tensor) -> tf.Tensor:
-        return self._num_per_stream * tf.shape(x)[1] * x.shape[2]
+from seqrec.models.stream_rows import StreamRows
 
 
 class BatchNorm(tf.Module):
@@ -68,16 +17,63 @@ class BatchNorm(tf.Module):
         self.moving_mean = initializer.constant(f"{name}/moving_mean", (width,), 0.0, trainable=False)
         self.moving_variance = initializer.constant(f"{name}/moving_variance", (width,), 1.0, trainable=False)
 
-    def moments(self, x: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and variance of each stream, float32 [S, C]."""
+    def inference_factors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """(a, b), each [C], such that a * x + b is normalised by the moving averages."""
+        factor = self.scale * tf.math.rsqrt(self.moving_variance + self._epsilon)
+        return factor, self.offset - self.moving_mean * factor
+
+    def train(
+        self, x: tf.Tensor, rows: StreamRows, keep: tf.Tensor | None, keep_share: float
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """relu(dropout(normalised x)), and the moments of each stream.
+
+        Args:
+            x: float32, laid out as `rows` says.
+            keep: bool like x, which elements dropout keeps, or None.
+            keep_share: probability of being kept; kept elements are divided by it.
+        Returns: the layer's output like x; mean and biased variance, each float32 [S, C], without gradients.
+        """
+        output, mean, variance = _train_layer(x, self.scale, self.offset, rows, keep, keep_share, self._epsilon)
+        return output, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+
+def _train_layer(
+    x: tf.Tensor,
+    scale: tf.Tensor,
+    offset: tf.Tensor,
+    rows: StreamRows,
+    keep: tf.Tensor | None,
+    keep_share: float,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The whole layer with one gradient, by hand: half the passes over x that automatic differentiation makes.
+
+    With r = rsqrt(var + eps), f = scale * r / keep_share and y the output, an element's gradient passes where y > 0
+    (kept and positive): g = dy * [y > 0]. With sums over a stream, G = sum g, H = sum g * (x - mean), and w a row's
+    share in the moments: dx = f * g - w * (f * G + f * r^2 * H * (x - mean)).
+    """
+
+    @tf.custom_gradient
+    def layer(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tuple:
         mean = rows.mean(x)
-        return mean, rows.mean(tf.math.squared_difference(x, rows.spread(mean)))
+        variance = rows.mean(tf.math.squared_difference(x, rows.spread(mean)))
+        root = tf.math.rsqrt(variance + epsilon)  # [S, C]
+        factor = scale * root / keep_share
+        output = tf.nn.relu(x * rows.spread(factor) + rows.spread(offset / keep_share - mean * factor))
+        if keep is not None:
+            output = tf.where(keep, output, 0.0)
 
-    def factors(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(a, b) such that a * x + b is normalised."""
-        factor = self.scale * tf.math.rsqrt(variance + self._epsilon)
-        return factor, self.offset - mean * factor
+        def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
+            passed = tf.raw_ops.ReluGrad(gradients=upstream, features=output)
+            total = rows.total(passed)  # [S, C]
+            total_product = rows.total(passed * x) - mean * total
+            of_square = -factor * tf.square(root) * total_product
+            of_mean = -factor * total - of_square * mean
+            moments_part = x * rows.times_share(of_square, x) + rows.times_share(of_mean, x)
+            of_x = passed * rows.spread(factor) + moments_part
+            of_scale = tf.reduce_sum(root * total_product, axis=0) / keep_share
+            return of_x, of_scale, tf.reduce_sum(total, axis=0) / keep_share
 
-    def infer(self, x: tf.Tensor) -> tf.Tensor:
-        factor, shift = self.factors(self.moving_mean, self.moving_variance)
-        return x * factor + shift
+        return (output, mean, variance), gradient
+
+    return layer(x, tf.convert_to_tensor(scale), tf.convert_to_tensor(offset))

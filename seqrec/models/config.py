@@ -47,7 +47,7 @@ class ModelConfig:
             raise ValueError(f"dropout is {self.dropout}: give rates from 0 up to, not including, 1.")
         if len(self.dropout) != len(self.layer_sizes):
             raise ValueError(
-                f"dropout has {len(self.dropout)} rates for {len(self.layer_sizes)} layer_sizes: give one for each layer."
+                f"dropout has {len(self.dropout)} rates for {len(self.layer_sizes)} layer_sizes: give one each."
             )
         if not 0.0 <= self.batch_norm_momentum < 1.0:
             raise ValueError(f"batch_norm_momentum is {self.batch_norm_momentum}: give at least 0 and less than 1.")

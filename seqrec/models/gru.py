@@ -10,11 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.batch_norm import BatchNorm, EvenRows
+from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.embedding import EventEmbedding
 from seqrec.models.initializers import Initializer
+from seqrec.models.stream_rows import EvenRows
 from seqrec.models.time_order import TimeOrder, order_by_time
 from seqrec.models.tower import Tower
 from seqrec.models.vocabulary import ModelVocabulary
@@ -68,7 +69,7 @@ class Gru(SequenceModel):
 
     def score(self, state: GruState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         item = self.embedding(candidates)  # [S, B, N, D] or [N, D]
-        user_kernel, item_kernel = self.tower.first_kernel(self._hidden_size, self.config.event_dim)
+        user_kernel, item_kernel = self.tower.first_kernel([self._hidden_size, self.config.event_dim], training)
         user_product = self.tower.multiply(state.user, user_kernel)[:, :, None, :]
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
 

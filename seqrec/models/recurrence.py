@@ -1,7 +1,7 @@
 """A gated recurrence over a shrinking batch, with its gradient written by hand.
 
-Automatic differentiation of a loop stacks every intermediate value of every step; here a step keeps its state alone, and the
-gradients of all weights are one product after the loop.
+Automatic differentiation of a loop stacks every intermediate value of every step; here a step keeps its state
+alone, and the gradients of all weights are one product after the loop.
 """
 
 import tensorflow as tf

@@ -13,13 +13,14 @@ import tensorflow as tf
 from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
 from seqrec.models.attention_pooling import AttentionPooling
-from seqrec.models.batch_norm import BatchNorm, EvenRows
+from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.embedding import EventEmbedding
 from seqrec.models.initializers import Initializer
 from seqrec.models.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
 from seqrec.models.packing import PackedEvents, pack, take_packed
+from seqrec.models.stream_rows import EvenRows
 from seqrec.models.target_attention import TargetAttention
 from seqrec.models.time_lstm import TimeLstm
 from seqrec.models.time_order import in_packed_order, order_by_time, packed_place
@@ -105,7 +106,7 @@ class SliRec(SequenceModel):
         long_term = state.long_term[:, :, None, :]
         alpha = self._fusion_gate(state, item, short_term, training)[..., None]  # [S, B, N, 1]
         user = alpha * long_term + (1.0 - alpha) * short_term
-        user_kernel, item_kernel = self.tower.first_kernel(self._width, self._width)
+        user_kernel, item_kernel = self.tower.first_kernel([self._width] * 2, training)
         product = self.tower.multiply(user, user_kernel) + self.tower.multiply(item, item_kernel)
         return self.tower(product, EvenRows(), training)
 
@@ -133,7 +134,7 @@ class SliRec(SequenceModel):
     ) -> tf.Tensor:
         """alpha, float32 [S, B, N]: the share of the long-term taste."""
         widths = (self._width, self._width, self._width, 1)
-        of_item, of_long, of_short, of_time = self.fusion.first_kernel(*widths)
+        of_item, of_long, of_short, of_time = self.fusion.first_kernel(widths, training)
         once = self.fusion.multiply(state.long_term, of_long) + state.last_time[..., None] * of_time[0]  # [S, B, C]
         product = self.fusion.multiply(short_term, of_short) + self.fusion.multiply(item, of_item)
         return tf.sigmoid(self.fusion(product + once[:, :, None, :], EvenRows(), training))

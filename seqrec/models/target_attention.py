@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from seqrec.models.batch_norm import PackedRows
 from seqrec.models.config import ModelConfig
 from seqrec.models.initializers import Initializer
 from seqrec.models.packing import PackedEvents, softmax_by_row
+from seqrec.models.stream_rows import PackedRows
 from seqrec.models.tower import Tower
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class TargetAttention(tf.Module):
             num_rows: int32 [], R.
         """
         keys = tf.matmul(hidden, self.matrix)  # [P, D]
-        of_key, of_candidate, of_difference, of_product = self.tower.first_kernel(*[self._event_dim] * 4)
+        of_key, of_candidate, of_difference, of_product = self.tower.first_kernel([self._event_dim] * 4, training)
         candidate_product = self.tower.multiply(candidates, of_candidate - of_difference)  # [R, N, C]
         each = _for_each_event(tf.concat([candidates, candidate_product], axis=2), events.row)  # [P, N, D + C]
         query, query_product = tf.split(each, [self._event_dim, -1], axis=2)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from seqrec.models.batch_norm import BatchNorm, Rows
+from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.dropout import keep_levels, keep_mask
 from seqrec.models.initializers import Initializer
+from seqrec.models.stream_rows import StreamRows
 
 if TYPE_CHECKING:
     from seqrec.models.contract import TrainingContext
@@ -19,6 +20,10 @@ class Tower(tf.Module):
 
     An input like [user ; item] or [k ; q ; k - q ; k * q] has parts of different shapes: multiplying each by its
     rows of the first kernel and adding the products is the same, and does each product once.
+
+    While training, a bias before batch norm changes nothing but the mean that batch norm takes out again: it only
+    enters the recorded mean, and has no gradient. (Left to rounding, the gradient would be noise around 0, which
+    Adam blows up to whole steps, on every machine others.) In inference, batch norm is folded into the kernels.
     """
 
     def __init__(
@@ -45,27 +50,22 @@ class Tower(tf.Module):
         self.output_kernel = initializer.normal(f"{name}/output_kernel", (sizes[-1], 1))
         self.output_bias = initializer.constant(f"{name}/output_bias", (1,), 0.0)
 
-    def first_kernel(self, *part_dims: int) -> list[tf.Tensor]:
+    def first_kernel(self, part_dims: Sequence[int], training: "TrainingContext | None") -> list[tf.Tensor]:
         """The first kernel, cut into the rows of each part of the input."""
-        return tf.split(tf.convert_to_tensor(self.kernels[0]), part_dims)
+        return tf.split(self._kernel(0, training), part_dims)
 
-    def __call__(self, product: tf.Tensor, rows: Rows, training: "TrainingContext | None") -> tf.Tensor:
+    def __call__(self, product: tf.Tensor, rows: StreamRows, training: "TrainingContext | None") -> tf.Tensor:
         """The tower's output, float32 [...], from its input times the first kernel.
 
         Args:
-            product: float32 [..., layer_sizes[0]].
+            product: float32 [..., layer_sizes[0]], made with `first_kernel`.
             rows: which rows belong to which stream.
         """
         hidden = product
-        for layer, bias in enumerate(self.biases):
+        for layer in range(len(self.kernels)):
             if layer > 0:
-                hidden = self.multiply(hidden, self.kernels[layer])
-            if self.norms and training is not None:
-                # Batch norm takes it out again, so its gradient is 0. Left to rounding it would be noise around 0,
-                # which Adam blows up to whole steps, otherwise on every machine, and the moving means lag behind.
-                bias = tf.stop_gradient(bias)
-            hidden = self._normalise(hidden + bias, layer, rows, training)
-            hidden = tf.nn.relu(self._drop(hidden, layer, rows, training))
+                hidden = self.multiply(hidden, self._kernel(layer, training))
+            hidden = self._activate(hidden, layer, rows, training)
         return tf.squeeze(self.multiply(hidden, self.output_kernel), axis=-1) + self.output_bias
 
     def multiply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -78,21 +78,35 @@ class Tower(tf.Module):
             product = tf.matmul(flat, kernel)
         return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
 
-    def _normalise(self, x: tf.Tensor, layer: int, rows: Rows, training: "TrainingContext | None") -> tf.Tensor:
-        if not self.norms:
-            return x
-        norm = self.norms[layer]
-        if training is None:
-            return norm.infer(x)
-        mean, variance = norm.moments(x, rows)
-        training.record(mean, variance)
-        factor, shift = norm.factors(mean, variance)
-        return x * rows.spread(factor) + rows.spread(shift)
+    def _kernel(self, layer: int, training: "TrainingContext | None") -> tf.Tensor:
+        kernel = tf.convert_to_tensor(self.kernels[layer])
+        if training is None and self.norms:
+            kernel *= self.norms[layer].inference_factors()[0]
+        return kernel
 
-    def _drop(self, x: tf.Tensor, layer: int, rows: Rows, training: "TrainingContext | None") -> tf.Tensor:
+    def _activate(
+        self, product: tf.Tensor, layer: int, rows: StreamRows, training: "TrainingContext | None"
+    ) -> tf.Tensor:
+        bias = tf.convert_to_tensor(self.biases[layer])
+        if training is None:
+            if self.norms:
+                factor, shift = self.norms[layer].inference_factors()
+                bias = bias * factor + shift
+            return tf.nn.relu(product + bias)
+        keep, keep_share = self._draw_keep(product, layer, rows, training)
+        if self.norms:
+            output, mean, variance = self.norms[layer].train(product, rows, keep, keep_share)
+            training.record(mean + bias, variance)
+            return output
+        output = tf.nn.relu(product + bias)
+        return output if keep is None else tf.where(keep, output / keep_share, 0.0)
+
+    def _draw_keep(
+        self, x: tf.Tensor, layer: int, rows: StreamRows, training: "TrainingContext"
+    ) -> tuple[tf.Tensor | None, float]:
         levels = keep_levels(self._rates[layer])
-        if training is None or levels >= 256:
-            return x
+        if levels >= 256:
+            return None, 1.0
         keys = training.keys(f"{self._name}/dropout_{layer}")
-        keep = tf.reshape(keep_mask(keys, rows.num_per_stream(x), levels), tf.shape(x))
-        return tf.where(keep, x * (256.0 / levels), 0.0)
+        keep = keep_mask(keys, rows.num_per_stream(x), levels)
+        return tf.reshape(keep, tf.shape(x)), levels / 256.0

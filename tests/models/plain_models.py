@@ -141,8 +141,6 @@ class PlainModel:
             rows = tf.reshape(h, [-1, h.shape[-1]])
             if counted is not None:
                 rows = rows[counted.reshape(-1)]
-            if not len(rows):  # No real event in the whole stream.
-                rows = tf.zeros([1, h.shape[-1]], tf.float64)
             mean = tf.reduce_mean(rows, axis=0)
             variance = tf.reduce_mean((rows - mean) ** 2, axis=0)
             self.moments += [mean, variance]

@@ -35,6 +35,7 @@ def random_model(name, seed=0, **settings):
 def random_history(rng, num_streams, batch, padded_length, lengths=None):
     if lengths is None:
         lengths = rng.integers(0, padded_length + 1, [num_streams, batch])
+        lengths[:, 0] = np.maximum(lengths[:, 0], 1)  # A stream without any event has no moments.
     lengths = np.broadcast_to(np.asarray(lengths, np.int32), [num_streams, batch])
     real = np.arange(padded_length) < lengths[..., None]
     days = np.sort(rng.integers(0, 400, [num_streams, batch, padded_length + 1]), axis=2)
