@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -27,6 +28,7 @@ from seqrec.sources.line_sources import LineSource
 from seqrec.sources.metadata_parsing import ITEM_COLUMNS, keep_first_lines
 from seqrec.sources.parsers import parsed_metadata, parsed_reviews
 from seqrec.sources.review_parsing import keep_good_reviews
+from seqrec.sources.splitting import find_broken, needs_pieces, split_source
 from seqrec.tables.files import write_table
 from seqrec.tables.schemas import ITEMS
 
@@ -39,6 +41,7 @@ REJECTS = StructType(
         StructField(LINE, StringType(), nullable=False),
     ]
 )
+_PIECES = "pieces"  # Folder below the dataset, for archives that were split.
 _REJECT_CHARACTERS = 200  # Of a rejected line that are kept.
 
 Parser = Callable[[SparkSession, Sequence[LineSource], IngestionConfig], DataFrame]
@@ -60,8 +63,43 @@ def ingest(
     """Writes the three tables below `attempt`; each good line is parsed once, on its way to the disk.
 
     Raises:
-        DataError: too many rejects, or no good review; the message names the file.
+        DataError: a broken archive, too many rejects, or no good review; the message names the file.
     """
+    pieces = f"{attempt.dataset.path}/{_PIECES}"
+
+    def split(source: LineSource) -> LineSource:
+        keep = config.on_truncated == "keep"
+        return split_source(source, attempt.storage, pieces, config, keep_truncated=keep)
+
+    reviews, metadata = (
+        [split(source) if needs_pieces(source, config) else source for source in sources]
+        for sources in (reviews, metadata)
+    )
+    try:
+        ingested = write_tables(spark, reviews, metadata, config, attempt)
+    except Py4JError:
+        # Spark does not say which archive it stumbled over. Looking costs a pass, but only then.
+        broken = find_broken([*reviews, *metadata])
+        if not broken:
+            raise
+        reviews, metadata = (
+            [split(source) if source.file in broken else source for source in sources]
+            for sources in (reviews, metadata)
+        )
+        _LOG.info("taking only the whole lines of %s", ", ".join(file.display for file in broken))
+        ingested = write_tables(spark, reviews, metadata, config, attempt)
+    attempt.storage.delete(pieces)
+    return ingested
+
+
+def write_tables(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    config: IngestionConfig,
+    attempt: Attempt,
+) -> Ingested:
+    """`ingest`, once Spark can read every source."""
     review_table, review_counts = write_reviews(spark, reviews, config, attempt)
     item_table, item_counts = write_items(spark, metadata, config, attempt)
     counts = [*review_counts, *item_counts]

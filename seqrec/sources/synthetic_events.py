@@ -1,14 +1,15 @@
 """Who reviews what and when, in closed form: every event is a function of (seed, user, number of the event).
 
-The structure, of which neither part shows in the visible categories or in the items' popularity:
+Two things are planted:
 
-1. *Lasting taste.* Items belong to hidden clusters. A user has three favourite clusters, and most events fall into
-   them. A model that looks at the history as a bag of items can learn it.
-2. *Short-term step.* Every item has one of two phases, found equally in all clusters. All items that a user reviews
-   on one day share a phase, drawn by a fair coin. Going from one day to the next, a gap of a few days means that
-   the phase stays, a gap of weeks that it changes. So the next item's phase follows from the last item *and* the
-   time since then, and from neither alone: the last phase without the gap is worth nothing, nor is the gap without
-   the last phase. Days of several events have no order inside, so that breaking ties tells nothing.
+1. *Lasting taste.* Items belong to hidden clusters, which cross the visible categories and the ranks of popularity.
+   A user has three favourite clusters, and most events fall into them. A model that looks at the history as a bag of
+   items can learn it; the last item's category tells nothing of it.
+2. *Short-term step.* Every item has one of two phases, found equally in all clusters; half of the categories hold
+   items of the one, half of the other. All items that a user reviews on one day share a phase, drawn by a fair coin.
+   Going from one day to the next, a gap of a few days means that the phase stays, a gap of weeks that it changes. So
+   the next item's phase follows from the last item *and* the time since then, and from neither alone. Days of several
+   events have no order inside, so that breaking ties tells nothing.
 
 Targets and popularity-drawn negatives have the same popularity, so popularity alone ranks by chance.
 """

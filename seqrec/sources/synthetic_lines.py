@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import TIMESTAMP
 from seqrec.sources.config import SynthesisConfig
-from seqrec.sources.random_columns import chosen, uniform
+from seqrec.sources.random_columns import chosen, integer_below, uniform
 from seqrec.sources.synthetic_events import EVENT_NUMBER, ITEM_NUMBER, NUM_PHASES, USER_NUMBER
 
 _DEPARTMENTS = (
@@ -70,8 +70,11 @@ def metadata_lines(spark: SparkSession, config: SynthesisConfig, seed: int) -> D
     """One column per field of a 2018 metadata line, one row per item."""
     num_groups = config.num_clusters * NUM_PHASES
     item = F.col(ITEM_NUMBER)
-    department = chosen(list(_DEPARTMENTS), seed, "department", item)
-    shelf = chosen(list(_SHELVES), seed, "shelf", item)
+    # The phase of an item shows in its category, its cluster does not.
+    half = integer_below(len(_DEPARTMENTS) * len(_SHELVES) // NUM_PHASES, seed, "category", item)
+    number = (half * NUM_PHASES + item % num_groups % NUM_PHASES).cast("int")
+    department = F.element_at(F.array(*map(F.lit, _DEPARTMENTS)), F.floor(number / len(_SHELVES)).cast("int") + 1)
+    shelf = F.element_at(F.array(*map(F.lit, _SHELVES)), number % len(_SHELVES) + 1)
     neighbours = F.filter(
         F.array(item + num_groups, item + 2 * num_groups, item - num_groups),
         lambda other: (other >= 0) & (other < config.num_items),
