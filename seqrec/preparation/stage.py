@@ -1,7 +1,9 @@
 """The preparation stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
 
+import json
 import logging
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
@@ -11,8 +13,11 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.preparation.boundaries import needs_days, split_rule
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.health import Days, count_test, count_users, measure_health
+from seqrec.preparation.health_report import draw_distributions, print_health, warnings_of
 from seqrec.preparation.negatives import Population, check_enough
 from seqrec.preparation.prepared_tables import (
+    TEST_TABLE,
     VOCABULARY_ITEMS_TABLE,
     check_tables,
     describe,
@@ -20,7 +25,7 @@ from seqrec.preparation.prepared_tables import (
     write_vocabulary,
 )
 from seqrec.preparation.run_vocabulary import RunVocabulary, read_run_vocabulary
-from seqrec.preparation.schemas import KEPT_EVENTS, VOCABULARY_ITEMS
+from seqrec.preparation.schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS
 from seqrec.preparation.selection import Selection, select_interactions
 from seqrec.preparation.session import own_session
 from seqrec.preparation.split_counts import SplitCounts, count_days, count_split
@@ -94,6 +99,7 @@ def _prepare(
     population = _population(kept, indices.counts_by_index(selection.item_counts), category_of, config)
     tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
     check_tables(tables, expected, indices, config)
+    _report_health(attempt, kept, selection, expected, indices, rule)
     attempt.storage.delete(f"{attempt.path}/scratch")
     return attempt.publish(
         tables=tables,
@@ -145,3 +151,27 @@ def _population(
     check_enough(population, config.num_validation_negatives, barred, "num_validation_negatives")
     check_enough(population, config.num_test_negatives, barred, "num_test_negatives")
     return population
+
+
+def _report_health(
+    attempt: Attempt,
+    kept: DataFrame,
+    selection: Selection,
+    expected: SplitCounts,
+    indices: ItemIndices,
+    rule: SplitRule,
+) -> None:
+    """Writes `health.json` and `health.png` beside the tables, and prints the figures."""
+    id_ranks = np.maximum(indices.numbers_by_index(), 0).astype(np.int32)
+    days = Days(selection.filtered.first_day, selection.filtered.last_day - selection.filtered.first_day + 1)
+    users = count_users(kept, rule, id_ranks, days)
+    test = kept.sparkSession.newSession().read.schema(EVALUATION).parquet(attempt.uri(TEST_TABLE))
+    candidates = count_test(test, indices.num_trained_items, id_ranks)
+    item_counts = selection.item_counts[selection.is_kept]
+    health: dict[str, Any] = {"steps": selection.counts, "split": expected.to_json()}
+    health |= measure_health(users, candidates, item_counts)
+    health["cold_items"] = indices.num_items - indices.num_trained_items
+    health["warnings"] = warnings_of(health)
+    attempt.storage.write_bytes(f"{attempt.path}/health.json", json.dumps(health, indent=1).encode())
+    attempt.storage.write_bytes(f"{attempt.path}/health.png", draw_distributions(health))
+    print_health(health, attempt.dataset.name)

@@ -1,0 +1,163 @@
+"""Preparation of synthetic reviews with the shape of the 2018 dump, at any size up to the dump's 233.1 million.
+
+    python benchmarks/prepare_full_size.py WORKDIR 20000000 [233100000 ...]
+
+Writes `ingested/<size>` straight from the generator of synthetic events (ingest has a benchmark of its own), then
+runs the stage as the job does, in a process of its own, with the driver heap given by SEQREC_HEAP (default 6g).
+What is done already is skipped, so that it can be stopped and started again. Prints one line a size: seconds,
+CPU seconds, the highest resident memory of the whole process tree, bytes per training target.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+NUM_REVIEWS_OF_DUMP = 233_100_000
+NUM_USERS_OF_DUMP = 43_531_850
+NUM_ITEMS_OF_DUMP = 15_167_257
+SEED = 7
+
+
+def run(workdir: Path, num_reviews: int) -> None:
+    """One size, in this process: generate, prepare, write the figures down."""
+    import logging
+
+    from pyspark.sql import SparkSession
+
+    from seqrec.core.manifest import Dataset
+    from seqrec.core.storage import Storage
+    from seqrec.preparation.config import PreparationConfig
+    from seqrec.preparation.stage import run_prepare
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("seqrec").setLevel(logging.INFO)
+    spark = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.driver.memory", os.environ.get("SEQREC_HEAP", "6g"))
+        .config("spark.local.dir", str(workdir / "spark"))
+        .config("spark.sql.shuffle.partitions", max(2, num_reviews // 2_000_000))
+        .config("spark.ui.enabled", False)
+        .config("spark.ui.showConsoleProgress", False)
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    storage = Storage(str(workdir))
+    name = str(num_reviews)
+    if Dataset(storage, "ingested", name).manifest() is None:
+        started = time.monotonic()
+        write_ingested(spark, storage, name, num_reviews)
+        print(f"{name}: generated in {time.monotonic() - started:.0f} s", flush=True)
+    with Peak() as peak:
+        manifest = run_prepare(spark, storage, name, PreparationConfig(), SEED)
+    train = manifest.table("sequences/train")
+    targets = sum(file.targets or 0 for file in train.files)
+    figures = {
+        "reviews": num_reviews,
+        "seconds": manifest.seconds,
+        "cpu_seconds": round(peak.cpu_seconds),
+        "peak_resident_gib": round(peak.resident / 2**30, 2),
+        "train_targets": targets,
+        "bytes_per_target": round(sum(file.size for file in train.files) / targets, 2),
+        "train_files": len(train.files),
+        "least_and_most_targets": [min(f.targets for f in train.files), max(f.targets for f in train.files)],
+        "counts": manifest.counts,
+    }
+    (workdir / f"{name}.json").write_text(json.dumps(figures, indent=1))
+    print(json.dumps({key: value for key, value in figures.items() if key != "counts"}), flush=True)
+    spark.stop()
+
+
+def write_ingested(spark, storage, name: str, num_reviews: int) -> None:
+    """`ingested/<name>` with the dump's ratio of users and items to reviews, and its ids in form and length."""
+    from pyspark.sql import functions as F
+
+    from seqrec.core.manifest import Dataset, Recipe
+    from seqrec.sources.config import SynthesisConfig
+    from seqrec.sources.synthetic_events import ITEM_NUMBER, build_events
+    from seqrec.sources.synthetic_lines import item_id, user_id
+    from seqrec.tables.files import write_table
+    from seqrec.tables.schemas import ITEMS, REVIEWS
+
+    share = num_reviews / NUM_REVIEWS_OF_DUMP
+    config = SynthesisConfig(
+        num_reviews=num_reviews,
+        num_users=int(NUM_USERS_OF_DUMP * share),
+        num_items=int(NUM_ITEMS_OF_DUMP * share),
+        min_reviews_per_user=1,
+    )
+    columns = {
+        "user_id": user_id(),
+        "item_id": item_id(F.col(ITEM_NUMBER)),
+        "rating": F.lit(5.0).cast("float"),
+        "timestamp": F.col("timestamp"),
+        "verified": F.lit(True),
+        "group": F.lit("Synthetic"),
+        "line_hash": F.xxhash64(user_id(), F.col(ITEM_NUMBER), F.col("timestamp"), F.col("event_number")),
+    }
+    reviews = build_events(spark, config, SEED).select(*[columns[field.name].alias(field.name) for field in REVIEWS])
+    numbers = spark.range(config.num_items).withColumnRenamed("id", ITEM_NUMBER)
+    categories = F.concat(F.lit("Category "), F.pmod(F.xxhash64(ITEM_NUMBER), F.lit(5_000)).cast("string"))
+    items = numbers.select(
+        item_id(F.col(ITEM_NUMBER)).alias("item_id"),
+        categories.alias("category"),
+        *[F.lit(None).cast(field.dataType).alias(field.name) for field in ITEMS.fields[2:]],
+    )
+    attempt = Dataset(storage, "ingested", name).begin(Recipe(stage="ingest", settings={"reviews": name}, inputs={}))
+    tables = {"reviews": write_table(reviews, attempt, "reviews"), "items": write_table(items, attempt, "items")}
+    attempt.publish(tables=tables, counts={})
+
+
+class Peak:
+    """The highest resident memory of this process and all below it, and the CPU time they take."""
+
+    def __enter__(self) -> "Peak":
+        self.resident, self._done = 0, threading.Event()
+        self._cpu_of: dict[int, float] = {}
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(last - first for first, last in self._cpu_of.values())
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._done.wait(0.5):
+            resident = 0
+            for process in [me, *me.children(recursive=True)]:
+                try:
+                    resident += process.memory_info().rss
+                    times = process.cpu_times()
+                    used = times.user + times.system
+                    born_here = process.create_time() > me.create_time() + 60
+                    first, _ = self._cpu_of.get(process.pid, (0.0 if born_here else used, used))
+                    self._cpu_of[process.pid] = (first, used)
+                except psutil.NoSuchProcess:
+                    continue
+            self.resident = max(self.resident, resident)
+
+
+def main() -> None:
+    workdir = Path(sys.argv[1])
+    workdir.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("SEQREC_BENCHMARK_CHILD"):
+        run(workdir, int(sys.argv[2]))
+        return
+    environment = os.environ | {"SEQREC_BENCHMARK_CHILD": "1", "PYSPARK_PYTHON": sys.executable}
+    for size in sys.argv[2:]:
+        subprocess.run([sys.executable, __file__, str(workdir), size], env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()
