@@ -1,0 +1,10 @@
+"""Searches the settings of one model by its validation metric, and compares the best with the default on the test split.
+
+./spark-submit.sh tune --config conf/tune_beauty.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import tune
+
+if __name__ == "__main__":
+    run_job("tune", __file__, tune)

@@ -1,0 +1,176 @@
+"""Winner against default on the test split, over several seeds: a lucky trial must not be sold as progress.
+
+The test split is read here and nowhere else in tuning, after the winner is chosen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.evaluation.aggregates import Sums, collect_sums
+from seqrec.evaluation.catalogue import read_category_names
+from seqrec.evaluation.checks import check_rows
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
+from seqrec.evaluation.judging import Contest, matrix
+from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
+from seqrec.evaluation.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
+from seqrec.evaluation.rows import USER_KEY
+from seqrec.evaluation.slices import build_slicer
+from seqrec.evaluation.trained_run import read_run
+from seqrec.feed.vocabulary import read_vocabulary
+from seqrec.preparation.schemas import EVALUATION
+from seqrec.tables.files import read_table
+
+_SHARD_ROWS = 4096
+_CELLS = "measure string, ranking int, cell long, value long"
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of the winner and of the default, trained with the same seeds."""
+
+    winner: list[float]  # By seed.
+    default: list[float]
+    difference: float  # Mean over seeds and rows, winner minus default.
+    interval: tuple[float, float]  # Of the difference: bootstrap of the users and of the seeds.
+    p_value: float  # Two-sided sign-flip test over users, of each user's mean difference over the seeds.
+    num_seeds_ahead: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The end of a study: what its winner is worth."""
+
+    winner_runs: list[str]
+    default_runs: list[str]
+    seeds: list[int]
+    num_rows: int
+    num_negatives: int
+    confidence: float
+    num_replicates: int
+    metrics: dict[str, MetricComparison]
+
+    def to_json_values(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    num_pairs: int
+    cutoffs: Cutoffs
+    seed: int
+    num_replicates: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return metric_names(self.cutoffs)
+
+
+def compare_runs(
+    spark: SparkSession,
+    storage: Storage,
+    prepared: Manifest,
+    winner_runs: Sequence[str],
+    default_runs: Sequence[str],
+    seeds: Sequence[int],
+    config: EvaluationConfig,
+    *,
+    seed: int,
+    num_replicates: int,
+    confidence: float,
+) -> Comparison:
+    """Scores the test split with all runs and tests the winner's lead.
+
+    Args:
+        winner_runs, default_runs: one for each of `seeds`.
+        seed: of the bootstrap and the test.
+    """
+    plan = _Plan(len(seeds), Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs), seed, num_replicates)
+    rows = read_table(spark, storage, prepared, "sequences/test", EVALUATION)
+    where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/test"
+    vocabulary = read_vocabulary(storage, prepared)
+    counts = check_rows(rows, where, prepared.details["max_stored_history"], vocabulary.num_items)
+    runs = [*winner_runs, *default_runs]
+    contest = Contest(
+        names=tuple(runs),
+        rankings=tuple(read_run(storage, run, prepared, config).ranking for run in runs),
+        slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, read_category_names(storage, prepared)),
+        top_k=1,
+    )
+    shards = in_shards(with_user_key(rows), counts.num_rows, _SHARD_ROWS)
+    sums = _add_up(build_predictions(shards, spark.sparkContext.broadcast(contest)), plan)
+    return Comparison(
+        winner_runs=list(winner_runs),
+        default_runs=list(default_runs),
+        seeds=list(seeds),
+        num_rows=counts.num_rows,
+        num_negatives=counts.num_negatives,
+        confidence=confidence,
+        num_replicates=num_replicates,
+        metrics=_metrics(sums, plan, counts.num_rows, confidence),
+    )
+
+
+def _add_up(predictions: DataFrame, plan: _Plan) -> Sums:
+    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from _sums_of_batch(batch, plan)
+
+    return collect_sums(predictions.mapInArrow(add, _CELLS))
+
+
+def _sums_of_batch(batch: pa.RecordBatch, plan: _Plan) -> Iterator[pa.RecordBatch]:
+    """One batch's share of all sums, in whole numbers."""
+    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
+    users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
+    metrics = row_metrics(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives, plan.cutoffs)
+    values = to_whole(metrics)  # int64 [B, 2 P, M]
+    difference = values[:, : plan.num_pairs] - values[:, plan.num_pairs :]  # int64 [B, P, M]
+    yield _cells("total", values.sum(axis=0))
+    weighted = np.concatenate([np.ones((batch.num_rows, 1), np.int64), difference.reshape(batch.num_rows, -1)], axis=1)
+    yield _cells("bootstrap", weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, weighted))
+    yield _cells("flip", weighted_sums(signs, users, plan.seed, plan.num_replicates, difference.sum(axis=1)))
+
+
+def _cells(measure: str, sums: np.ndarray) -> pa.RecordBatch:
+    flat = sums.reshape(-1)
+    cells = np.flatnonzero(flat)
+    columns = {
+        "measure": pa.array([measure] * len(cells), pa.string()),
+        "ranking": pa.array(np.full(len(cells), -1, np.int32)),
+        "cell": pa.array(cells.astype(np.int64)),
+        "value": pa.array(flat[cells]),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _metrics(sums: Sums, plan: _Plan, num_rows: int, confidence: float) -> dict[str, MetricComparison]:
+    pairs, names, replicates = plan.num_pairs, plan.names, plan.num_replicates
+    totals = sums.dense("total", -1, (2, pairs, len(names)))
+    means = from_whole(totals) / num_rows  # float64 [winner or default, P, M]
+    bootstrap = sums.dense("bootstrap", -1, (replicates, 1 + pairs * len(names)))
+    by_seed = from_whole(bootstrap[:, 1:]).reshape(replicates, pairs, len(names)) / np.maximum(
+        bootstrap[:, :1, None], 1
+    )
+    chosen = np.random.Generator(np.random.Philox(plan.seed)).integers(0, pairs, (replicates, pairs))
+    drawn = np.take_along_axis(by_seed, chosen[:, :, None], axis=1).mean(axis=1)  # float64 [R, M]
+    flips = sums.dense("flip", -1, (replicates, len(names)))
+    observed = (totals[0] - totals[1]).sum(axis=0)
+    return {
+        name: MetricComparison(
+            winner=[float(value) for value in means[0, :, column]],
+            default=[float(value) for value in means[1, :, column]],
+            difference=float((means[0] - means[1])[:, column].mean()),
+            interval=interval(drawn[:, column], confidence),
+            p_value=sign_flip_p_value(float(observed[column]), flips[:, column].astype(np.float64)),
+            num_seeds_ahead=int(np.count_nonzero(means[0, :, column] > means[1, :, column])),
+        )
+        for column, name in enumerate(names)
+    }

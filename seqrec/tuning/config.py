@@ -1,0 +1,92 @@
+"""Settings of the hyper-parameter search. Free of Spark, TensorFlow and Optuna."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from seqrec.core.config import load_section
+from seqrec.core.errors import ConfigError
+from seqrec.tuning.search_space import ParameterConfig, flat_space
+
+_DEFAULT_SPACE: dict[str, Any] = {
+    "training.optimizer.learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
+    "model.item_dim": {"choices": [16, 32, 64]},
+    "model.dropout": {"low": 0.0, "high": 0.5, "repeat": 2},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How the settings of the next trial are drawn."""
+
+    name: Literal["tpe", "random"] = "tpe"  # Where good trials were (tree-structured Parzen estimator), or anywhere.
+    seed: int = 1  # The draws of a trial are a function of this, its number and the trials before it.
+    num_startup_trials: int = 8  # Random trials before the estimator starts.
+
+    def __post_init__(self) -> None:
+        if self.num_startup_trials < 1:
+            raise ValueError(f"num_startup_trials is {self.num_startup_trials}: give at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningConfig:
+    """Successive halving: at epoch `min_epochs`, then at each multiple of `reduction_factor` of it, go on only with
+    a validation metric among the best 1 / `reduction_factor` of all trials that came so far."""
+
+    enabled: bool = True  # false: every trial trains to its end.
+    min_epochs: int = 1  # Epochs that every trial may train.
+    reduction_factor: int = 3  # One in so many goes on.
+
+    def __post_init__(self) -> None:
+        if self.min_epochs < 1:
+            raise ValueError(f"min_epochs is {self.min_epochs}: give at least 1.")
+        if self.reduction_factor < 2:
+            raise ValueError(f"reduction_factor is {self.reduction_factor}: give at least 2.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig:
+    """The `tuning` section of a run."""
+
+    study: str | None = None  # Name of the study; null: the names of the data and of the model.
+    metric: str | None = None  # Validation metric to raise: auc, group_auc, mrr, ...; null: training.metric.
+    num_trials: int = 20  # In all, those of an earlier, cut off or shorter study included.
+    num_epochs: int | None = None  # Epochs of a trial at most; null: training.num_epochs.
+    space: dict[str, Any] = field(default_factory=lambda: dict(_DEFAULT_SPACE))  # Key of model or training -> low and
+    # high (log, step, repeat) or choices; with `when: {key: value}` only in trials where that holds.
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    include_default: bool = True  # Trial 0 is the setting that the config holds without tuning.
+    executor: Literal["processes", "spark"] = "processes"  # Trials run as processes here, or of Spark tasks.
+    num_parallel: int = 1  # Trials at the same time; 1 draws the same trials every time.
+    max_trial_seconds: int | None = None  # A trial that takes longer is ended and counts as failed; null: no limit.
+    resume: Literal["auto", "never"] = "auto"  # Go on with a study that was cut off, or start over.
+    num_compared_seeds: int = 3  # Seeds for which winner and default are trained and compared; 0: no comparison.
+    num_replicates: int = 1000  # Draws of the comparison's interval and test.
+    confidence: float = 0.95  # Of the interval.
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_trials", 1), ("num_parallel", 1), ("num_compared_seeds", 0), ("num_replicates", 100)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least {least}.")
+        for name in ("num_epochs", "max_trial_seconds"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: give at least 1, or null.")
+        if not 0.5 <= self.confidence < 1.0:
+            raise ValueError(f"confidence is {self.confidence}: give at least 0.5 and less than 1.")
+        if not self.space:
+            raise ValueError("space is empty: name at least one key, such as training.optimizer.learning_rate.")
+        self.parameters()
+
+    def parameters(self) -> dict[str, ParameterConfig]:
+        """The search space, entry by entry, in the order of the file.
+
+        Raises:
+            ConfigError: an entry has an unknown, mistyped or impossible key.
+        """
+        parameters = {}
+        for name, values in flat_space(self.space).items():
+            if not isinstance(values, dict):
+                raise ConfigError(f"space.{name}: expected low and high, or choices, got {values!r}.")
+            parameters[name] = load_section(ParameterConfig, values, f"space.{name}")
+        return parameters

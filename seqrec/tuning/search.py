@@ -1,0 +1,224 @@
+"""Read `search` first: draws trials, follows them, and notes each in its file, until there are enough."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from seqrec.core.errors import ConfigError, TrainingError
+from seqrec.core.manifest import Manifest
+from seqrec.tuning.config import TuningConfig
+from seqrec.tuning.executors import Executor, Running
+from seqrec.tuning.search_space import SearchSpace
+from seqrec.tuning.study import Study, default_draws
+from seqrec.tuning.trial_process import HISTORY, OUTCOME, WORD, TrialTask, answer, look_seconds, read_json
+from seqrec.tuning.trial_records import DONE, FAILED, PRUNED, RUNNING, TrialFiles, TrialRecord, best_of
+
+# What a trial may read. The test split is not among it: nothing that decides between settings can see it.
+_TABLES = ("vocabulary/items", "vocabulary/categories", "sequences/train", "sequences/validation")
+_LEFT_OVER = ("checkpoints", HISTORY, WORD, OUTCOME)  # Of a trial that is over.
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything that a study's trials have in common."""
+
+    space: SearchSpace
+    config: TuningConfig
+    metric: str
+    prepared: Manifest
+    files: TrialFiles
+    executor: Executor
+    num_threads: int | None  # TensorFlow threads of a trial.
+    seed: int  # Of every trial's training.
+    say: Callable[[str], None] = print
+
+
+@dataclass
+class _Followed:
+    record: TrialRecord
+    running: Running
+    since: float
+    seconds_before: float
+
+
+def search(search: Search) -> Study:
+    """Runs trials until `num_trials` are over; goes on with those that its files hold.
+
+    Raises:
+        TrainingError: no trial has come to its end; the line tells the last one's error.
+    """
+    study = Study(search.space, search.config, search.files.read_all())
+    waiting = [record for record in study.records if not record.is_over]
+    _introduce(search, study)
+    followed: list[_Followed] = []
+    try:
+        while True:
+            while len(followed) < search.config.num_parallel:
+                record = waiting.pop(0) if waiting else _next(search, study)
+                if record is None:
+                    break
+                followed.append(_start(search, record))
+            if not followed:
+                break
+            followed = [each for each in followed if not _is_over(search, study, each)]
+            if followed:
+                time.sleep(look_seconds(search.files.storage))
+    finally:
+        for each in followed:
+            each.running.cancel()
+    if best_of(study.records) is None:
+        errors = [record.error for record in study.records if record.error]
+        raise TrainingError(
+            f"None of {len(study.records)} trials came to its end. The last error: {errors[-1] if errors else 'none'}"
+        )
+    return study
+
+
+def trial_configs(search: Search, record: TrialRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The sections `model` and `training` that a trial is trained with.
+
+    Raises:
+        ConfigError: the values drawn do not go together.
+    """
+    model, training = search.space.configs(record.settings)
+    training = dataclasses.replace(
+        training,
+        run=None,
+        metric=search.metric,
+        num_epochs=search.config.num_epochs or training.num_epochs,
+        num_workers=1,
+        launcher="in_process",
+        resume="auto",
+        keep_last=1,
+        mlflow=None,
+        dry_run=False,
+        num_threads=training.num_threads or search.num_threads,
+    )
+    sections = json.loads(json.dumps([dataclasses.asdict(model), dataclasses.asdict(training)]))
+    return sections[0], sections[1]
+
+
+def without_test_split(prepared: Manifest) -> Manifest:
+    """The manifest with only the tables that a trial may read."""
+    return dataclasses.replace(prepared, tables={name: prepared.table(name) for name in _TABLES})
+
+
+def trial_line(record: TrialRecord, num_trials: int, metric: str, best: TrialRecord | None) -> str:
+    """One line for a trial that is over."""
+    parts = [f"trial {record.number + 1}/{num_trials}", f"{record.state:6}"]
+    if record.value is not None:
+        parts.append(f"{metric} {record.value:.4f}")
+    if best is not None:
+        parts.append("(best)" if best is record else f"(best {best.value:.4f}, trial {best.number + 1})")
+    parts += [f"{len(record.rows)} epochs", f"{record.seconds:.0f} s"]
+    parts += [f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in record.drawn.items()]
+    if record.error:
+        parts.append(f"error: {record.error}")
+    return "  ".join(parts)
+
+
+def _introduce(search: Search, study: Study) -> None:
+    over = sum(record.is_over for record in study.records)
+    if study.records:
+        cut_off = len(study.records) - over
+        search.say(f"tune: going on after {over} trials{f', {cut_off} of which were cut off' * bool(cut_off)}")
+        return
+    if search.config.include_default:
+        missing = [p.name for p in search.space.parameters if p.name not in default_draws(search.space)]
+        missing = [name for name in missing if search.space.is_open(_named(search.space, name), {})]
+        if missing:
+            search.say(f"tune: trial 1 is the default but for {', '.join(missing)}: the space has no such value")
+
+
+def _named(space: SearchSpace, name: str) -> Any:
+    return next(parameter for parameter in space.parameters if parameter.name == name)
+
+
+def _next(search: Search, study: Study) -> TrialRecord | None:
+    """The next trial, noted before it starts; None when there are enough. Values that do not go together are a
+    failed trial."""
+    while len(study.records) < search.config.num_trials:
+        record = study.draw()
+        record.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        try:
+            trial_configs(search, record)
+        except ConfigError as error:
+            _end(search, study, record, FAILED, str(error))
+            continue
+        search.files.write(record)
+        return record
+    return None
+
+
+def _start(search: Search, record: TrialRecord) -> _Followed:
+    model, training = trial_configs(search, record)
+    task = TrialTask(
+        workdir=search.files.storage.root,
+        folder=search.files.folder(record.number),
+        prepared=without_test_split(search.prepared).to_json(),
+        model=model,
+        training=training,
+        seed=search.seed,
+        asks=search.config.pruning.enabled,
+        max_seconds=search.config.max_trial_seconds,
+    )
+    return _Followed(record, search.executor.start(task), time.monotonic(), record.seconds)
+
+
+def _is_over(search: Search, study: Study, followed: _Followed) -> bool:
+    """Takes in what a trial has told since the last look, answers it, and notes its end."""
+    record, running = followed.record, followed.running
+    status = running.status  # Before its files: what it wrote before it ended is then seen.
+    folder, storage = search.files.folder(record.number), search.files.storage
+    record.seconds = round(followed.seconds_before + time.monotonic() - followed.since, 1)
+    for row in (read_json(storage, f"{folder}/{HISTORY}") or [])[len(record.rows) :]:
+        if record.state != RUNNING:
+            break
+        record.judge(row, search.metric)
+        goes_on = study.goes_on(record)
+        if not goes_on:
+            record.state = PRUNED
+        search.files.write(record)
+        answer(storage, folder, len(record.rows), goes_on)
+    if status is None:
+        return False
+    outcome = read_json(storage, f"{folder}/{OUTCOME}")
+    if outcome is not None:
+        record.host, record.traceback = outcome["host"], outcome["traceback"]
+    if record.state == PRUNED:
+        _end(search, study, record, PRUNED, None)
+    elif outcome is None:
+        _end(search, study, record, FAILED, _cause(running, status, search.config.max_trial_seconds, record.seconds))
+    else:
+        _end(search, study, record, outcome["state"], outcome["error"])
+    return True
+
+
+def _end(search: Search, study: Study, record: TrialRecord, state: str, error: str | None) -> None:
+    record.state, record.error = state, error
+    if state == DONE and record.value is None:
+        record.state, record.error = FAILED, "it ended without a single epoch."
+    study.end(record)
+    search.files.write(record)
+    for name in _LEFT_OVER:
+        search.files.storage.delete(f"{search.files.folder(record.number)}/{name}")
+    search.say(trial_line(record, search.config.num_trials, search.metric, best_of(study.records)))
+
+
+def _cause(running: Running, status: int, max_seconds: int | None, seconds: float) -> str:
+    """Why a trial's process has ended without saying so."""
+    if running.error is not None:
+        return f"it could not be run: {str(running.error).strip().splitlines()[0]}"
+    if max_seconds is not None and seconds >= max_seconds:
+        return f"it took more than tuning.max_trial_seconds ({max_seconds} s)."
+    if status < 0:
+        return f"its process was killed by signal {-status}{' (out of memory?)' if status == -9 else ''}; see log.txt."
+    return f"its process ended with exit status {status}; see log.txt."
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

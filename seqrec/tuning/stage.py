@@ -1,0 +1,240 @@
+"""The tune stage: searches settings of one model, writes the best, and says what it is worth."""
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from seqrec.core.errors import ConfigError
+from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
+from seqrec.core.storage import Storage
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.models.config import ModelConfig
+from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.stage import run_train
+from seqrec.tuning.config import TuningConfig
+from seqrec.tuning.executors import Executor, LocalProcesses, SparkTasks
+from seqrec.tuning.search import Search, search
+from seqrec.tuning.space_checks import build_space
+from seqrec.tuning.study import Study
+from seqrec.tuning.trial_records import PRUNED, TrialFiles, TrialRecord, best_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from seqrec.tuning.comparison import Comparison
+
+BEST, REPORT, TRIALS, COMPARISON = "best.yaml", "report.html", "trials.csv", "comparison.json"
+# Settings that change neither the trials nor their order; a study with more trials goes on from a shorter one.
+_FREE = {"study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"}
+_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # Change what follows the trials only.
+
+
+def run_tune(
+    spark: "SparkSession",
+    storage: Storage,
+    name: str,
+    study: str,
+    model: ModelConfig,
+    training: TrainingConfig,
+    tuning: TuningConfig,
+    evaluation: EvaluationConfig,
+    seed: int,
+    force: bool = False,
+) -> Manifest:
+    """Searches on `prepared/<name>` and writes `tuning/<study>`; goes on where an earlier attempt was cut off.
+
+    Trials see the train and validation splits only. The winner and the default (`model` and `training` as given) are
+    then trained with other seeds, as runs `<study>-tuned-<seed>` and `<study>-default-<seed>`, and compared on the
+    test split.
+
+    Raises:
+        SeqrecError: one line about settings, data or storage; or that no trial came to its end.
+    """
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    space = build_space(tuning.parameters(), model, training)
+    dataset = Dataset(storage, "tuning", study)
+    recipe = tuning_recipe(prepared, model, training, tuning, seed)
+    published = dataset.manifest()
+    current = published if published is not None and published.recipe == recipe.digest else None
+    if current is not None and not force and _is_finished(current, tuning):
+        print(f"tune: study '{study}' is up to date ({current.counts['trials']} trials), nothing to do.")
+        return current
+    attempt = _begin(dataset, recipe, current, tuning, force)
+    metric = tuning.metric or training.metric
+    plan = Search(
+        space=space,
+        config=tuning,
+        metric=metric,
+        prepared=prepared,
+        files=TrialFiles(storage, attempt.path),
+        executor=_executor(spark, tuning),
+        num_threads=_threads(spark, tuning),
+        seed=seed,
+    )
+    found = search(plan)
+    best = best_of(found.records)
+    assert best is not None
+    settings = best_settings(plan, best, study, name)
+    storage.write_bytes(f"{attempt.path}/{BEST}", settings.encode())
+    storage.write_bytes(f"{attempt.path}/{TRIALS}", _trials(found))
+    comparison = _compare(spark, plan, best, study, training, evaluation) if tuning.num_compared_seeds else None
+    return _publish(attempt, plan, found, best, settings, comparison, study)
+
+
+def tuning_recipe(
+    prepared: Manifest, model: ModelConfig, training: TrainingConfig, tuning: TuningConfig, seed: int
+) -> Recipe:
+    """What decides a study's trials, but not how many there are."""
+    own = {key: value for key, value in dataclasses.asdict(tuning).items() if key not in _FREE | set(_COMPARING)}
+    base = {key: value for key, value in dataclasses.asdict(training).items() if key not in FREE_SETTINGS}
+    base["num_epochs"] = tuning.num_epochs or training.num_epochs
+    settings = {"tuning": own, "model": dataclasses.asdict(model), "training": base, "seed": seed}
+    inputs = {"prepared": prepared.content}
+    return Recipe(stage="tune", settings=json.loads(json.dumps(settings)), inputs=inputs)
+
+
+def best_settings(plan: Search, best: TrialRecord, study: str, name: str) -> str:
+    """A YAML that `train` takes as it is: the trial's settings, with the number of epochs of a full training."""
+    model, training = plan.space.configs(best.settings)
+    training = dataclasses.replace(training, run=f"{study}-best", metric=plan.metric)
+    root = plan.files.storage.root
+    values = {"workdir": root, "name": name, "seed": plan.seed}
+    values |= {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
+    head = (
+        f"# The best of {plan.config.num_trials} trials of the study '{study}': trial {best.number + 1}, validation "
+        f"{plan.metric} {best.value:.4f} after epoch {best.best_epoch}.\n#\n"
+        "#   ./spark-submit.sh train --config THIS_FILE\n#\n"
+        + "".join(f"# {key}: {json.dumps(value)}\n" for key, value in best.settings.items())
+    )
+    return head + "\n" + yaml.safe_dump(json.loads(json.dumps(values)), sort_keys=False)
+
+
+def _is_finished(manifest: Manifest, tuning: TuningConfig) -> bool:
+    enough = int(manifest.counts["trials"]) >= tuning.num_trials
+    return enough and manifest.details["comparing"] == _comparing(tuning)
+
+
+def _comparing(tuning: TuningConfig) -> dict[str, Any]:
+    return {key: getattr(tuning, key) for key in _COMPARING}
+
+
+def _begin(dataset: Dataset, recipe: Recipe, current: Manifest | None, tuning: TuningConfig, force: bool) -> Attempt:
+    """The attempt to write in: the one that was cut off, or a new one with the trials of a shorter study.
+
+    Raises:
+        ConfigError: trials of a study with other settings would be deleted unasked.
+    """
+    resume = tuning.resume == "auto" and not force
+    if resume:
+        _refuse_other_settings(dataset, recipe)
+    attempt = dataset.begin(recipe, resume=resume)
+    files = TrialFiles(dataset.storage, attempt.path)
+    if resume and current is not None and not files.read_all():
+        files.copy_finished(TrialFiles(dataset.storage, f"{dataset.path}/{current.id}"))
+    return attempt
+
+
+def _refuse_other_settings(dataset: Dataset, recipe: Recipe) -> None:
+    published = dataset.manifest()
+    finished = {*dataset._published_ids(), *([published.id] if published else [])}
+    for attempt_id in dataset.storage.list_folders(dataset.path):
+        if attempt_id in finished or attempt_id.startswith(recipe.digest[:12]):
+            continue
+        over = [r for r in TrialFiles(dataset.storage, f"{dataset.path}/{attempt_id}").read_all() if r.is_over]
+        if over:
+            raise ConfigError(
+                f"Study '{dataset.name}' was cut off after {len(over)} trials with other settings or data. Set these "
+                "back to go on with it, set tuning.resume=never to start over, or name another tuning.study."
+            )
+
+
+def _executor(spark: "SparkSession", tuning: TuningConfig) -> Executor:
+    return SparkTasks(spark) if tuning.executor == "spark" else LocalProcesses()
+
+
+def _threads(spark: "SparkSession", tuning: TuningConfig) -> int:
+    if tuning.executor == "spark":
+        return int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // tuning.num_parallel)
+
+
+def _compare(
+    spark: "SparkSession",
+    plan: Search,
+    best: TrialRecord,
+    study: str,
+    training: TrainingConfig,
+    evaluation: EvaluationConfig,
+) -> "Comparison":
+    """Trains winner and default with seeds that no trial has used, and tests the one against the other."""
+    from seqrec.tuning.comparison import compare_runs
+
+    storage, prepared = plan.files.storage, plan.prepared
+    seeds = [plan.seed + number for number in range(1, plan.config.num_compared_seeds + 1)]
+    runs: dict[str, list[str]] = {"tuned": [], "default": []}
+    for kind, settings in (("tuned", best.settings), ("default", {})):
+        model, chosen = plan.space.configs(settings)
+        for seed in seeds:
+            run = f"{study}-{kind}-{seed}"
+            print(f"tune: training {run}")
+            own = dataclasses.replace(chosen, run=run, metric=plan.metric, dry_run=False)
+            run_train(storage, prepared.name, run, model, own, seed, False)
+            runs[kind].append(run)
+    return compare_runs(
+        spark,
+        storage,
+        prepared,
+        runs["tuned"],
+        runs["default"],
+        seeds,
+        evaluation,
+        seed=plan.seed,
+        num_replicates=plan.config.num_replicates,
+        confidence=plan.config.confidence,
+    )
+
+
+def _trials(found: Study) -> bytes:
+    from seqrec.tuning.report import trials_csv
+
+    return trials_csv(found.records)
+
+
+def _publish(
+    attempt: Attempt,
+    plan: Search,
+    found: Study,
+    best: TrialRecord,
+    settings: str,
+    comparison: "Comparison | None",
+    study: str,
+) -> Manifest:
+    from seqrec.tuning.report import comparison_lines, report_page, summary_line
+
+    storage, records = attempt.storage, found.records
+    page = report_page(study, found, plan.space, plan.metric, settings, comparison)
+    storage.write_bytes(f"{attempt.path}/{REPORT}", page.encode())
+    compared: dict[str, Any] | None = None if comparison is None else comparison.to_json_values()
+    if compared is not None:
+        storage.write_bytes(f"{attempt.path}/{COMPARISON}", (json.dumps(compared, indent=1) + "\n").encode())
+    counts = {"trials": len(records)} | {
+        state: sum(r.state == state for r in records) for state in sorted({r.state for r in records})
+    }
+    counts["epochs"], counts["pruned"] = sum(len(r.rows) for r in records), counts.get(PRUNED, 0)
+    details = {
+        "metric": plan.metric,
+        "best": {"trial": best.number, "value": best.value, "epoch": best.best_epoch, "settings": best.settings},
+        "files": {"best": BEST, "report": REPORT, "trials": TRIALS, "comparison": COMPARISON if compared else None},
+        "comparing": _comparing(plan.config),
+        "comparison": compared,
+    }
+    content = digest_of([[r.drawn, r.state, r.best_values] for r in records])
+    manifest = attempt.publish(counts=counts, details=details, content=content)
+    print(f"tune: {summary_line(records)}")
+    for line in comparison_lines(comparison) if comparison else []:
+        print(line)
+    print(f"tune: best setting in {attempt.uri(BEST)}\ntune: report in {attempt.uri(REPORT)}")
+    return manifest
