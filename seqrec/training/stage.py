@@ -151,7 +151,8 @@ def _write_beside(
     settings = {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)}
     attempt.storage.write_bytes(f"{attempt.path}/{_SETTINGS}", json.dumps(settings).encode())
     for name in (ITEMS, CATEGORIES):
-        if not attempt.storage.exists(f"{attempt.path}/{name}.parquet"):
+        has_rows = prepared.table(name).rows > 0  # Data without metadata has no categories.
+        if has_rows and not attempt.storage.exists(f"{attempt.path}/{name}.parquet"):
             _copy_table(attempt.storage, prepared.table(name), f"{attempt.path}/{name}.parquet")
 
 
@@ -188,8 +189,11 @@ def _publish(
     tables = {}
     for name in (ITEMS, CATEGORIES):
         path = f"{attempt.path}/{name}.parquet"
-        size = next(file.size for file in storage.list_files(attempt.path) if file.path == path)
         source = prepared.table(name)
+        if not source.rows:
+            tables[name] = Table(rows=0, content=source.content, files=())
+            continue
+        size = next(file.size for file in storage.list_files(attempt.path) if file.path == path)
         tables[name] = Table(
             rows=source.rows, content=source.content, files=(FileEntry(path=path, rows=source.rows, size=size),)
         )
