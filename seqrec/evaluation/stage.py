@@ -18,6 +18,7 @@ from seqrec.evaluation.describe import FULL, Inputs, describe_lineage, describe_
 from seqrec.evaluation.judging import Contest
 from seqrec.evaluation.measure import paired_test, ranking_results, slice_results, with_correction
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
+from seqrec.evaluation.report import write_report
 from seqrec.evaluation.results import (
     BASELINE,
     MODEL,
@@ -52,7 +53,7 @@ def run_evaluate(
 ) -> Evaluation:
     """Evaluates `runs/<run>` on the split `config.split` of `prepared/<name>`; done already, it only says so.
 
-    Writes `runs/<run>/evaluations/<split>-<protocol>.json` and prints the table.
+    Writes `runs/<run>/evaluations/<split>-<protocol>.json` and `report.html`, and prints the table.
 
     Raises:
         DataError: the run or the data is not there, they do not belong together, or the split leaks.
@@ -74,6 +75,8 @@ def run_evaluate(
         storage.check_writable()
         evaluation = evaluate_run(spark, inputs)
         storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
+    if config.report:
+        _LOG.info("evaluate: report in %s", write_report(storage, run, config.report_runs))
     print_table(comparison_table([evaluation]))
     return evaluation
 
