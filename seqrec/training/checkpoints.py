@@ -6,6 +6,7 @@ whole and where training stands. Without its `.json`, or of another size than th
 
 import dataclasses
 import json
+import math
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -34,8 +35,11 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)  # One row for each finished epoch.
 
     def end_epoch(self, row: dict[str, Any], metric: float, patience: int) -> bool:
-        """Notes a finished epoch; returns whether it is the best so far. A metric that is not a number never is."""
-        is_best = self.best_value is None or metric > self.best_value
+        """Notes a finished epoch; returns whether it is the best so far: any number is better than none."""
+        if self.best_value is None or math.isnan(self.best_value):
+            is_best = self.best_value is None or not math.isnan(metric)
+        else:
+            is_best = metric > self.best_value
         if is_best:
             self.best_value, self.best_epoch = metric, self.epoch
         self.history.append(row)

@@ -90,11 +90,14 @@ class HorovodWorkers(Workers):
         means = list(gradients)
         dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
         sparse = [i for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)]
-        sent = [gradients[i] for i in dense]
-        if self._compress:
-            sent = [tf.cast(gradient, tf.float16) for gradient in sent]
         # Plain averages of plain tensors, so Keras plays no part; grouped, so that they travel together.
-        *averaged, statistics = self._hvd.grouped_allreduce([*sent, statistics], op=self._hvd.Average, name="dense")
+        if self._compress:  # A group is of one type.
+            halves = [tf.cast(gradients[i], tf.float16) for i in dense]
+            averaged = self._hvd.grouped_allreduce(halves, op=self._hvd.Average, name="dense")
+            statistics = self._hvd.allreduce(statistics, op=self._hvd.Average, name="statistics")
+        else:
+            together = [*(gradients[i] for i in dense), statistics]
+            *averaged, statistics = self._hvd.grouped_allreduce(together, op=self._hvd.Average, name="dense")
         for i, mean in zip(dense, averaged, strict=True):
             means[i] = tf.cast(mean, tf.float32)
         num_values = sum(int(np.prod(mean.shape)) for mean in averaged)
@@ -212,7 +215,7 @@ def launch_by_horovodrun(
     """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result."""
     from horovod.runner import run
 
-    with _signal_handlers_restored():
+    with _signal_handlers_restored(), _environment(_worker_environment()):
         results = run(
             worker,
             args=(job,),
@@ -220,7 +223,6 @@ def launch_by_horovodrun(
             hosts=hosts or f"localhost:{num_workers}",
             start_timeout=start_timeout,
             use_gloo=True,
-            env={**os.environ, **_worker_environment()},
         )
     return results[0]
 
@@ -231,6 +233,21 @@ def _worker_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
     path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables while inside: horovodrun hands its own environment to the workers."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -1,0 +1,59 @@
+"""Settings of runs that take seconds, and what tests ask of a finished one."""
+
+from typing import Any
+
+import numpy as np
+
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.models.config import ModelConfig
+from seqrec.training.config import TrainingConfig
+
+SEED = 3
+
+
+def small_model(**changes: Any) -> ModelConfig:
+    values = {
+        "max_history_length": 8,
+        "item_dim": 8,
+        "category_dim": 4,
+        "layer_sizes": (16, 8),
+        "compile": False,
+        **changes,
+    }
+    return ModelConfig(**values)
+
+
+def small_training(**changes: Any) -> TrainingConfig:
+    values = {
+        "num_epochs": 2,
+        "global_batch_size": 80,
+        "num_streams": 4,
+        "files_per_group": 1,
+        "num_threads": 1,
+        "patience": 0,
+        "log_every_steps": 5,
+        **changes,
+    }
+    return TrainingConfig(**values)
+
+
+def arrays(storage: Storage, path: str) -> dict[str, np.ndarray]:
+    """The variables in an .npz below the workdir."""
+    local = storage.local(path)
+    assert local is not None
+    with np.load(local) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def newest_checkpoint(storage: Storage, manifest: Manifest) -> dict[str, np.ndarray]:
+    """All variables of a run's last checkpoint, optimizer slots included."""
+    folder = f"runs/{manifest.name}/{manifest.id}/checkpoints"
+    paths = [f.path for f in storage.list_files(folder) if "/step-" in f.path and f.path.endswith(".npz")]
+    return arrays(storage, max(paths))
+
+
+def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
+    """Names of arrays that are not equal bit for bit."""
+    assert list(one) == list(other)
+    return [name for name in one if one[name].tobytes() != other[name].tobytes()]

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_epochs": 0}, "num_epochs is 0: give at least 1"),
+        ({"keep_last": 0}, "keep_last is 0: give at least 1"),
+        ({"warmup_steps": -1}, "warmup_steps is -1: give at least 0"),
+        ({"max_gradient_norm": 0.0}, "max_gradient_norm is 0.0: give more than 0, or null"),
+        ({"metric": "accuracy"}, "metric is 'accuracy': give auc, group_auc, mrr, ndcg@K or hit_rate@K"),
+        ({"metric": "ndcg@0"}, "metric is 'ndcg@0'"),
+        ({"launcher": "in_process", "num_workers": 2}, "launcher is in_process but num_workers is 2"),
+    ],
+)
+def test_training_config_refuses_impossible_values(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**changes)
+
+
+def test_free_settings_are_settings() -> None:
+    assert {field.name for field in fields(TrainingConfig)} >= FREE_SETTINGS
+
+
+def test_training_config_and_stage_load_without_engines() -> None:
+    code = (
+        "import sys, seqrec.training.config, seqrec.training.stage; "
+        "print([m for m in ('tensorflow', 'petastorm', 'horovod', 'pyspark') if m in sys.modules])"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == "[]"

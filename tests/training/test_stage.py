@@ -1,0 +1,264 @@
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from seqrec.core.errors import ConfigError, DataError, TrainingError
+from seqrec.core.manifest import Dataset, Manifest
+from seqrec.core.storage import Storage
+from seqrec.training.loss_config import LossConfig
+from seqrec.training.optimizer_config import OptimizerConfig
+from tests.feed.prepared_data import write_prepared
+from tests.training.small_runs import arrays, differing, newest_checkpoint, small_model
+
+Train = Callable[..., Manifest]
+
+
+def test_run_train_learns_what_can_be_learnt(finished: Manifest) -> None:
+    assert finished.details["best"]["group_auc"] > 0.75
+
+
+def test_run_train_learns_nothing_from_noise(tmp_path: Any) -> None:
+    from seqrec.training.stage import run_train
+    from tests.training.small_runs import SEED, small_training
+
+    storage, _ = write_prepared(tmp_path, taste=0.0)
+
+    manifest = run_train(storage, "toy", "noise", small_model(), small_training(num_epochs=2), SEED, False)
+
+    assert abs(manifest.details["best"]["group_auc"] - 0.5) < 0.06
+
+
+def test_run_train_publishes_the_best_weights(prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
+    storage = prepared[0]
+    path = f"runs/finished/{finished.id}"
+
+    weights = arrays(storage, f"{path}/weights.npz")
+
+    rows = list(csv.DictReader(io.StringIO(storage.read_bytes(f"{path}/history.csv").decode())))
+    best = max(rows, key=lambda row: float(row["group_auc"]))
+    assert len(rows) == 4
+    assert finished.details["best"]["epoch"] == int(best["epoch"])
+    assert not differing(weights, arrays(storage, f"{path}/checkpoints/best.npz"))
+
+
+def test_run_train_writes_what_describes_a_run(prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
+    storage = prepared[0]
+    path = f"runs/finished/{finished.id}"
+
+    config = yaml.safe_load(storage.read_bytes(f"{path}/config.yaml"))
+
+    assert config["model"]["item_dim"] == 8
+    assert config["training"]["global_batch_size"] == 80
+    assert finished.table("vocabulary/items").rows == 60
+    assert finished.details["num_trained_items"] == 60
+    assert [f.path for f in storage.list_files(f"{path}/logs")]
+
+
+def test_run_train_writes_scalars_for_tensorboard(prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
+    import tensorflow as tf
+
+    names = {
+        value.tag
+        for file in prepared[0].list_files(f"runs/finished/{finished.id}/logs")
+        for event in tf.compat.v1.train.summary_iterator(str(prepared[0].local(file.path)))
+        for value in event.summary.value
+    }
+
+    assert {"train/loss", "train/gradient_norm", "train/bytes_sent_per_step", "epoch/group_auc"} <= names
+
+
+def test_run_train_again_does_nothing(train: Train, finished: Manifest, capsys: pytest.CaptureFixture) -> None:
+    again = train(run="finished", num_epochs=4)
+
+    assert again == finished
+    assert "is up to date (4 epochs), nothing to do" in capsys.readouterr().out
+
+
+def test_run_train_is_the_same_each_time(train: Train, prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
+    again = train(num_epochs=4)
+
+    assert not differing(newest_checkpoint(prepared[0], again), newest_checkpoint(prepared[0], finished))
+
+
+def test_run_train_goes_on_from_a_finished_run(
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    train(num_epochs=1)
+
+    longer = train(num_epochs=4)
+
+    assert longer.details["epochs"] == 4
+    assert not differing(newest_checkpoint(prepared[0], longer), newest_checkpoint(prepared[0], finished))
+    assert longer.content == finished.content
+
+
+def test_run_train_goes_on_in_mid_epoch(
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stop_after(monkeypatch, 37)
+    with pytest.raises(TrainingError, match="Stopped after step 13 of epoch 2"):
+        train(num_epochs=4)
+    monkeypatch.undo()
+
+    resumed = train(num_epochs=4)
+
+    assert not differing(newest_checkpoint(prepared[0], resumed), newest_checkpoint(prepared[0], finished))
+    assert [row["loss"] for row in _history(prepared[0], resumed)] == [
+        row["loss"] for row in _history(prepared[0], finished)
+    ]
+
+
+def test_run_train_refuses_to_go_on_with_other_settings(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stop_after(monkeypatch, 5)
+    with pytest.raises(TrainingError, match="Stopped"):
+        train()
+    monkeypatch.undo()
+
+    with pytest.raises(TrainingError, match=r"training.loss.num_negatives was 4, now 3.*training.resume=never"):
+        train(loss=LossConfig(num_negatives=3))
+    with pytest.raises(TrainingError, match=r"model.item_dim was 8, now 16"):
+        train(model=small_model(item_dim=16))
+
+
+def test_run_train_starts_over_when_told_to(
+    train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stop_after(monkeypatch, 5)
+    with pytest.raises(TrainingError, match="Stopped"):
+        train()
+    monkeypatch.undo()
+
+    manifest = train(loss=LossConfig(num_negatives=3), resume="never", num_epochs=1)
+
+    assert manifest.details["epochs"] == 1
+
+
+def test_run_train_refuses_to_go_on_with_another_vocabulary(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from seqrec.training.stage import run_train
+    from tests.training.small_runs import SEED, small_training
+
+    storage, _ = write_prepared(tmp_path, num_users=150)
+    _stop_after(monkeypatch, 2)
+    with pytest.raises(TrainingError, match="Stopped"):
+        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
+    monkeypatch.undo()
+    write_prepared(tmp_path, num_users=150, num_items=70, seed=2)
+
+    with pytest.raises(TrainingError, match="the content of vocabulary was .*, now"):
+        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
+
+
+def test_run_train_stops_early(train: Train) -> None:
+    manifest = train(num_epochs=50, patience=1, optimizer=OptimizerConfig(learning_rate=0.05))
+
+    assert manifest.details["stopped_early"]
+    assert manifest.details["epochs"] < 50
+
+
+def test_run_train_stops_at_a_loss_that_is_no_number(train: Train) -> None:
+    with pytest.raises(TrainingError, match=r"The loss is .*nan between steps \d+ and \d+: lower"):
+        train(optimizer=OptimizerConfig(learning_rate=1e30), num_epochs=4, model=small_model(batch_norm=False))
+
+
+def test_run_train_starts_from_another_run(
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    scratch = train(num_epochs=1, run="from-scratch")
+
+    warm = train(num_epochs=1, start_from="finished")
+
+    assert warm.details["best"]["loss"] < scratch.details["best"]["loss"] - 0.05
+    assert warm.inputs["start_from"] == finished.content
+
+
+def test_run_train_matches_items_by_id_when_starting_from_another_run(
+    prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    from dataclasses import replace
+
+    from seqrec.core import columns as C
+    from seqrec.feed.vocabulary import read_vocabulary
+    from seqrec.models.registry import build_model
+    from seqrec.training.run import model_vocabulary
+    from seqrec.training.start import start_from_run
+    from tests.feed.prepared_data import write_rows
+
+    storage, manifest = prepared
+    rows = [
+        {C.ITEM_INDEX: i, C.ITEM: name, C.CATEGORY_INDEX: 1, C.TRAIN_COUNT: 1}
+        for i, name in enumerate(["item 7", "a new one", "item 3"], start=1)
+    ]
+    table = write_rows(storage, "other/items", [rows])
+    other = replace(
+        manifest,
+        tables={**manifest.tables, "vocabulary/items": table},
+        details={**manifest.details, "num_trained_items": 3},
+    )
+    model = build_model(small_model(), model_vocabulary(read_vocabulary(storage, other)), 5)
+    drawn = model.named_variables()["embedding/items"].numpy()
+
+    taken = start_from_run(storage, "finished", model, other)
+
+    weights = arrays(storage, f"runs/finished/{finished.id}/weights.npz")
+    items = model.named_variables()["embedding/items"].numpy()
+    assert taken == {"embedding/items": 2, "embedding/categories": 5}
+    assert np.array_equal(items[[0, 1, 3]], weights["embedding/items"][[0, 7, 3]])
+    assert np.array_equal(items[2], drawn[2])
+    assert np.array_equal(model.named_variables()["tower/kernel_0"].numpy(), weights["tower/kernel_0"])
+
+
+def test_run_train_refuses_to_start_from_another_model(train: Train, finished: Manifest) -> None:
+    with pytest.raises(ConfigError, match="training.start_from=finished: .*Use the same model settings"):
+        train(start_from="finished", model=small_model(layer_sizes=(8, 8)))
+
+
+def test_run_train_dry_run_shows_the_plan_and_writes_nothing(
+    train: Train, prepared: tuple[Storage, Manifest], capsys: pytest.CaptureFixture
+) -> None:
+    train(run="dry", dry_run=True)
+
+    assert "steps of 80 examples (4 streams x 20)" in capsys.readouterr().out
+    assert not prepared[0].exists("runs/dry")
+
+
+def test_run_train_refuses_what_does_not_divide_before_it_writes(
+    train: Train, prepared: tuple[Storage, Manifest]
+) -> None:
+    with pytest.raises(ConfigError, match="num_streams=3 does not divide the 8 train files: use 2 or 4"):
+        train(run="wrong", num_streams=3)
+
+    assert not prepared[0].exists("runs/wrong")
+
+
+def test_run_train_names_the_job_to_run_first(storage: Storage) -> None:
+    from seqrec.training.stage import run_train
+    from tests.training.small_runs import SEED, small_training
+
+    with pytest.raises(DataError, match="Run the job 'prepare' first"):
+        run_train(storage, "nothing", "r", small_model(), small_training(), SEED, False)
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, num_steps: int) -> None:
+    """Asks training to stop once it has done `num_steps` steps, as SIGTERM does."""
+    from seqrec.training import loop
+
+    real = loop._count
+    done = []
+
+    def count(trainer: Any, outcome: Any, steps: int) -> None:
+        real(trainer, outcome, steps)
+        done.append(1)
+        if len(done) == num_steps - 1:
+            trainer.stop_requested = lambda: True
+
+    monkeypatch.setattr(loop, "_count", count)
+
+
+def _history(storage: Storage, manifest: Manifest) -> list[dict[str, str]]:
+    path = f"{Dataset(storage, 'runs', manifest.name).path}/{manifest.id}/history.csv"
+    return list(csv.DictReader(io.StringIO(storage.read_bytes(path).decode())))

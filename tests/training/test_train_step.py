@@ -1,0 +1,157 @@
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seqrec.core.batch import TrainBatch
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.feed.batching import TrainingFeed
+from seqrec.feed.vocabulary import read_vocabulary
+from seqrec.models.config import ModelConfig
+from seqrec.models.registry import build_model
+from seqrec.training.distributed import Workers
+from seqrec.training.losses import NegativeSampler
+from seqrec.training.optimizer_config import OptimizerConfig
+from seqrec.training.optimizers import build_optimizer
+from seqrec.training.run import model_vocabulary
+from seqrec.training.stage import layout_of
+from seqrec.training.train_step import TrainStep
+from tests.training.small_runs import SEED, small_model, small_training
+
+
+class Learner:
+    """A model, its step and its batches, of one worker alone."""
+
+    def __init__(self, prepared: tuple[Storage, Manifest], model: ModelConfig | None = None, **changes: Any):
+        config = small_training(**changes)
+        vocabulary = read_vocabulary(*prepared)
+        self.model = build_model(model or small_model(dropout=(0.0, 0.0)), model_vocabulary(vocabulary), SEED)
+        variables = [*self.model.sparse_variables, *self.model.dense_variables]
+        self.optimizer = build_optimizer(config.optimizer, variables)
+        sampler = NegativeSampler(config.loss, vocabulary.train_count)
+        files = prepared[1].table("sequences/train").files
+        self._feed = TrainingFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
+        self.step = TrainStep(
+            self.model, self.optimizer, sampler, Workers(), config, SEED, self._feed.stream_ids
+        )  # fmt: skip
+
+    def batches(self) -> Iterator[TrainBatch]:
+        for batch in self._feed.batches(0):
+            yield tf.nest.map_structure(tf.convert_to_tensor, batch)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: variable.numpy() for name, variable in self.model.named_variables().items()}
+
+
+def test_step_learns(prepared: tuple[Storage, Manifest]) -> None:
+    learner = Learner(prepared, optimizer=OptimizerConfig(learning_rate=0.01))
+
+    losses = [float(learner.step(batch, n, False).loss) for n, batch in enumerate(learner.batches())]
+
+    assert losses[0] == pytest.approx(np.log(5), abs=0.01)
+    assert np.mean(losses[-5:]) < 1.4
+
+
+def test_step_changes_only_the_rows_of_the_batch(prepared: tuple[Storage, Manifest]) -> None:
+    learner = Learner(prepared, global_batch_size=8)
+    before = learner.weights()
+    batch = next(learner.batches())
+    used = np.union1d(batch.history.items.numpy(), batch.target_item.numpy())
+
+    learner.step(batch, 0, False)
+
+    moved = np.flatnonzero(np.any(learner.weights()["embedding/items"] != before["embedding/items"], axis=1))
+    assert len(moved) > 5
+    assert set(moved) <= set(used)
+
+
+def test_step_moves_batch_norm_by_the_mean_over_streams(prepared: tuple[Storage, Manifest]) -> None:
+    learner = Learner(prepared)
+
+    learner.step(next(learner.batches()), 0, False)
+
+    weights = learner.weights()
+    assert np.all(weights["tower/norm_0/moving_variance"] < 0.951)
+    assert np.all(weights["tower/norm_0/moving_variance"] > 0.949)
+    assert np.any(weights["tower/norm_0/moving_mean"] != 0.0)
+
+
+def test_step_leaves_biases_before_batch_norm_alone(prepared: tuple[Storage, Manifest]) -> None:
+    learner = Learner(prepared)
+
+    for number, batch in enumerate(learner.batches()):
+        learner.step(batch, number, False)
+
+    assert not learner.weights()["tower/bias_0"].any()
+
+
+def test_step_passes_on_a_request_to_stop(prepared: tuple[Storage, Manifest]) -> None:
+    learner = Learner(prepared)
+    batch = next(learner.batches())
+
+    assert float(learner.step(batch, 0, False).stop) == 0.0
+    assert float(learner.step(batch, 1, True).stop) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "rate"),
+    [
+        pytest.param({}, 0, 0.001, id="plain"),
+        pytest.param({"warmup_steps": 10}, 0, 0.0001, id="warm-up begins"),
+        pytest.param({"warmup_steps": 10}, 4, 0.0005, id="half way"),
+        pytest.param({"warmup_steps": 10}, 50, 0.001, id="warm-up over"),
+        pytest.param({"learning_rate_for_batch_size": 40}, 0, 0.002, id="scaled by the global batch"),
+    ],
+)
+def test_learning_rate(prepared: tuple[Storage, Manifest], changes: dict[str, Any], step: int, rate: float) -> None:
+    learner = Learner(prepared, **changes)
+
+    assert float(learner.step.learning_rate(tf.constant(step, tf.int64))) == pytest.approx(rate)
+
+
+def test_clipping_bounds_the_norm_of_all_gradients_together(prepared: tuple[Storage, Manifest]) -> None:
+    plain, clipped = Learner(prepared), Learner(prepared, max_gradient_norm=1e-3)
+    batch = next(plain.batches())
+
+    norms = [float(learner.step(batch, 0, False).gradient_norm) for learner in (plain, clipped)]
+
+    slots = [
+        np.concatenate([m.numpy().ravel() for n, m in learner.optimizer.named_slots().items() if "first" in n])
+        for learner in (plain, clipped)
+    ]
+    assert norms[0] == norms[1] > 1e-3
+    assert np.linalg.norm(slots[0]) == pytest.approx(0.1 * norms[0], rel=1e-4)
+    assert np.linalg.norm(slots[1]) == pytest.approx(0.1 * 1e-3, rel=1e-4)
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole(prepared: tuple[Storage, Manifest]) -> None:
+    # Without batch norm and in-batch negatives nothing looks across examples, so parts add up to the whole.
+    model = small_model(batch_norm=False, dropout=(0.0, 0.0))
+    learners = [Learner(prepared, model, gradient_accumulation=parts) for parts in (1, 2)]
+    batch = next(learners[0].batches())
+    negatives = tf.reverse(batch.target_item, axis=[1])[:, :, None] % 60 + 1
+
+    for learner in learners:
+        learner.step._sampler.draw = _FixedNegatives(negatives)  # type: ignore[method-assign]
+        learner.step(batch, 0, False)
+
+    firsts = [learner.optimizer.named_slots() for learner in learners]
+    for name, slot in firsts[0].items():
+        np.testing.assert_allclose(slot.numpy(), firsts[1][name].numpy(), rtol=1e-4, atol=1e-8, err_msg=name)
+
+
+class _FixedNegatives:
+    """Hands out given negatives, part by part."""
+
+    def __init__(self, negatives: tf.Tensor):
+        self._rest = negatives
+
+    def __call__(self, target_item: tf.Tensor, history: Any, training: Any) -> Any:
+        from seqrec.training.losses import Negatives
+
+        size = target_item.shape[1]
+        items, self._rest = self._rest[:, :size], self._rest[:, size:]
+        return Negatives(items, tf.ones(items.shape, tf.bool))

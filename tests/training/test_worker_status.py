@@ -1,0 +1,119 @@
+import time
+
+import pytest
+
+from seqrec.core.storage import Storage
+from seqrec.training.worker_status import (
+    DONE,
+    FAILED,
+    FOLLOWED,
+    STOP,
+    Observer,
+    StatusWriter,
+    WorkerStatus,
+    is_followed,
+    read_statuses,
+    say,
+)
+
+
+def status(rank: int, **changes: object) -> WorkerStatus:
+    values = {"host": f"host{rank}", "pid": 100 + rank, "phase": "training", "step": 12, "steps": 40, **changes}
+    return WorkerStatus(rank=rank, **values)  # type: ignore[arg-type]
+
+
+def observer_of(*statuses: WorkerStatus | None) -> Observer:
+    observer = Observer(len(statuses))
+    observer.see(statuses)
+    return observer
+
+
+def test_status_writer_writes_what_the_worker_does_and_how_it_ended(storage: Storage) -> None:
+    writer = StatusWriter(storage, status(1))
+    writer.status.step = 13
+    time.sleep(1.3)
+    running = read_statuses(storage, 2)
+
+    writer.end(FAILED, ValueError("bad\nworse"))
+    ended = read_statuses(storage, 2)
+
+    assert running[0] is None
+    assert running[1] is not None
+    assert (running[1].step, running[1].state) == (13, "running")
+    assert ended[1] is not None
+    assert (ended[1].state, ended[1].error_class, ended[1].error) == (FAILED, "ValueError", "bad")
+    assert "ValueError: bad" in ended[1].traceback
+
+
+def test_status_writer_hears_the_word_of_the_driver(storage: Storage) -> None:
+    writer = StatusWriter(storage, status(0))
+
+    say(storage, STOP)
+
+    assert writer.stop_requested.wait(5)
+    writer.end(DONE)
+
+
+def test_explain_shows_the_traceback_of_the_worker_that_failed() -> None:
+    observer = observer_of(
+        status(0, state=FOLLOWED, error="Connection closed"),
+        status(1, state=FAILED, error_class="KeyError", error="'x'", traceback="Traceback: line 7"),
+    )
+
+    text = observer.explain("died")
+
+    assert text.startswith("Worker 1 on host1 failed in training of epoch 1, step 12 of 40: 'x'")
+    assert "Worker 0 only followed." in text
+    assert "Traceback: line 7" in text
+
+
+def test_explain_names_a_worker_that_fell_silent() -> None:
+    observer = observer_of(status(0, state=FOLLOWED), status(1, epoch=2), status(2, state=FOLLOWED))
+    observer.beat_at[1] -= 33
+
+    text = observer.explain("was killed.")
+
+    assert text.startswith(
+        "Worker 1 on host1 (process 101) was killed. Last seen in training of epoch 3, step 12 of 40"
+    )
+    assert "last heartbeat 33 s ago. Workers 0, 2 only followed." in text
+
+
+def test_explain_names_the_worker_furthest_behind_when_all_hang() -> None:
+    observer = observer_of(status(0, step=20), status(1, step=19))
+
+    assert observer.explain("hangs.").startswith("Worker 1 on host1")
+
+
+@pytest.mark.parametrize(
+    ("phase", "ticks_ago", "beat_ago", "hung"),
+    [
+        pytest.param("training", (70.0, 70.0), 0.0, True, id="none advances"),
+        pytest.param("training", (70.0, 1.0), 0.0, False, id="one waits for the other"),
+        pytest.param("training", (1.0, 1.0), 70.0, True, id="one is silent"),
+        pytest.param("checkpoint", (70.0, 70.0), 0.0, False, id="saving takes long"),
+        pytest.param("first step", (70.0, 70.0), 0.0, False, id="tracing takes long"),
+    ],
+)
+def test_is_hung(phase: str, ticks_ago: tuple[float, float], beat_ago: float, hung: bool) -> None:
+    observer = observer_of(status(0, phase=phase), status(1, phase=phase))
+    observer.tick_at = [at - ago for at, ago in zip(observer.tick_at, ticks_ago, strict=True)]
+    observer.beat_at[1] -= beat_ago
+
+    assert observer.is_hung(60) is hung
+
+
+def test_is_hung_only_judges_workers_that_all_run() -> None:
+    observer = observer_of(status(0), None)
+    observer.tick_at = [-1000.0, -1000.0]
+
+    assert not observer.is_hung(60)
+
+
+def test_is_followed_knows_horovods_errors() -> None:
+    class HorovodInternalError(RuntimeError):
+        pass
+
+    assert is_followed(HorovodInternalError("x"))
+    assert is_followed(RuntimeError("[Rank 0] Connection closed by peer [127.0.0.1]"))
+    assert not is_followed(KeyError("x"))
