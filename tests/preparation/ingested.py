@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -75,3 +77,9 @@ def read_raw_categories(path: Path) -> dict[str, str | None]:
         raw = ast.literal_eval(line)
         categories.setdefault(raw["asin"], raw["categories"][0][-1])
     return categories
+
+
+def read_rows(storage: Storage, manifest: Manifest, name: str) -> list[dict[str, Any]]:
+    """The rows of a published table, read without Spark."""
+    tables = [pq.read_table(storage.local(file.path)) for file in manifest.table(name).files]
+    return pa.concat_tables(tables).to_pylist() if tables else []

@@ -3,21 +3,13 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
-from tests.preparation.ingested import DAY, publish_ingested, read_raw_reviews, reviews_of
-
-
-def read_rows(storage: Storage, manifest: Manifest, name: str) -> list[dict]:
-    tables = [pq.read_table(storage.local(file.path)) for file in manifest.table(name).files]
-    return pa.concat_tables(tables).to_pylist() if tables else []
+from tests.preparation.ingested import DAY, publish_ingested, read_raw_reviews, read_rows, reviews_of
 
 
 @pytest.fixture
