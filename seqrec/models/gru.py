@@ -89,4 +89,7 @@ class Gru(SequenceModel):
             return t + 1, tf.concat([update * live + (1.0 - update) * new, ended], axis=0)
 
         first = tf.zeros([tf.size(order.rank), self._hidden_size])
-        return tf.while_loop(lambda t, _: t < num_steps, step, (0, first), parallel_iterations=1)[1]
+        shapes = (tf.TensorShape([]), tf.TensorShape([None, self._hidden_size]))
+        return tf.while_loop(
+            lambda t, _: t < num_steps, step, (0, first), shape_invariants=shapes, parallel_iterations=1
+        )[1]
