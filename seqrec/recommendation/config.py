@@ -1,0 +1,112 @@
+"""Settings of candidates, recommendations and export. Free of Spark and TensorFlow."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Literal
+
+# In order of trust: of equal standing, a candidate counts as found by the first.
+SOURCES = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesConfig:
+    """The `candidates` section: which items a model is asked to score for a user."""
+
+    # latest: for everyone, from all events. validation, test: from training events only, and recall is measured.
+    histories: Literal["latest", "validation", "test"] = "latest"
+    max_candidates: int = 500  # Of each user, best first.
+    sources: tuple[str, ...] = SOURCES  # Ways to find candidates.
+    exclude_own_items: bool = True  # Leave out what the user has in the history.
+    num_recent_items: int = 20  # Last events of a history from which candidates are looked up.
+    history_decay: float = 0.8  # An event counts this much of the one after it.
+    history_half_life_days: float = 180.0  # An event this much older than now counts half.
+    window: int = 10  # Events of one user at most so far apart make a co-visited pair.
+    pair_half_life_days: float = 365.0  # A pair of events this far apart in time counts half.
+    num_neighbours: int = 100  # Co-visited, and also-bought, items kept of each item.
+    max_user_events: int = 1000  # Of a heavier user only the newest events make pairs and popularity.
+    num_category_items: int = 200  # Popular items kept of each category.
+    popularity_half_life_days: float = 365.0  # An event this much older than the newest counts half.
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.sources if name not in SOURCES]
+        if unknown or not self.sources:
+            raise ValueError(f"sources is {list(self.sources)}: give some of {', '.join(SOURCES)}.")
+        for name in (
+            *("max_candidates", "num_recent_items", "window", "num_neighbours", "max_user_events"),
+            "num_category_items",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        if self.max_candidates > 10_000:
+            raise ValueError(f"max_candidates is {self.max_candidates}: give at most 10000.")
+        if not 0.0 < self.history_decay <= 1.0:
+            raise ValueError(f"history_decay is {self.history_decay}: give more than 0 and at most 1.")
+        for name in ("history_half_life_days", "pair_half_life_days", "popularity_half_life_days"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give more than 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendationConfig:
+    """The `recommendation` section: the top k of a run for users."""
+
+    k: int = 10  # Items of each user.
+    over: Literal["candidates", "catalogue"] = "candidates"  # What is scored; the catalogue only if it is small.
+    histories: Literal["latest", "validation", "test"] = "latest"  # validation, test: the lists are measured too.
+    users: tuple[str, ...] | None = None  # Only these users; null is all.
+    users_file: str | None = None  # Only the users in this text file, one id a line.
+    # JSON lines or Parquet with user_id, item_ids (list of strings), timestamps (list of seconds): instead of users.
+    histories_file: str | None = None
+    user: str | None = None  # Print this one person's last items and recommendations; nothing is written.
+    exclude_own_items: bool = True  # Never recommend what the user has in the history.
+    as_of: str | None = None  # Recommend as of this UTC day or time (ISO); null is the newest event's time.
+    candidate_weight: float = 1.0  # ln(place among the candidates) counts this much against the model's logit.
+    max_catalogue: int = 200_000  # A larger catalogue is not scored whole.
+    batch_size: int = 512  # Users read at once.
+    pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is some 400 bytes each.
+    tensorflow_threads: int = 1  # Of each Python worker; Spark already runs one worker per core.
+
+    def __post_init__(self) -> None:
+        for name in ("k", "max_catalogue", "batch_size", "pairs_at_once", "tensorflow_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        if self.batch_size > 4096:
+            raise ValueError(f"batch_size is {self.batch_size}: give at most 4096.")
+        if self.candidate_weight < 0.0:
+            raise ValueError(f"candidate_weight is {self.candidate_weight}: give 0 or more.")
+        chosen = [name for name in ("users", "users_file", "histories_file", "user") if getattr(self, name) is not None]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} are both set: give one of them.")
+        if self.histories_file is not None and self.histories != "latest":
+            raise ValueError(f"histories is {self.histories!r}, but histories_file is set: leave one of them out.")
+        if self.as_of is not None:
+            seconds_of(self.as_of)
+
+    @property
+    def as_of_seconds(self) -> int | None:
+        return None if self.as_of is None else seconds_of(self.as_of)
+
+
+def seconds_of(text: str) -> int:
+    """Seconds since 1970 of an ISO day or time; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"as_of is '{text}': give a day as YYYY-MM-DD or a time as YYYY-MM-DDTHH:MM:SS.") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """The `export` section: a run as a SavedModel."""
+
+    exclude_own_items: bool = True  # Top k leaves out the items of the given history.
+    max_k: int = 100  # The longest top-k list that the model can be asked for.
+    block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
+    mlflow_tracking_uri: str | None = None  # Log the model to this MLflow server or folder too (needs mlflow).
+    mlflow_experiment: str = "seqrec"  # Of MLflow.
+
+    def __post_init__(self) -> None:
+        for name in ("max_k", "block_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
