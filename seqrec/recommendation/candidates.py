@@ -1,4 +1,4 @@
-"""The `candidates` stage: for every history the items worth scoring, in files row by row like those of the histories."""
+"""The `candidates` stage: the items worth scoring of every history, row by row beside the histories' own files."""
 
 import json
 import logging

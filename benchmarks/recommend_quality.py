@@ -1,0 +1,75 @@
+"""How good the lists are: hit rate and NDCG over the whole catalogue, beside lists that need no model.
+
+PYTHONPATH=. python benchmarks/recommend_quality.py WORKDIR NAME SPLIT RUN [RUN ...] [--weights 0 0.5 1 2] [--catalogue]
+
+Needs `candidates/NAME-SPLIT` (candidates.histories=SPLIT) and the trained runs. All lists leave out the user's own
+items; a target outside of the list, or among the own items, is a miss.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from seqrec.core.storage import Storage
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.list_files import open_recommender, read_rows
+from seqrec.recommendation.recommend import list_job, read_sources
+from seqrec.recommendation.top_k import best_of, with_places
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir")
+    parser.add_argument("name")
+    parser.add_argument("split")
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--weights", type=float, nargs="*", default=[RecommendationConfig().candidate_weight])
+    parser.add_argument("--catalogue", action="store_true")
+    parser.add_argument("--k", type=int, default=10)
+    chosen = parser.parse_args()
+    storage = Storage(chosen.workdir)
+    hits: dict[str, list[np.ndarray]] = {}
+    seconds: dict[str, float] = {}
+    for number, run in enumerate(chosen.runs):
+        config = RecommendationConfig(histories=chosen.split, k=chosen.k, tensorflow_threads=2)
+        sources = read_sources(storage, chosen.name, run, config)
+        job = list_job(storage, sources, config, "")
+        recommender = open_recommender(storage, job)
+        finder = recommender.finder
+        assert finder is not None and sources.candidates is not None
+        folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/candidates"
+        for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files):
+            for histories, candidates in read_rows(storage, job, (file.path, f"{folder}/part-{part:05d}.parquet")):
+                assert candidates is not None and histories.targets is not None
+                if number == 0:
+                    for source, keys in finder.lists(histories).items():
+                        alone = finder.merge({source: keys}, len(histories))
+                        add(hits, f"{source} alone", alone.items[:, : chosen.k], histories.targets)
+                    add(hits, "merged candidates, no model", candidates.items[:, : chosen.k], histories.targets)
+                started = time.perf_counter()
+                scores = recommender.scorer.scores(histories, candidates.items)
+                seconds[run] = seconds.get(run, 0.0) + time.perf_counter() - started
+                for weight in chosen.weights:
+                    found = best_of(candidates, with_places(scores, weight), chosen.k)
+                    add(hits, f"{run} over candidates, weight {weight:g}", found.items, histories.targets)
+                if chosen.catalogue:
+                    items, _ = recommender.scorer.best_of_catalogue(histories, chosen.k, True)
+                    add(hits, f"{run} over the catalogue", items, histories.targets)
+    print(f"{'list':<50} {'users':>8} {f'HR@{chosen.k}':>8} {f'NDCG@{chosen.k}':>8}")
+    for name, parts in hits.items():
+        place = np.concatenate(parts)
+        gain = np.where(place > 0, 1 / np.log2(np.maximum(place, 1) + 1), 0.0)
+        print(f"{name:<50} {len(place):>8,} {(place > 0).mean():>8.4f} {gain.mean():>8.4f}")
+    for run, spent in seconds.items():
+        print(f"{run}: candidates scored in {spent:.1f} s")
+
+
+def add(hits: dict[str, list[np.ndarray]], name: str, items: np.ndarray, targets: np.ndarray) -> None:
+    """Notes the place of each target in its list, 0 for a miss."""
+    hit = (items == targets[:, None]) & (items > 0)
+    hits.setdefault(name, []).append(np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 0))
+
+
+if __name__ == "__main__":
+    main()

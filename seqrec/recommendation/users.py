@@ -1,0 +1,124 @@
+"""Whom to recommend to: a list of users, or histories brought in a file."""
+
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
+from pyspark.sql.utils import AnalysisException
+
+from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.feed.vocabulary import ITEMS
+from seqrec.preparation.schemas import LATEST, VOCABULARY_ITEMS
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.tables.files import read_table
+
+_NUM_FILES = 16  # Of histories brought in: a fixed number, so that the lists' files depend on nothing else.
+_ITEM_IDS = "item_ids"
+_FILE = StructType(
+    [
+        StructField(C.USER, StringType()),
+        StructField(_ITEM_IDS, ArrayType(StringType())),
+        StructField(C.TIMESTAMPS, ArrayType(LongType())),
+    ]
+)
+
+
+def listed_users(config: RecommendationConfig) -> list[str] | None:
+    """The users asked for, each once, in the order given; None for all.
+
+    Raises:
+        DataError: the file cannot be read, or names nobody.
+    """
+    if config.users is not None:
+        return list(dict.fromkeys(config.users))
+    if config.users_file is None:
+        return None
+    try:
+        lines = Path(config.users_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"recommendation.users_file: {config.users_file}: cannot be read ({error}). Give a text file of user ids."
+        ) from None
+    users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not users:
+        raise DataError(f"recommendation.users_file: {config.users_file}: no users in it. Write one id a line.")
+    return users
+
+
+def read_histories_file(spark: SparkSession, path: str) -> DataFrame:
+    """One row per line of JSON or Parquet: user_id, item_ids, timestamps.
+
+    Raises:
+        DataError: there is no such file, it is not of this form, or lists of one user differ in length.
+    """
+    try:
+        reader = spark.read.schema(_FILE)
+        rows = reader.parquet(path) if path.endswith(".parquet") else reader.option("mode", "PERMISSIVE").json(path)
+        no_times = F.col(C.TIMESTAMPS).isNull() | (F.size(_ITEM_IDS) != F.size(C.TIMESTAMPS))
+        bad = rows.where(F.col(C.USER).isNull() | F.col(_ITEM_IDS).isNull() | no_times).count()
+    except AnalysisException as error:
+        message = str(error).splitlines()[0]
+        raise DataError(f"recommendation.histories_file: {path}: cannot be read: {message}") from None
+    if bad:
+        raise DataError(
+            f"recommendation.histories_file: {path}: {bad} rows are not of the form user_id, item_ids, timestamps with "
+            "two lists of one length. Mend them; times are whole seconds since 1970."
+        )
+    return rows
+
+
+def write_known_histories(
+    spark: SparkSession, storage: Storage, prepared: Manifest, rows: DataFrame, folder: str
+) -> list[str]:
+    """Writes histories in the layout of `latest`, without unknown items; paths of the files, in a fixed order.
+
+    Events are put in order of time; equal times keep the order of the list.
+    """
+    vocabulary = read_table(spark, storage, prepared, ITEMS, VOCABULARY_ITEMS).select(C.ITEM, C.ITEM_INDEX)
+    events = rows.select(C.USER, F.posexplode(F.arrays_zip(_ITEM_IDS, C.TIMESTAMPS)).alias("place", "event"))
+    known = events.select(
+        C.USER, "place", F.col(f"event.{_ITEM_IDS}").alias(C.ITEM), F.col(f"event.{C.TIMESTAMPS}").alias("time")
+    ).join(vocabulary, on=C.ITEM, how="inner")
+    event = F.struct("time", "place", C.ITEM_INDEX)
+    histories = known.groupBy(C.USER).agg(F.sort_array(F.collect_list(event)).alias("events"))
+    table = histories.select(
+        C.USER,
+        F.col(f"events.{C.ITEM_INDEX}").alias(C.HISTORY_ITEMS),
+        F.col("events.time").alias(C.HISTORY_TIMESTAMPS),
+        F.col("events.time")[0].alias(C.FIRST_TIMESTAMP),
+    )
+    ordered = table.repartition(_NUM_FILES, C.USER).sortWithinPartitions(C.USER)
+    ordered.write.parquet(storage.uri(folder), mode="overwrite", compression="zstd")
+    return [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+
+
+def unknown_users(
+    spark: SparkSession, storage: Storage, prepared: Manifest, users: list[str] | DataFrame, known: list[str] | None
+) -> list[str]:
+    """Those of `users` who have no known item, sorted.
+
+    Args:
+        users: listed, or rows of a histories file.
+        known: paths of the histories brought in; None when users are looked for among `sequences/latest`.
+    """
+    if isinstance(users, list):
+        wanted = spark.createDataFrame([(user,) for user in users], StructType([StructField(C.USER, StringType())]))
+    else:
+        wanted = users.select(C.USER).distinct()
+    if known is None:
+        found = read_table(spark, storage, prepared, "sequences/latest", LATEST)
+    else:
+        found = spark.read.schema(LATEST).parquet(*(storage.uri(path) for path in known)) if known else None
+    if found is not None:
+        wanted = wanted.join(found.select(C.USER), on=C.USER, how="left_anti")
+    return sorted(row[0] for row in wanted.collect())
+
+
+def keep_users(batch: pa.Array, wanted: frozenset[str]) -> list[int]:
+    """Rows of the wanted users."""
+    return [row for row, user in enumerate(batch.to_pylist()) if user in wanted]
