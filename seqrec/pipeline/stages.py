@@ -8,6 +8,14 @@ from seqrec.core.storage import Storage
 from seqrec.pipeline.config import LoadedConfig
 
 
+def download(config: LoadedConfig) -> Manifest:
+    """Writes `raw/<name>` from the public files; plain Python, no Spark."""
+    from seqrec.sources.stage import run_download
+
+    run = config.run
+    return run_download(Storage(run.workdir), run.name, run.download, run.force)
+
+
 def synthesize(config: LoadedConfig) -> Manifest:
     """Writes `raw/<name>`."""
     from seqrec.sources.stage import run_synthesize
