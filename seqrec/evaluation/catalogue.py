@@ -54,7 +54,12 @@ def _read_groups(spark: SparkSession, inputs: Inputs) -> np.ndarray:
     items = read_table(spark, inputs.storage, manifest, "items", ingested_schemas.ITEMS)
     vocabulary = read_table(spark, inputs.storage, inputs.prepared, ITEMS, VOCABULARY_ITEMS)
     groups = sorted(row[0] for row in items.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().collect())
-    number = F.coalesce(F.array_position(F.array(*map(F.lit, groups)), F.col(GROUP)), F.lit(0)).cast("int")
+    if not groups:
+        return np.zeros(inputs.vocabulary.num_items + 1, np.int32)
+    numbers = F.create_map(
+        *(F.lit(each) for pair in zip(groups, range(1, len(groups) + 1), strict=True) for each in pair)
+    )
+    number = F.coalesce(numbers[F.col(GROUP)], F.lit(0))
     numbered = vocabulary.join(items.groupBy(ITEM).agg(F.min(GROUP).alias(GROUP)), on=ITEM, how="inner")
     found = numbered.select(ITEM_INDEX, number.alias(GROUP)).toPandas()
     item_group = np.zeros(inputs.vocabulary.num_items + 1, np.int32)

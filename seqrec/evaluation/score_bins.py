@@ -1,8 +1,8 @@
 """Pooled AUC of any number of scores, from counts of targets and negatives by score.
 
 A float32 score becomes a 32-bit whole number of the same order. With few scores each number is its own bin and the
-AUC is exact; with many the lowest bits are dropped, which leaves 15 bits behind the binary point of each power of
-two: scores closer than 1 in 32,768 share a bin and count as ties. How many bins there are does not grow with users.
+AUC is exact; with many the lowest bits are dropped, which leaves 11 bits behind the binary point of each power of
+two: scores closer than 1 in 2,048 share a bin and count as ties. How many bins there are does not grow with users.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 _EXACT_SCORES = 1 << 18  # Up to here every distinct score is a bin.
-_DROPPED_BITS = 8
+_DROPPED_BITS = 12
 
 
 class ScoreCounts(NamedTuple):
