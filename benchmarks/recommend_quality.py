@@ -37,11 +37,13 @@ def main() -> None:
         job = list_job(storage, sources, config, "")
         recommender = open_recommender(storage, job)
         finder = recommender.finder
-        assert finder is not None and sources.candidates is not None
+        assert finder is not None
+        assert sources.candidates is not None
         folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/candidates"
         for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files):
             for histories, candidates in read_rows(storage, job, (file.path, f"{folder}/part-{part:05d}.parquet")):
-                assert candidates is not None and histories.targets is not None
+                assert candidates is not None
+                assert histories.targets is not None
                 if number == 0:
                     for source, keys in finder.lists(histories).items():
                         alone = finder.merge({source: keys}, len(histories))

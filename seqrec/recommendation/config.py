@@ -22,7 +22,7 @@ class CandidatesConfig:
     history_half_life_days: float = 180.0  # An event this much older than now counts half.
     window: int = 10  # Events of one user at most so far apart make a co-visited pair.
     pair_half_life_days: float = 365.0  # A pair of events this far apart in time counts half.
-    num_neighbours: int = 100  # Co-visited, and also-bought, items kept of each item.
+    num_neighbours: int = 200  # Co-visited, and also-bought, items kept of each item.
     max_user_events: int = 1000  # Of a heavier user only the newest events make pairs and popularity.
     num_category_items: int = 200  # Popular items kept of each category.
     popularity_half_life_days: float = 365.0  # An event this much older than the newest counts half.

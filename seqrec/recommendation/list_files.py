@@ -11,7 +11,6 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.preparation.ragged import lists
 from seqrec.recommendation.candidates import CANDIDATE_ITEMS, CANDIDATE_SOURCES
 from seqrec.recommendation.config import RecommendationConfig
@@ -21,7 +20,7 @@ from seqrec.recommendation.item_names import ItemNames
 from seqrec.recommendation.merging import Candidates
 from seqrec.recommendation.neighbour_tables import map_array
 from seqrec.recommendation.row_files import FileTask, RowFile
-from seqrec.recommendation.scoring import load_scorer
+from seqrec.recommendation.scoring import load_scorer, vocabulary_of
 from seqrec.recommendation.top_k import LIST_SOURCES, Lists, Recommender
 from seqrec.recommendation.trained_run import TrainedRun
 from seqrec.recommendation.users import keep_users
@@ -123,7 +122,7 @@ def open_recommender(storage: Storage, job: ListJob) -> Recommender:
     """A worker's recommender; the model is read once per process, arrays are mapped."""
     config = job.config
     scorer = load_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads)
-    vocabulary = _vocabulary_of(storage, job.run)
+    vocabulary = vocabulary_of(storage, job.run)
     if job.candidates is None:
         order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1
         shares = (vocabulary.train_count[order] / max(1, vocabulary.train_count.sum())).astype(np.float32)
@@ -132,14 +131,3 @@ def open_recommender(storage: Storage, job: ListJob) -> Recommender:
     popular, shares = (map_array(storage, f"{folder}/popular_{what}.npy") for what in ("items", "shares"))
     finder = open_finder(storage, job.candidates, vocabulary.item_category)
     return Recommender(config, scorer, finder, popular, shares)
-
-
-_VOCABULARIES: dict[str, Any] = {}
-
-
-def _vocabulary_of(storage: Storage, run: TrainedRun) -> Any:
-    key = storage.uri(run.path)
-    if key not in _VOCABULARIES:
-        _VOCABULARIES.clear()
-        _VOCABULARIES[key] = read_vocabulary(storage, run.manifest)
-    return _VOCABULARIES[key]

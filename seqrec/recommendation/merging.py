@@ -20,7 +20,7 @@ _ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
 MAX_ROWS = 1 << 12
 _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
 # The n-th of a source's list stands beside the (n * stride)-th of the first source's: less trusted lists are thinner.
-_STRIDES = {"co_visitation": 1, "also_bought": 2, "also_viewed": 3, "category_popularity": 4, "popularity": 8}
+_STRIDES = {"co_visitation": 1, "also_bought": 2, "also_viewed": 3, "category_popularity": 4, "popularity": 20}
 _SECONDS_PER_DAY = 86_400
 
 
@@ -75,7 +75,7 @@ class CandidateFinder:
         """The best of all lists; an item in several of them stands where it stands best."""
         parts = []
         for source, keys in lists.items():
-            place = np.minimum(_places(keys >> _ITEM_BITS) * _STRIDES[source], _PLACE_MASK)
+            place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * _STRIDES[source], _PLACE_MASK)
             parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | SOURCES.index(source))
         by_item = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
         by_item = by_item[_is_first(by_item >> (_PLACE_BITS + _SOURCE_BITS))]

@@ -182,7 +182,7 @@ def _write_all_lists(
         rows = read_histories_file(spark, str(Path(config.histories_file).absolute().as_uri()))
         histories = write_known_histories(spark, storage, sources.prepared, rows, f"{attempt.path}/histories")
         unknown = unknown_users(spark, storage, sources.prepared, rows, histories)
-        inputs = [(path,) for path in histories]
+        inputs: list[tuple[str, ...]] = [(path,) for path in histories]
     else:
         unknown = [] if users is None else unknown_users(spark, storage, sources.prepared, users, None)
         inputs = _aligned_inputs(sources, config)

@@ -57,12 +57,11 @@ class Scorer:
         """Rows of like length together, so many that events times candidates stay within `pairs_at_once`."""
         lengths = np.clip(histories.items.lengths, 1, self.max_history_length)
         order = np.argsort(lengths, kind="stable")
+        events_at_once = self.pairs_at_once // num_candidates
         chunks, start = [], 0
         while start < len(order):
             stop = start + 1
-            while (
-                stop < len(order) and (stop + 1 - start) * lengths[order[stop]] * num_candidates <= self.pairs_at_once
-            ):
+            while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= events_at_once:
                 stop += 1
             chunks.append(order[start:stop])
             start = stop
@@ -99,6 +98,18 @@ def load_model(storage: Storage, run: TrainedRun, vocabulary: Vocabulary) -> "Se
     return model
 
 
+_VOCABULARIES: dict[str, Vocabulary] = {}  # The last run's, of this process.
+
+
+def vocabulary_of(storage: Storage, run: TrainedRun) -> Vocabulary:
+    """A run's own vocabulary, read once per process."""
+    key = storage.uri(run.path)
+    if key not in _VOCABULARIES:
+        _VOCABULARIES.clear()
+        _VOCABULARIES[key] = read_vocabulary(storage, run.manifest)
+    return _VOCABULARIES[key]
+
+
 _LOADED: dict[tuple[str, str, int], Scorer] = {}  # The scorer of this process: a worker serves many tasks.
 
 
@@ -109,7 +120,7 @@ def load_scorer(storage: Storage, run: TrainedRun, pairs_at_once: int, num_threa
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Of a worker: its notes would drown the job's own lines.
         _limit_threads(num_threads)
         _LOADED.clear()
-        vocabulary = read_vocabulary(storage, run.manifest)
+        vocabulary = vocabulary_of(storage, run)
         model = load_model(storage, run, vocabulary)
         _LOADED[key] = compile_scorer(model, vocabulary.num_items, pairs_at_once, storage.uri(run.weights))
     return _LOADED[key]

@@ -72,7 +72,7 @@ class Recommender:
 
 
 def with_places(scores: np.ndarray, weight: float) -> np.ndarray:
-    """Logits less `weight` times ln(place among the candidates), float32 [B, M]: what many took counts for something."""
+    """Logits less `weight` times ln(place among the candidates), float32 [B, M]."""
     return scores - np.float32(weight) * np.log(np.arange(1, scores.shape[1] + 1, dtype=np.float32))
 
 
