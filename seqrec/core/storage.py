@@ -154,11 +154,12 @@ def explain(error: OSError) -> str:
 
 
 def _local_root(root: str) -> Path | None:
+    """An absolute path without "..", which Spark would report otherwise than it was given."""
     if root.startswith("dbfs:/"):  # Databricks mounts it for plain programs.
         return Path("/dbfs") / root.removeprefix("dbfs:/").lstrip("/")
     if root.startswith("file:"):
-        return Path("/" + root.removeprefix("file:").lstrip("/"))
-    return None if "://" in root else Path(root).expanduser().absolute()
+        return Path("/" + root.removeprefix("file:").lstrip("/")).resolve()
+    return None if "://" in root else Path(root).expanduser().resolve()
 
 
 def _replace_file(target: Path, content: bytes | Path) -> None:

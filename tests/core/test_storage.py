@@ -62,6 +62,7 @@ def test_upload_and_download_copy_a_file(tmp_path):
     [
         ("/data/work/", "file:///data/work/a", "/data/work/a"),
         ("file:///data/work", "file:///data/work/a", "/data/work/a"),
+        ("/data/other/../work", "file:///data/work/a", "/data/work/a"),
         ("dbfs:/mnt/work", "dbfs:/mnt/work/a", "/dbfs/mnt/work/a"),
     ],
 )
