@@ -143,8 +143,9 @@ def _slices_part(evaluation: Evaluation) -> str:
     shown = [model] if best is None else [model, best.name]
     images, rows = [], []
     for slicing, parts in by_slicing.items():
-        images.append((charts.draw_slices(parts, shown, _SLICE_METRIC), f"{_SLICE_METRIC} by {slicing}"))
-        images.append((charts.draw_rows(parts), f"rows by {slicing}"))
+        if len(parts) > 1:
+            images.append((charts.draw_slices(parts, shown, _SLICE_METRIC), f"{_SLICE_METRIC} by {slicing}"))
+            images.append((charts.draw_rows(parts), f"rows by {slicing}"))
         for part in parts:
             own = part.metrics[model]
             rows.append([_text(f"{slicing}: {part.label}"), f"{part.num_rows:,}", *(_number(v) for v in own.values())])
@@ -175,7 +176,7 @@ def _runs_section(evaluations: Sequence[Evaluation]) -> str:
 
 def _training_part(run: str, history: Sequence[dict[str, float]]) -> str:
     columns = [name for name in history[0] if name != "epoch" and all(name in row for row in history)]
-    rows = [[_number(row["epoch"]), *(_number(row[name]) for name in columns)] for row in history]
+    rows = [[f"{row['epoch']:.0f}", *(_number(row[name]) for name in columns)] for row in history]
     images = [
         (charts.draw_training(history, name), f"{name} by epoch")
         for name in columns
@@ -235,7 +236,7 @@ def _plain(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 100 and value != int(value) else f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _is_number(value: str | None) -> bool:
