@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -30,6 +31,7 @@ REASONS = (
 )
 _STATES = (GOOD, BLANK, *REASONS)
 _STATE_BITS = 5
+_UNQUOTED = frozenset("/:@&=+$,;!~*'()")  # Beside letters, digits and `-._`, which `quote` leaves alone too.
 _FILE_BITS = 40  # With the state 45, so that a double holds the number, and its mean with itself, to less than a half.
 
 
@@ -118,8 +120,9 @@ class LineCounter:
 
 
 def path_of(uri: str) -> str:
-    """The address of a file as Spark's `_metadata.file_path` gives it."""
-    return "file:" + uri.removeprefix("file://") if uri.startswith("file://") else uri
+    """The address of a file as Spark's `_metadata.file_path` gives it: as a Java URI, which quotes some of ASCII."""
+    quoted = "".join(letter if letter in _UNQUOTED or ord(letter) > 127 else quote(letter) for letter in uri)
+    return "file:" + quoted.removeprefix("file://") if quoted.startswith("file://") else quoted
 
 
 def accounts_table(counts: list[FileCounts]) -> str:

@@ -64,9 +64,9 @@ class DownloadConfig:
 class SynthesisConfig:
     """Amazon-shaped data with a known structure. The defaults are those of the demo."""
 
-    num_reviews: int = 72_000  # Exactly so many lines; 233_100_000 is the 2018 dump.
-    num_users: int = 6_000  # The dump has about 43 million.
-    num_items: int = 2_400  # The dump has about 15 million.
+    num_reviews: int = 96_000  # Exactly so many lines; 233_100_000 is the 2018 dump.
+    num_users: int = 8_000  # The dump has about 43 million.
+    num_items: int = 1_600  # The dump has about 15 million.
     min_reviews_per_user: int = 6  # Of the least active user; 1 in the dump.
     max_reviews_per_user: int = 2_000  # Of the most active user.
     format: str = "json"  # json: review and metadata lines, .json.gz; csv: item,user,rating,timestamp, plain.

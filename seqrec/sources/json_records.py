@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from seqrec.core.columns import LINE
 
 _CORRUPT = "corrupt"
+_STRICT = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}  # As the JSON standard has it.
 
 
 def with_json_record(lines: DataFrame, fields: str, max_bytes: int, text: str = LINE) -> DataFrame:
@@ -22,7 +23,7 @@ def with_json_record(lines: DataFrame, fields: str, max_bytes: int, text: str = 
     wrapped = F.concat(F.lit('{"lines":['), F.col(text), F.lit("]}"))
     bounded = F.when(F.octet_length(text) <= max_bytes, wrapped)
     schema = f"lines array<struct<{fields}>>, {_CORRUPT} string"
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "allowNonNumericNumbers": "false"}
+    options = _STRICT | {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
     return (
         lines.withColumn("parsed", F.from_json(bounded, schema, options))
         .withColumn("record", F.col("parsed.lines")[0])
@@ -33,7 +34,7 @@ def with_json_record(lines: DataFrame, fields: str, max_bytes: int, text: str = 
 def _problem(text: Column, max_bytes: int) -> Column:
     is_broken = F.col("parsed.corrupt").isNotNull()
     # A broken line is rare: only then is it worth a second look, at whether it starts with an object.
-    has_object = text.startswith("{") & F.get_json_object(text, "$").isNotNull()
+    has_object = text.startswith("{") & F.from_json(text, "map<string, string>", _STRICT).isNotNull()
     return (
         F.when(F.octet_length(text) > max_bytes, "too_long")
         .when(is_broken & has_object & text.rlike(r"\}\s*\{"), "several_records")

@@ -44,7 +44,7 @@ def open_sources(patterns: Sequence[str], setting: str, *, metadata: bool) -> li
         sources = [LineSource(sniffed, (sniffed.file.uri,)) for sniffed in pool.map(sniff, files)]
     for source in sources:
         if source.line_format is not None and source.line_format.is_metadata != metadata:
-            other = "source.reviews" if source.line_format.is_metadata else "source.metadata"
+            other = "source.metadata" if source.line_format.is_metadata else "source.reviews"
             raise DataError(f"{setting}: {source.file.display} holds {source.line_format.value}. Put it under {other}.")
     if not any(source.file.size for source in sources):
         raise DataError(f"{setting}: {sources[0].file.display} is empty, and so is every other file. Nothing to read.")

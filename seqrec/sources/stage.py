@@ -1,24 +1,60 @@
-"""The stages `synthesize` and `ingest`: what the jobs call."""
+"""The stages `download`, `synthesize` and `ingest`: what the jobs call."""
 
 import logging
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
-from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.sources.catalogue import files_to_download
+from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.sources.download import download_files
 from seqrec.sources.ingest import ingest
 from seqrec.sources.line_sources import LineSource, open_sources
 from seqrec.sources.raw_digest import raw_digests
+from seqrec.sources.raw_files import find_raw_files
 from seqrec.sources.synthesize import synthesize
 
 _LOG = logging.getLogger(__name__)
 
 _SYNTHESIZE_VERSION = 1  # Raised when the same settings give other lines.
 _INGEST_VERSION = 1  # Raised when the same lines give other tables.
+
+
+def run_download(storage: Storage, name: str, config: DownloadConfig, force: bool) -> Manifest:
+    """Writes `raw/<name>`, unless it is there already. What an interrupted run has fetched is not fetched again."""
+    files = files_to_download(config)
+    settings = {"files": [list(file.urls) for file in files]}
+    recipe = Recipe(stage="download", settings=settings, inputs={})
+    dataset = Dataset(storage, "raw", name)
+    if (current := _current(dataset, recipe, force)) is not None:
+        return current
+    attempt = dataset.begin(recipe, resume=True)
+    folder = storage.local(attempt.path)
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = download_files(files, folder or Path(scratch), config)
+        if folder is None:
+            for path in paths:
+                storage.upload(path, f"{attempt.path}/{path.name}")
+    uris = [storage.uri(f"{attempt.path}/{path.name}") for path in paths]
+    stored = find_raw_files(uris, "download")
+    digests = raw_digests(stored, storage)
+    places = dict(zip(uris, files, strict=True))
+    _LOG.info("download: %d files, %.1f MB", len(stored), sum(file.size for file in stored) / 1e6)
+    return attempt.publish(
+        counts={"files": len(stored), "bytes": sum(file.size for file in stored)},
+        details={
+            "reviews": [uri for uri, file in places.items() if not file.is_metadata],
+            "metadata": [uri for uri, file in places.items() if file.is_metadata],
+            "sha256": digests,
+        },
+        content=digest_of({uri.rpartition("/")[2]: digest for uri, digest in digests.items()}),
+    )
 
 
 def run_synthesize(

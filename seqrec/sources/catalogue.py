@@ -1,0 +1,72 @@
+"""Where the public files are: the built-in catalogue, or one of your own with the same keys."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrec.core.config import load_section, read_yaml
+from seqrec.core.errors import ConfigError
+from seqrec.sources.config import DownloadConfig
+
+BUILT_IN = Path(__file__).with_name("catalogue.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """One edition of the dump; in the paths `{category}` stands for a category."""
+
+    mirrors: tuple[str, ...]  # Addresses that the paths are relative to; the next one is tried when one fails.
+    reviews: str  # Path of the review lines.
+    ratings: str  # Path of the ratings without text.
+    metadata: str  # Path of the item metadata.
+    categories: tuple[str, ...]  # As the files spell them.
+
+    def __post_init__(self) -> None:
+        if not self.mirrors:
+            raise ValueError("mirrors: empty. Give at least one address.")
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    urls: tuple[str, ...]  # The same file on each mirror.
+    is_metadata: bool
+
+    @property
+    def name(self) -> str:
+        return self.urls[0].rpartition("/")[2]
+
+
+def files_to_download(config: DownloadConfig) -> list[PublicFile]:
+    """The files that the settings ask for.
+
+    Raises:
+        ConfigError: no category, or one that the edition does not have.
+    """
+    edition = _edition(config)
+    if not config.categories:
+        raise ConfigError(f"download.categories: empty. Edition {config.edition} has {', '.join(edition.categories)}.")
+    for category in config.categories:
+        if category not in edition.categories:
+            close = difflib.get_close_matches(category, edition.categories, n=1, cutoff=0.4)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise ConfigError(
+                f"download.categories: edition {config.edition} has no '{category}'.{hint} "
+                f"It has {', '.join(edition.categories)}."
+            )
+    paths = [(edition.ratings if config.ratings_only else edition.reviews, False)]
+    if config.with_metadata:
+        paths.append((edition.metadata, True))
+    return [
+        PublicFile(tuple(f"{mirror}/{path.format(category=category)}" for mirror in edition.mirrors), is_metadata)
+        for category in config.categories
+        for path, is_metadata in paths
+    ]
+
+
+def _edition(config: DownloadConfig) -> Edition:
+    path = config.catalogue or str(BUILT_IN)
+    editions: dict[str, Any] = {str(name): content for name, content in read_yaml(path).items()}
+    if config.edition not in editions:
+        raise ConfigError(f"{path}: has no edition '{config.edition}', only {', '.join(editions)}.")
+    return load_section(Edition, editions[config.edition], f"{path}: {config.edition}")

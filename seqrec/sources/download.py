@@ -1,0 +1,211 @@
+"""Public files to the local disk, over connections that break.
+
+A file appears under its name only when it is whole: until then its bytes are in `.<name>.part`, from where the next
+attempt goes on, in this process or a later one.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+from urllib3.util.retry import Retry
+
+from seqrec.core.errors import DataError, StorageError
+from seqrec.core.storage import explain
+from seqrec.sources.archives import BrokenArchiveError, read_chunks
+from seqrec.sources.catalogue import PublicFile
+from seqrec.sources.config import DownloadConfig
+from seqrec.sources.line_formats import Compression
+from seqrec.sources.raw_files import find_raw_files
+
+_LOG = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+_BUSY = (408, 429, 500, 502, 503, 504)
+_LONGEST_WAIT = 60.0  # Seconds.
+
+
+def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadConfig) -> list[Path]:
+    """Fetches `files` into `folder`, several at once; those that are there already are left alone.
+
+    Raises:
+        DataError: a file cannot be had from any mirror, or is broken there; whatever has come stays for the next time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=0, unit="B", unit_scale=True, desc=f"download {len(files)} files", disable=None)
+    with bar, ThreadPoolExecutor(config.num_parallel) as pool:
+        tasks = [pool.submit(_Download(file.urls, folder / file.name, config, bar).run) for file in files]
+        return [task.result() for task in tasks]
+
+
+class _TryAgainError(Exception):
+    """The attempt failed in a way that another one may mend."""
+
+
+class _Download:
+    """One file. `run` makes attempts until it is whole; each goes on where the one before ended."""
+
+    def __init__(self, urls: Sequence[str], target: Path, config: DownloadConfig, bar: Any):
+        self._urls = urls
+        self._target = target
+        self._part = target.with_name(f".{target.name}.part")
+        self._state = target.with_name(f".{target.name}.part.json")
+        self._config = config
+        self._bar = bar
+        self._size: int | None = None  # Of the whole file, once a server has told it.
+        self._shown = 0  # Bytes that the bar counts for this file.
+        self._was_broken = False
+        self._is_counted = False  # Whether the bar knows the size.
+
+    def run(self) -> Path:
+        if self._target.exists():
+            return self._target
+        failures, attempt = 0, 0
+        while True:
+            url = self._urls[attempt % len(self._urls)]
+            before = self._have()
+            try:
+                self._attempt(url)
+                return self._target
+            except OSError as error:
+                if not isinstance(error, requests.RequestException):
+                    raise StorageError(f"{self._target}: cannot write: {explain(error)}") from None
+                reason = _first_line(error)
+            except (_TryAgainError, HTTPError) as error:
+                reason = _first_line(error)
+            attempt += 1
+            failures = 1 if self._have() > before else failures + 1
+            if failures >= self._config.max_attempts:
+                raise DataError(
+                    f"{url}: failed {failures} times without getting further ({reason}). "
+                    f"{self._have():,} bytes are kept; run the same command again to go on."
+                )
+            _LOG.info("%s: %s; trying again", url, reason)
+            time.sleep(min(_LONGEST_WAIT, self._config.first_wait_seconds * 2 ** (failures - 1)))
+
+    def _attempt(self, url: str) -> None:
+        with _session(self._config) as session:
+            self._fetch(session, url)
+        self._check_archive(url)
+        self._part.replace(self._target)
+        self._state.unlink(missing_ok=True)
+
+    def _fetch(self, session: requests.Session, url: str) -> None:
+        """Appends what is missing to the part file."""
+        have = self._have()
+        # Raw bytes: a .gz must not be unpacked on the way. If-Range: never continue a file that has changed.
+        headers = {"Accept-Encoding": "identity"}
+        validator = self._validator(url)
+        if have and validator:
+            headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+        with session.get(url, headers=headers, stream=True, timeout=self._config.timeout_seconds) as response:
+            if response.status_code == 416:  # Nothing after what we have: it is whole, or not that file any more.
+                self._size = _total(response)
+                if self._size != have:
+                    self._start_over()
+                    raise _TryAgainError("the server has another file now")
+                return
+            if response.status_code not in (200, 206):
+                kind = _TryAgainError if response.status_code in _BUSY or len(self._urls) > 1 else DataError
+                raise kind(f"{url}: the server answers {response.status_code} {response.reason}. Check the address.")
+            if response.status_code == 206 and _first_byte(response) != have:
+                raise _TryAgainError("the server sends another range than was asked for")
+            if response.status_code == 200:
+                self._start_over()
+            self._size = _total(response)
+            self._remember(url, response)
+            self._receive(response)
+        if self._size is not None and self._have() != self._size:
+            if self._have() > self._size:
+                self._start_over()
+            raise _TryAgainError(f"{self._have():,} of {self._size:,} bytes came")
+
+    def _receive(self, response: requests.Response) -> None:
+        self._show(self._have())
+        with self._part.open("ab") as part:
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                part.write(chunk)
+                self._show(self._shown + len(chunk))
+
+    def _check_archive(self, url: str) -> None:
+        """Reads a .gz to its end: a server may send a wrong file of the right size."""
+        if not self._target.name.endswith(".gz"):
+            return
+        [file] = find_raw_files([str(self._part)], "download")
+        try:
+            for _ in read_chunks(file, Compression.GZIP):
+                pass
+        except BrokenArchiveError:
+            self._start_over()
+            if self._was_broken:
+                raise DataError(f"{url}: came whole twice and is no sound .gz. Tell whoever serves it.") from None
+            self._was_broken = True
+            raise _TryAgainError("the archive is damaged") from None
+
+    def _have(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def _start_over(self) -> None:
+        self._part.write_bytes(b"")
+        self._show(0)
+
+    def _remember(self, url: str, response: requests.Response) -> None:
+        etag = response.headers.get("ETag", "")
+        strong = etag if not etag.startswith("W/") else ""  # A weak one does not vouch for bytes.
+        validator = strong or response.headers.get("Last-Modified", "")
+        self._state.write_text(json.dumps({"url": url, "validator": validator}))
+
+    def _validator(self, url: str) -> str | None:
+        if not self._state.exists():
+            return None
+        state = json.loads(self._state.read_text())
+        return state["validator"] if state["url"] == url else None
+
+    def _show(self, position: int) -> None:
+        if self._size is not None and not self._is_counted:
+            self._is_counted = True
+            self._bar.total += self._size
+        self._bar.update(position - self._shown)
+        self._shown = position
+
+
+def _session(config: DownloadConfig) -> requests.Session:
+    """A session that tries again by itself as long as no answer has come."""
+    retry = Retry(
+        total=config.max_attempts,
+        backoff_factor=config.first_wait_seconds,
+        backoff_max=_LONGEST_WAIT,
+        status_forcelist=_BUSY,
+        allowed_methods=["GET"],
+        respect_retry_after_header=True,
+        raise_on_status=False,
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _total(response: requests.Response) -> int | None:
+    """Size of the whole file."""
+    whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if whole.isdigit():
+        return int(whole)
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() and response.status_code == 200 else None
+
+
+def _first_byte(response: requests.Response) -> int:
+    return int(response.headers.get("Content-Range", "bytes -1-").removeprefix("bytes ").partition("-")[0] or -1)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
