@@ -1,0 +1,144 @@
+"""The `export` stage: a run as a SavedModel that serves anywhere, and its card."""
+
+import dataclasses
+import json
+import logging
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seqrec.core.columns import ITEM, ITEM_INDEX
+from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.manifest import Recipe
+from seqrec.core.storage import Storage
+from seqrec.feed.vocabulary import ITEMS, read_names, read_vocabulary
+from seqrec.recommendation.card import build_card, card_text
+from seqrec.recommendation.config import ExportConfig
+from seqrec.recommendation.trained_run import TrainedRun, read_run
+
+_LOG = logging.getLogger(__name__)
+_EXAMPLE_TIME = 1_500_000_000
+
+
+def export_path(run: str) -> str:
+    """Of the exported model and its card, relative to the workdir."""
+    return f"runs/{run}/export"
+
+
+def export_recipe(storage: Storage, run: str, config: ExportConfig) -> Recipe:
+    """What decides the export; needs neither Spark nor TensorFlow."""
+    settings = {key: value for key, value in asdict(config).items() if not key.startswith("mlflow")}
+    return Recipe(stage="export", settings=settings, inputs={"run": read_run(storage, run).manifest.content})
+
+
+def read_card(storage: Storage, run: str) -> dict[str, Any] | None:
+    """The card of a finished export; None when there is none."""
+    path = f"{export_path(run)}/card.json"
+    if not storage.exists(path):
+        return None
+    card: dict[str, Any] = json.loads(storage.read_bytes(path))
+    return card
+
+
+def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = False) -> dict[str, Any]:
+    """Writes `runs/<run>/export/`: `saved_model/`, `card.md` and, last, `card.json`, which is returned.
+
+    Raises:
+        SeqrecError: the run is not there, an item id has a line break, or MLflow is wanted and missing.
+    """
+    recipe = export_recipe(storage, run, config)
+    card = read_card(storage, run)
+    if card is not None and card["recipe"] == recipe.digest and not force:
+        _LOG.info("export: '%s' is up to date, skipped (--set force=true redoes it)", run)
+        return card
+    trained = read_run(storage, run)
+    card = build_card(storage, trained, config, recipe)
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        folder = Path(scratch) / "export"
+        folder.mkdir()
+        first_id = save_model(storage, trained, config, folder / "saved_model")
+        (folder / "card.md").write_text(card_text(card, first_id, _EXAMPLE_TIME), encoding="utf-8")
+        storage.delete(export_path(run))
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                storage.upload(file, f"{export_path(run)}/{file.relative_to(folder).as_posix()}")
+        if config.mlflow_tracking_uri is not None:
+            log_to_mlflow(config, card, folder)
+    storage.write_bytes(f"{export_path(run)}/card.json", json.dumps(card, indent=1, default=str).encode())
+    _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))
+    return card
+
+
+def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
+    """Saves the run's best weights as a SavedModel; gives the first item's id, for the card's example."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    from seqrec.recommendation.scoring import load_model
+    from seqrec.recommendation.serving import ServedModel
+
+    # Plain operations only: a compiled cluster would tie the file to the machine that wrote it.
+    portable = dataclasses.replace(run, config=dataclasses.replace(run.config, compile=False))
+    vocabulary = read_vocabulary(storage, run.manifest)
+    model = load_model(storage, portable, vocabulary)
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        ids = Path(scratch) / "item_ids.txt"
+        first_id = write_ids(storage, run, ids)
+        served = ServedModel(
+            model, ids, vocabulary.num_items, config.max_k, config.block_size, config.exclude_own_items
+        )
+        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+    return first_id
+
+
+def write_ids(storage: Storage, run: TrainedRun, path: Path) -> str:
+    """The id of item index i on line i of a text file; gives the first.
+
+    Raises:
+        DataError: an id has a line break, so that no text file can hold it.
+    """
+    _, ids = read_names(storage, run.manifest.table(ITEMS), ITEM_INDEX, ITEM)
+    broken = pc.any(pc.match_substring_regex(ids, "[\r\n]")).as_py()
+    if broken:
+        raise DataError(f"run '{run.manifest.name}': an item id has a line break in it, so it cannot be exported.")
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for start in range(0, len(ids), 1 << 16):
+            block: pa.Array = ids.slice(start, 1 << 16)
+            lines.write("\n".join(block.to_pylist()) + "\n")
+    return str(ids[0].as_py())
+
+
+def log_to_mlflow(config: ExportConfig, card: dict[str, Any], folder: Path) -> None:
+    """The exported files with their settings and metrics as one MLflow run.
+
+    Raises:
+        ConfigError: MLflow is not installed.
+    """
+    try:
+        import mlflow
+    except ImportError:
+        raise ConfigError(
+            f"export.mlflow_tracking_uri is {config.mlflow_tracking_uri}, but MLflow is not installed: "
+            "pip install mlflow-skinny, or leave the key out."
+        ) from None
+    mlflow.set_tracking_uri(config.mlflow_tracking_uri)
+    mlflow.set_experiment(config.mlflow_experiment)
+    with mlflow.start_run(run_name=card["run"]):
+        mlflow.log_params(
+            {key: str(value)[:500] for key, value in _flat({"model": card["model"], "data": card["data"]})}
+        )
+        numbers = [(key, value) for key, value in _flat(card["metrics"]) if isinstance(value, int | float)]
+        mlflow.log_metrics({key.replace("@", "_at_").replace(",", ""): float(value) for key, value in numbers})
+        mlflow.log_artifacts(str(folder), "model")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        pairs += _flat(value, f"{prefix}{key}/") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return pairs
