@@ -1,10 +1,12 @@
 """Starts the workers, shows what they do, and tells which one was the cause when they end badly."""
 
 import os
+import re
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +14,7 @@ from seqrec.core.errors import SeqrecError, TrainingError
 from seqrec.core.storage import Storage
 from seqrec.training.progress import ProgressBar
 from seqrec.training.worker import TrainingJob, run_worker, user_error
-from seqrec.training.worker_status import ABORT, DONE, FAILED, STOPPED, Observer, read_statuses, say
+from seqrec.training.worker_status import ABORT, DONE, FAILED, STOPPED, Observer, WorkerStatus, read_statuses, say
 
 _LOOK_SECONDS = 1.0
 _SETTLE_SECONDS = 4.0  # After the end: until the last word of the workers that could still write one.
@@ -93,8 +95,8 @@ class Watcher:
             what = f"has made no progress for {self._job.training.hang_timeout} s, so the workers were ended."
         else:
             what = "was killed, or its machine was lost, or it was stopped."
-        if all(status is None for status in observer.statuses):
-            return TrainingError(f"No worker started: {str(error).strip().splitlines()[0] if str(error) else error!r}")
+        if any(status is None for status in observer.statuses):
+            return TrainingError(unstarted(observer.statuses, str(error)))
         return TrainingError(observer.explain(what))
 
     def _watch(self) -> None:
@@ -124,6 +126,15 @@ class Watcher:
             self._look()
             if any(status is not None and status.state == FAILED for status in self._observer.statuses):
                 return
+
+
+def unstarted(statuses: Sequence[WorkerStatus | None], error: str) -> str:
+    """What to say when workers ended before they could say anything: from the launcher's own words."""
+    first = re.search(r"Process name: (\d+)\s+Exit code: (-?\d+)", error)
+    if first is not None:
+        return f"Worker {first[1]} ended with exit code {first[2]} while it was starting; the others only followed."
+    missing = [str(rank) for rank, status in enumerate(statuses) if status is None]
+    return f"Worker {', '.join(missing)} did not start: {(error.strip() or 'no reason given').splitlines()[0]}"
 
 
 def _with_control(job: TrainingJob, is_local: bool) -> tuple[TrainingJob, str | None]:

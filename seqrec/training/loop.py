@@ -136,6 +136,7 @@ def _epoch_row(trainer: Trainer, metrics: Mapping[str, float], steps: int) -> di
     return {
         "epoch": state.epoch + 1,
         "global_step": state.global_step,
+        "steps": steps - pace.first_step,
         "loss": state.loss_sum / steps,
         **metrics,
         "seconds": round(seconds, 3),

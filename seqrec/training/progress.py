@@ -50,7 +50,7 @@ class ProgressBar:
 
 def epoch_line(row: Mapping[str, Any], num_epochs: int, is_best: bool) -> str:
     """One line for a finished epoch, such as "epoch 3/10  loss 1.2345  auc 0.7012 ...  12.3 s  best"."""
-    skipped = {"epoch", "loss", "seconds", "examples_per_second", "wait_share", "global_step"}
+    skipped = {"epoch", "loss", "seconds", "examples_per_second", "wait_share", "global_step", "steps"}
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in skipped)
     return (
         f"epoch {row['epoch']}/{num_epochs}  loss {row['loss']:.4f}  {metrics}  {row['seconds']:.1f} s  "

@@ -147,7 +147,7 @@ class Reporter:
             self._bar.close()
             self._bar.write(line)
         if self._log is not None:
-            kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step")}
+            kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step", "steps")}
             self._log.write(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
             self._log.publish()
             self._storage.write_bytes(f"{self._job.attempt_path}/history.csv", history_csv(self._state.history))

@@ -1,0 +1,90 @@
+"""How many training examples a second the feed alone gives on one core, at history 50.
+
+    taskset -c 0 python -m benchmarks.feed_speed [--events 4000000]
+
+Writes segments as the preparation does (users of 5 to 200 events, zstd, one row group a file), then reads a whole
+epoch through Petastorm into batches of 400, once with a cold and once with a warm page cache, and reports how much of
+it was reading and how much cutting.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqrec.core import columns as C
+from seqrec.core.manifest import FileEntry
+from seqrec.core.storage import Storage
+from seqrec.feed.batching import TrainingFeed
+from seqrec.feed.plan import Layout
+from seqrec.feed.reader import read_segments
+
+NUM_FILES = 64
+
+
+def write_segments(folder: Path, num_events: int, longest: int, seed: int = 1) -> list[FileEntry]:
+    """Files of segments with power-law lengths and items, whole-day times."""
+    rng = np.random.default_rng(seed)
+    entries = []
+    for number in range(NUM_FILES):
+        lengths = np.minimum(5 + rng.pareto(1.2, num_events // NUM_FILES // 12).astype(np.int64) * 5, longest)
+        total = int(lengths.sum())
+        items = np.minimum(rng.pareto(1.1, total) * 50 + 1, 1_000_000).astype(np.int32)
+        ends = np.cumsum(lengths)
+        offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+        first = rng.integers(10_000, 15_000, len(lengths))
+        days = np.repeat(first, lengths) + np.arange(total) - np.repeat(ends - lengths, lengths)
+        times = days * 86_400
+        table = pa.table(
+            {
+                C.USER: pa.array([f"A{number:02d}{row:09d}" for row in range(len(lengths))]),
+                C.ITEM_INDICES: pa.ListArray.from_arrays(offsets, pa.array(items)),
+                C.TIMESTAMPS: pa.ListArray.from_arrays(offsets, pa.array(times)),
+                C.FIRST_TIMESTAMP: pa.array(first * 86_400),
+                C.NUM_CONTEXT: pa.array(np.ones(len(lengths), np.int32)),
+            }
+        )
+        path = folder / f"part-{number:05d}.parquet"
+        pq.write_table(table, path, compression="zstd", row_group_size=len(lengths))
+        entries.append(
+            FileEntry(path=path.name, rows=len(lengths), size=path.stat().st_size, targets=total - len(lengths))
+        )
+    return entries
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=4_000_000)
+    parser.add_argument("--history", type=int, default=50)
+    arguments = parser.parse_args()
+    print("| users' events | examples | epoch, s | examples/s | reading alone, events/s | cutting alone, examples/s |")
+    print("|---|---|---|---|---|---|")
+    for longest in (20, 200):
+        with tempfile.TemporaryDirectory(prefix="seqrec-feed-") as folder:
+            files = write_segments(Path(folder), arguments.events, longest)
+            storage = Storage(folder)
+            layout = Layout(seed=1, num_streams=8, global_batch_size=400, files_per_group=4)
+            feed = TrainingFeed(
+                storage, files, layout, worker_rank=0, max_history_length=arguments.history
+            )  # fmt: skip
+            started = time.process_time(), time.monotonic()
+            examples = sum(batch.target_item.size for batch in feed.batches(0))
+            seconds = time.monotonic() - started[1]
+            used = time.process_time() - started[0]
+            before = time.process_time()
+            events = sum(len(read_segments(storage, [file]).items) for file in files)
+            reading = time.process_time() - before
+            print(
+                f"| 5 to {longest} | {examples:,} | {seconds:.1f} ({used:.1f} of processor) | "
+                f"{examples / used:,.0f} per core | {events / reading:,.0f} | {examples / (used - reading):,.0f} |"
+            )
+    print(f"\nlargest resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What two workers reach together, beside two independent runs of one thread each on the same two cores.
+
+    python -m benchmarks.training_scaling [--models sli_rec a2svd] [--global-batch-size 1600] [--rounds 2]
+
+Both sides are measured in turn, launch, tracing and validation excluded: examples a second over all epochs but the
+first, from `history.csv`. Also the share of the time that the loop waited for data, and the bytes sent in a step.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from seqrec.core.storage import Storage
+from seqrec.models.config import ModelConfig
+from seqrec.training.config import TrainingConfig
+from tests.feed.prepared_data import write_prepared
+
+ROOT = Path(__file__).parents[1]
+
+
+def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> None:
+    from seqrec.training.stage import run_train
+
+    training = TrainingConfig(
+        num_epochs=num_epochs,
+        global_batch_size=batch,
+        num_streams=8,
+        num_workers=num_workers,
+        num_threads=1,
+        patience=0,
+        max_validation_rows=100,
+        resume="never",
+        launcher="in_process" if num_workers == 1 else "horovodrun",
+    )
+    run_train(Storage(workdir), "toy", run, ModelConfig(name=model), training, 1, True)
+
+
+def start(workdir: Path, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "benchmarks.training_scaling", "--train", str(workdir), run, model]
+    command += [str(num_workers), str(batch), str(num_epochs)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def rows_of(workdir: Path, run: str) -> list[dict[str, str]]:
+    (path,) = workdir.glob(f"runs/{run}/*/history.csv")
+    with path.open() as stream:
+        return list(csv.DictReader(stream))[1:]  # The first epoch is also tracing.
+
+
+def speed(workdir: Path, run: str, batch: int) -> tuple[float, float]:
+    """Examples a second and share of waiting, over all epochs but the first."""
+    rows = rows_of(workdir, run)
+    seconds = [batch * int(row["steps"]) / float(row["examples_per_second"]) for row in rows]
+    examples = sum(batch * int(row["steps"]) for row in rows)
+    waited = sum(float(row["wait_share"]) * s for row, s in zip(rows, seconds, strict=True))
+    return examples / sum(seconds), waited / sum(seconds)
+
+
+def measure(workdir: Path, model: str, batch: int, num_epochs: int, number: int) -> tuple[float, float, float]:
+    """Examples a second of two independent runs side by side, and of two workers; their share of waiting."""
+    names = [f"alone-{model}-{number}-{side}" for side in "ab"]
+    processes = [start(workdir, name, model, 1, batch, num_epochs) for name in names]
+    if any([process.wait() for process in processes]):
+        sys.exit("an independent run failed")
+    together = f"together-{model}-{number}"
+    if start(workdir, together, model, 2, batch, num_epochs).wait():
+        sys.exit("the run of two workers failed")
+    alone = sum(speed(workdir, name, batch)[0] for name in names)
+    return alone, *speed(workdir, together, batch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["sli_rec", "a2svd"])
+    parser.add_argument("--global-batch-size", type=int, default=1600)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--users", type=int, default=6_000)
+    parser.add_argument("--train", nargs=6, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.train:
+        workdir, run, model, *numbers = arguments.train
+        train(workdir, run, model, *map(int, numbers))
+        return
+    with tempfile.TemporaryDirectory(prefix="seqrec-scaling-") as folder:
+        workdir = Path(folder)
+        write_prepared(workdir, num_users=arguments.users, num_items=20_000, num_events=(5, 25))
+        batch = arguments.global_batch_size
+        print(f"load before: {os.getloadavg()[0]:.1f}; global batch {batch}, 8 streams, one thread a worker\n")
+        print("| model | round | two independent runs, examples/s | two workers | ratio | waiting for data |")
+        print("|---|---|---|---|---|---|")
+        for model in arguments.models:
+            for number in range(arguments.rounds):
+                alone, together, waited = measure(workdir, model, batch, arguments.epochs, number)
+                ratio = together / alone
+                print(
+                    f"| {model} | {number + 1} | {alone:,.0f} | {together:,.0f} | {ratio:.2f} | {waited:.1%} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
