@@ -80,11 +80,8 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
 
     On success it returns: a Databricks task takes even `sys.exit(0)` for a failure.
     """
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
-    for noisy in ("matplotlib", "tensorflow", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It prints the traceback of every answer that a stopping JVM did not give; errors that matter are raised as well.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("seqrec").setLevel(logging.INFO)
     # Into a pipe or a file, lines come when they are printed, and in the order of those on standard error.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
