@@ -32,11 +32,21 @@ setup(
         "requests>=2.28",
         "rapidgzip>=0.14",
         "zstandard>=0.20",
+        "optuna>=4,<6",
     ],
     extras_require={
         # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
         "horovod": ["horovod>=0.28.1,<0.29"],
         "mlflow": ["mlflow-skinny>=2.10,<4"],
-        "dev": ["pytest>=8", "hypothesis>=6.90", "ruff>=0.6", "mypy>=1.8", "scikit-learn>=1.3", "types-PyYAML", "types-requests", "types-tqdm"],
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6.90",
+            "ruff>=0.6",
+            "mypy>=1.8",
+            "scikit-learn>=1.3",
+            "types-PyYAML",
+            "types-requests",
+            "types-tqdm",
+        ],
     },
 )

@@ -24,6 +24,10 @@ SECTIONS_READ = {
     "prepare": ("preparation",),
     "train": ("model", "training"),
     "evaluate": ("evaluation", "training"),
+    "tune": ("tuning", "model", "training", "evaluation"),
+    "candidates": ("candidates",),
+    "recommend": ("recommendation", "training"),
+    "export": ("export", "training"),
     "pipeline": ("pipeline", "source"),
 }
 

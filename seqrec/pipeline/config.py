@@ -11,8 +11,10 @@ from seqrec.core.errors import ConfigError
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.preparation.config import PreparationConfig
+from seqrec.recommendation.config import CandidatesConfig, ExportConfig, RecommendationConfig
 from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.training.config import TrainingConfig
+from seqrec.tuning.config import TuningConfig
 
 SPARK = "spark"  # Each section may hold a block of Spark settings for its stage.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,6 +46,10 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
@@ -56,6 +62,11 @@ class RunConfig:
     def run(self) -> str:
         """Name of the trained run: `training.run`, or the data's and the model's names."""
         return self.training.run or f"{self.name}-{self.model.name}"
+
+    @property
+    def study(self) -> str:
+        """Name of the search: `tuning.study`, or the data's and the model's names."""
+        return self.tuning.study or f"{self.name}-{self.model.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +127,21 @@ class Key:
 
 def describe_keys(section: str = "") -> list[Key]:
     """The keys of one section ("" for those at the top), read from the dataclass and its trailing comments."""
-    config_class: Any = RunConfig
-    if section:
-        config_class = next(f.default_factory for f in fields(RunConfig) if f.name == section)
-    return [
-        Key(f.name, _type_name(f.type), _default_of(f), _meanings(config_class).get(f.name, ""))
-        for f in fields(config_class)
-        if section or not is_dataclass(f.default_factory)
-    ]
+    if not section:
+        return [key for key in _keys_of(RunConfig, "") if "." not in key.name]
+    return _keys_of(next(f.default_factory for f in fields(RunConfig) if f.name == section), "")
+
+
+def _keys_of(config_class: Any, prefix: str) -> list[Key]:
+    keys: list[Key] = []
+    meanings = _meanings(config_class)
+    for a_field in fields(config_class):
+        name = f"{prefix}{a_field.name}"
+        if is_dataclass(a_field.default_factory):
+            keys += _keys_of(a_field.default_factory, f"{name}.")
+        else:
+            keys.append(Key(name, _type_name(a_field.type), _default_of(a_field), meanings.get(a_field.name, "")))
+    return keys
 
 
 def sections() -> list[str]:
@@ -131,15 +149,19 @@ def sections() -> list[str]:
 
 
 def _meanings(config_class: type) -> dict[str, str]:
-    """Field name -> its trailing comment, with the comment lines that follow it."""
+    """Field name -> its trailing comment with the lines that go on with it, or the comment above it."""
     meanings: dict[str, str] = {}
-    current = None
+    current, above = "", ""
     for line in inspect.getsource(config_class).splitlines():
         if match := re.match(r"    (\w+): [^#]+(?:#\s*(.*))?$", line):
             current = match[1]
-            meanings[current] = match[2] or ""
-        elif current and (match := re.match(r"    \s*#\s*(.*)$", line)):
-            meanings[current] = f"{meanings[current]} {match[1]}".strip()
+            meanings[current] = match[2] or above
+            above = ""
+        elif match := re.match(r"    \s*#\s*(.*)$", line):
+            if meanings.get(current, ".").endswith("."):  # A finished sentence: the comment is of the next field.
+                above = f"{above} {match[1]}".strip()
+            else:
+                meanings[current] = f"{meanings[current]} {match[1]}".strip()
         elif line.strip().startswith("def "):
             break
     return meanings

@@ -62,3 +62,55 @@ def evaluate(config: LoadedConfig) -> object:
     run = config.run
     with spark_session("evaluate", config.spark.get("evaluation")) as spark:
         return run_evaluate(spark, Storage(run.workdir), run.name, run.run, run.evaluation, run.seed, run.force)
+
+
+def tune(config: LoadedConfig) -> Manifest:
+    """Writes `tuning/<study>`."""
+    from seqrec.tables.session import spark_session
+    from seqrec.tuning.stage import run_tune
+
+    run = config.run
+    with spark_session("tune", config.spark.get("tuning")) as spark:
+        return run_tune(
+            spark,
+            Storage(run.workdir),
+            run.name,
+            run.study,
+            run.model,
+            run.training,
+            run.tuning,
+            run.evaluation,
+            run.seed,
+            run.force,
+        )
+
+
+def candidates(config: LoadedConfig) -> Manifest:
+    """Writes `candidates/<name>`."""
+    from seqrec.recommendation.candidates import run_candidates
+    from seqrec.tables.session import spark_session
+
+    run = config.run
+    with spark_session("candidates", config.spark.get("candidates")) as spark:
+        return run_candidates(spark, Storage(run.workdir), run.name, run.candidates, run.seed, run.force)
+
+
+def recommend(config: LoadedConfig) -> object:
+    """Writes `recommendations/<run>`, or prints the lists of `recommendation.user`."""
+    from seqrec.recommendation.readable import show_user
+    from seqrec.recommendation.recommend import run_recommend
+    from seqrec.tables.session import spark_session
+
+    run, storage = config.run, Storage(config.run.workdir)
+    if run.recommendation.user is not None:
+        return show_user(storage, run.name, run.run, run.recommendation)
+    with spark_session("recommend", config.spark.get("recommendation")) as spark:
+        return run_recommend(spark, storage, run.name, run.run, run.recommendation, run.seed, run.force)
+
+
+def export(config: LoadedConfig) -> object:
+    """Writes `runs/<run>/export`."""
+    from seqrec.recommendation.export import run_export
+
+    run = config.run
+    return run_export(Storage(run.workdir), run.run, run.export, run.force)

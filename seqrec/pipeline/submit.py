@@ -25,6 +25,10 @@ SECTION_OF = {
     "prepare": "preparation",
     "train": "training",
     "evaluate": "evaluation",
+    "tune": "tuning",
+    "candidates": "candidates",
+    "recommend": "recommendation",
+    "export": "export",
     "pipeline": "pipeline",
 }
 # What every stage wants, whatever the cluster; a `spark:` block or an option on the command line wins.
@@ -41,7 +45,15 @@ _TRAINING = {
     "spark.dynamicAllocation.enabled": "false",
 }
 # Share of the machine's memory for the driver of a local run. Training and scoring need theirs in Python.
-_LOCAL_SHARE = {"train": 0.08, "evaluate": 0.2, "download": 0.05, "pipeline": 0.05}
+_LOCAL_SHARE = {
+    "download": 0.05,
+    "train": 0.08,
+    "tune": 0.2,
+    "evaluate": 0.2,
+    "recommend": 0.2,
+    "export": 0.05,
+    "pipeline": 0.05,
+}
 _DEFAULT_SHARE = 0.5
 
 

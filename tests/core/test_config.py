@@ -35,7 +35,10 @@ def test_load_section_fills_nested_sections_and_defaults():
     ("values", "message"),
     [
         ({"workdri": "x"}, "run.yaml: unknown key 'workdri'. Did you mean 'workdir'?"),
-        ({"workdir": "x", "tower": {"depth": 1}}, "run.yaml: unknown key 'tower.depth'. Known keys: kind, rate, sizes."),
+        (
+            {"workdir": "x", "tower": {"depth": 1}},
+            "run.yaml: unknown key 'tower.depth'. Known keys: kind, rate, sizes.",
+        ),
         ({}, "run.yaml: missing key 'workdir'. Add it: it has no default."),
         ({"workdir": 3}, "run.yaml: workdir: expected string, got 3."),
         ({"workdir": "x", "tower": {"sizes": [1, "a"]}}, "run.yaml: tower.sizes.1: expected integer, got 'a'."),

@@ -1,0 +1,10 @@
+"""Finds for every user the items worth scoring: taken together, bought also, popular.
+
+./spark-submit.sh candidates --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import candidates
+
+if __name__ == "__main__":
+    run_job("candidates", __file__, candidates)

@@ -1,0 +1,10 @@
+"""Writes a trained run as a SavedModel that takes raw item ids and times, and its card.
+
+./spark-submit.sh export --config conf/demo.yaml
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import export
+
+if __name__ == "__main__":
+    run_job("export", __file__, export)

@@ -1,0 +1,11 @@
+"""Lists the best items of a trained run for everyone, for some users, or for histories in a file.
+
+./spark-submit.sh recommend --config conf/demo.yaml
+./spark-submit.sh recommend --config conf/demo.yaml --set recommendation.user=ID   (prints one person's lists)
+"""
+
+from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.stages import recommend
+
+if __name__ == "__main__":
+    run_job("recommend", __file__, recommend)
