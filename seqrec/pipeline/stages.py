@@ -95,7 +95,7 @@ def candidates(config: LoadedConfig) -> Manifest:
         return run_candidates(spark, Storage(run.workdir), run.name, run.candidates, run.seed, run.force)
 
 
-def recommend(config: LoadedConfig) -> object:
+def recommend(config: LoadedConfig) -> Manifest | None:
     """Writes `recommendations/<run>`, or prints the lists of `recommendation.user`."""
     from seqrec.recommendation.readable import show_user
     from seqrec.recommendation.recommend import run_recommend
@@ -103,7 +103,8 @@ def recommend(config: LoadedConfig) -> object:
 
     run, storage = config.run, Storage(config.run.workdir)
     if run.recommendation.user is not None:
-        return show_user(storage, run.name, run.run, run.recommendation)
+        show_user(storage, run.name, run.run, run.recommendation)
+        return None
     with spark_session("recommend", config.spark.get("recommendation")) as spark:
         return run_recommend(spark, storage, run.name, run.run, run.recommendation, run.seed, run.force)
 
