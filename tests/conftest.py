@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parents[1]
+# Read when TensorFlow starts: with more threads the last bits vary from run to run.
+os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Of the workers: the one with the packages.
 
 

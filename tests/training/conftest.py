@@ -2,7 +2,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
@@ -11,9 +10,6 @@ from seqrec.training.config import TrainingConfig
 from seqrec.training.stage import run_train
 from tests.feed.prepared_data import write_prepared
 from tests.training.small_runs import SEED, small_model, small_training
-
-# Before anything starts TensorFlow in this process: with more threads the last bits vary from run to run.
-tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 @pytest.fixture(scope="session")
