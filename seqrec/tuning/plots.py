@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqrec.tuning.search_space import SearchSpace, label_of
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED, TrialRecord
@@ -34,6 +35,7 @@ def history_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
             steps.append((record.number + 1, best))
     axes.step(*zip(*steps, strict=True), where="post", color="#444444", linewidth=1, label="best so far")
     axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(f"validation {metric}")
     axes.legend(frameon=False, fontsize=8)
     return _tidied(figure)
@@ -49,6 +51,7 @@ def learning_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
         colour = _COLOURS.get(record.state, "#888888")
         axes.plot(epochs, values, color=colour, marker="o", markersize=3, linewidth=0.9, alpha=0.8)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(f"validation {metric}")
     return _tidied(figure)
 

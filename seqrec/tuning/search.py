@@ -166,6 +166,8 @@ def _start(search: Search, record: TrialRecord) -> _Followed:
         asks=search.config.pruning.enabled,
         max_seconds=search.config.max_trial_seconds,
     )
+    if record.rows:  # Cut off: whatever it trains again of what was judged needs no second verdict.
+        answer(search.files.storage, task.folder, len(record.rows), True)
     return _Followed(record, search.executor.start(task), time.monotonic(), record.seconds)
 
 

@@ -29,7 +29,7 @@ from seqrec.training.worker import TrainingJob, run_worker
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED
 
 HISTORY, WORD, OUTCOME, LOG = "history.json", "word.json", "outcome.json", "log.txt"
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
 _ROOT = Path(__file__).parents[2]
 
 
@@ -99,7 +99,7 @@ def train_trial(task: TrialTask) -> None:
 
     def after_epoch(state: Any) -> None:
         _write(storage, f"{task.folder}/{HISTORY}", state.history)
-        if task.asks and not _may_go_on(storage, task.folder, state.epoch):
+        if task.asks and not may_go_on(storage, task.folder, state.epoch):
             raise TrialPrunedError
 
     try:
@@ -128,7 +128,8 @@ def answer(storage: Storage, folder: str, epoch: int, goes_on: bool) -> None:
     _write(storage, f"{folder}/{WORD}", {"epoch": epoch, "goes_on": goes_on})
 
 
-def _may_go_on(storage: Storage, folder: str, epoch: int) -> bool:
+def may_go_on(storage: Storage, folder: str, epoch: int) -> bool:
+    """Waits for the study's word on a trial that has finished `epoch`."""
     while True:
         word: Mapping[str, Any] | None = read_json(storage, f"{folder}/{WORD}")
         if word is not None and (word["epoch"] >= epoch or not word["goes_on"]):
@@ -138,7 +139,7 @@ def _may_go_on(storage: Storage, folder: str, epoch: int) -> bool:
 
 def look_seconds(storage: Storage) -> float:
     """Between two looks at files that somebody else writes: a remote storage is asked less often."""
-    return _LOOK_SECONDS if storage.local() is not None else 10 * _LOOK_SECONDS
+    return _LOOK_SECONDS if storage.local() is not None else 40 * _LOOK_SECONDS
 
 
 def _training_job(task: TrialTask, control: str) -> TrainingJob:
