@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ from seqrec.training.config import TrainingConfig
 from seqrec.training.distributed import Workers
 from seqrec.training.loop import Trainer, train
 from seqrec.training.losses import NegativeSampler
+from seqrec.training.mlflow_log import MlflowLog
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.progress import ProgressBar, epoch_line, history_csv
 from seqrec.training.scalar_log import ScalarLog
@@ -115,6 +117,11 @@ class Reporter:
         self._state = state
         is_first = workers.rank == 0
         self._log = ScalarLog(storage, f"{job.attempt_path}/logs", job.training.scratch) if is_first else None
+        self._mlflow: MlflowLog | None = None
+        if is_first and job.training.mlflow:
+            *_, run, attempt_id = job.attempt_path.split("/")
+            settings = {"seed": job.seed, "model": asdict(job.model), "training": asdict(job.training)}
+            self._mlflow = MlflowLog(job.training.mlflow, run, attempt_id, settings)
         # With several workers the driver draws the bar, from worker 0's status.
         self._bar = ProgressBar() if is_first and workers.size == 1 else None
 
@@ -129,8 +136,8 @@ class Reporter:
             status.progress = {"loss": figures["loss"], "examples/s": figures["examples_per_second"]}
             if self._bar is not None:
                 self._bar.show(state.epoch, status.step, status.steps, status.progress)
-            if self._log is not None and "scalars" in figures:
-                self._log.write(state.global_step, figures["scalars"])
+            if "scalars" in figures:
+                self._write_scalars(state.global_step, figures["scalars"])
         else:
             self._end_epoch(figures["row"], figures["is_best"])
 
@@ -139,6 +146,13 @@ class Reporter:
             self._bar.close()
         if self._log is not None:
             self._log.close()
+        if self._mlflow is not None:
+            self._mlflow.close()
+
+    def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for log in (self._log, self._mlflow):
+            if log is not None:
+                log.write(step, values)
 
     def _end_epoch(self, row: Mapping[str, Any], is_best: bool) -> None:
         line = epoch_line(row, self._job.training.num_epochs, is_best)
@@ -148,7 +162,7 @@ class Reporter:
             self._bar.write(line)
         if self._log is not None:
             kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step", "steps")}
-            self._log.write(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
+            self._write_scalars(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
             self._log.publish()
             self._storage.write_bytes(f"{self._job.attempt_path}/history.csv", history_csv(self._state.history))
 

@@ -1,0 +1,70 @@
+"""A run's settings and scalars in MLflow; needs the extra `seqrec[mlflow]`, and no server."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from seqrec.core.errors import ConfigError
+
+_EXPERIMENT = "seqrec"
+
+
+class MlflowLog:
+    """One MLflow run for one run of ours; going on adds to the same one.
+
+    Args:
+        uri: where MLflow keeps its runs: a folder as file:///..., a server, or "databricks".
+        run: our run's name.
+        attempt_id: tells this attempt at the run from others.
+        settings: logged as parameters, nested keys joined by dots.
+
+    Raises:
+        ConfigError: mlflow is not installed.
+    """
+
+    def __init__(self, uri: str, run: str, attempt_id: str, settings: Mapping[str, Any]):
+        if uri.startswith("file:"):
+            # Newer versions ask for this before they use a plain folder.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        try:
+            from mlflow import MlflowClient
+        except ImportError:
+            raise ConfigError(
+                f"training.mlflow={uri} but mlflow is not installed: pip install 'seqrec[mlflow]', or set it to null."
+            ) from None
+        self._client = MlflowClient(tracking_uri=uri)
+        experiment = self._experiment()
+        found = self._client.search_runs([experiment], filter_string=f"tags.attempt = '{attempt_id}'", max_results=1)
+        if found:
+            self._id = found[0].info.run_id
+            return
+        created = self._client.create_run(experiment, run_name=run, tags={"attempt": attempt_id})
+        self._id = created.info.run_id
+        for key, value in flattened(settings).items():
+            self._client.log_param(self._id, key, value)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Logs scalars; MLflow's names allow no "@"."""
+        for name, value in values.items():
+            self._client.log_metric(self._id, name.replace("@", "_at_"), float(value), step=step)
+
+    def close(self) -> None:
+        self._client.set_terminated(self._id)
+
+    def _experiment(self) -> str:
+        # On Databricks an experiment's name is a path in the workspace; the default one belongs to the notebook or job.
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
+        existing = self._client.get_experiment_by_name(name)
+        return existing.experiment_id if existing is not None else self._client.create_experiment(name)
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level, such as {"training.loss.num_negatives": "4"}."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
