@@ -164,7 +164,7 @@ def settings_of(case: Case, launcher: str) -> TrainingConfig:
     return TrainingConfig(**values)
 
 
-MODEL = ModelConfig(max_history_length=8, layer_sizes=(1000, 500), compile=False)
+MODEL = ModelConfig(max_history_length=8, layer_sizes=(1000, 500))
 
 
 def train(workdir: str, name: str, launcher: str) -> None:

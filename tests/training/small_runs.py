@@ -18,7 +18,6 @@ def small_model(**changes: Any) -> ModelConfig:
         "item_dim": 8,
         "category_dim": 4,
         "layer_sizes": (16, 8),
-        "compile": False,
         **changes,
     }
     return ModelConfig(**values)
