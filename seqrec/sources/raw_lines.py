@@ -1,5 +1,7 @@
 """Raw files as lines: one row per line, nothing parsed yet, nothing lost."""
 
+import re
+
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -8,6 +10,7 @@ from seqrec.sources.accounting import BLANK, FILE_PATH
 
 LINE_ORDER = "line_order"  # Struct that sorts the lines of one file as they stand in it.
 
+_GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
 _BYTE_ORDER_MARK = "\ufeff"
 _BLANK_BYTES = 64  # A longer line of nothing but spaces counts as malformed.
 
@@ -23,10 +26,8 @@ def read_lines(spark: SparkSession, uris: list[str]) -> DataFrame:
     line = F.when(F.col(LINE).endswith("\r"), F.expr("left(line, length(line) - 1)")).otherwise(F.col(LINE))
     order = F.struct(F.col("_metadata.file_block_start").alias("block"), F.monotonically_increasing_id().alias("row"))
     return (
-        # The paths are exact: without this, Spark would take a bracket in a name for a glob.
-        spark.read.option("__globPaths__", "false")
-        .option("lineSep", "\n")
-        .text(uris)
+        spark.read.option("lineSep", "\n")
+        .text([_exactly(uri) for uri in uris])
         .select(unmarked.alias(LINE), F.col("_metadata.file_path").alias(FILE_PATH), order.alias(LINE_ORDER))
         .withColumn(LINE, line)
     )
@@ -47,3 +48,8 @@ def state_of(is_good: Column, good: str, *faults: tuple[str, Column]) -> Column:
     for name, holds in others:
         state = state.when(holds, name)
     return state.otherwise(last)
+
+
+def _exactly(uri: str) -> str:
+    """`uri` as a glob that only it fits: Spark takes every path for a glob, and a name may hold brackets."""
+    return _GLOB_CHARACTERS.sub(r"\\\1", uri)

@@ -1,0 +1,253 @@
+"""Downloads from a local server that behaves badly."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seqrec.core.errors import ConfigError, DataError, StorageError
+from seqrec.core.storage import Storage
+from seqrec.sources.catalogue import files_to_download
+from seqrec.sources.config import DownloadConfig
+from seqrec.sources.stage import run_download
+
+CONTENT = gzip.compress(b"".join(b'{"line": %d}\n' % number for number in range(60_000)), mtime=0)
+
+
+class Server:
+    """Serves CONTENT; `faults` are used up by the requests, one each: after them it behaves."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.requests: list[tuple[str, str | None]] = []  # Path and Range header.
+        self.content = CONTENT
+        self.etag = '"one"'
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http.daemon_threads = True
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):  # noqa: N802
+                wanted = self.headers.get("Range")
+                server.requests.append((self.path, wanted))
+                fault = server.faults.pop(0) if server.faults else ""
+                if fault.isdigit():
+                    self.send_response(int(fault))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                body, start, ignores = server.content, 0, fault == "ignore range"
+                if wanted and not ignores and self.headers.get("If-Range") in (None, server.etag):
+                    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                if fault == "other bytes":
+                    body = bytes(len(body))
+                if start >= len(body):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(body)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                self.send_response(206 if start else 200)
+                self.send_header("ETag", server.etag)
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                if fault != "no length":
+                    self.send_header("Content-Length", str(len(body) - start))
+                self.end_headers()
+                end = (start + len(body)) // 2 if fault in ("drop", "short") else len(body)
+                self.wfile.write(body[start:end])
+                self.close_connection = True
+
+        return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def download(server, tmp_path):
+    """Fetches one category of a catalogue that names the server; returns the manifest."""
+    mirrors = [server.url]
+    path = tmp_path / "catalogue.yaml"
+
+    def run(categories=("Toys",), *, with_metadata=False, force=False, **settings):
+        edition = {
+            "mirrors": mirrors,
+            "reviews": "{category}.json.gz",
+            "ratings": "{category}.csv",
+            "metadata": "meta_{category}.json.gz",
+            "categories": ["Toys", "Games"],
+        }
+        path.write_text(yaml.safe_dump({"2018": edition}))
+        config = DownloadConfig(
+            edition="2018",
+            categories=list(categories),
+            catalogue=str(path),
+            with_metadata=with_metadata,
+            first_wait_seconds=0.001,
+            timeout_seconds=5,
+            **({"max_attempts": 3} | settings),
+        )
+        return run_download(Storage(str(tmp_path / "work")), "toys", config, force)
+
+    run.mirrors = mirrors
+    return run
+
+
+def names(tmp_path: Path) -> set[str]:
+    """Files that a reader of the folder would see."""
+    return {path.name for path in (tmp_path / "work").rglob("*.gz") if not path.name.startswith(".")}
+
+
+def test_run_download_fetches_reviews_and_metadata(download, server, tmp_path):
+    manifest = download(["Toys", "Games"], with_metadata=True)
+
+    assert names(tmp_path) == {"Toys.json.gz", "meta_Toys.json.gz", "Games.json.gz", "meta_Games.json.gz"}
+    assert [uri.rpartition("/")[2] for uri in manifest.details["reviews"]] == ["Toys.json.gz", "Games.json.gz"]
+    assert Path(manifest.details["reviews"][0].removeprefix("file://")).read_bytes() == CONTENT
+    assert manifest.counts == {"files": 4, "bytes": 4 * len(CONTENT)}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["drop"],
+        ["drop", "drop", "drop", "drop", "drop"],  # Each gets further, so none of them counts as a failure.
+        ["503", "500", "drop", "502"],
+        ["drop", "ignore range"],
+        ["no length"],
+        ["other bytes"],
+        ["drop", "429", "drop", "ignore range"],
+    ],
+    ids=" ".join,
+)
+def test_run_download_comes_through(download, server, faults):
+    server.faults = list(faults)
+
+    manifest = download()
+
+    assert Path(manifest.details["reviews"][0].removeprefix("file://")).read_bytes() == CONTENT
+    assert not server.faults
+
+
+def test_run_download_goes_on_where_it_stopped(download, server):
+    server.faults = ["drop"]
+
+    download()
+
+    assert server.requests == [("/Toys.json.gz", None), ("/Toys.json.gz", f"bytes={len(CONTENT) // 2}-")]
+
+
+def test_run_download_goes_on_in_a_later_run(download, server, tmp_path):
+    server.faults = ["drop", *["400"] * 9]
+    download.mirrors.append(server.url)  # With a second mirror, a refusal is no reason to give up at once.
+    with pytest.raises(DataError, match="failed 3 times without getting further"):
+        download()
+    assert names(tmp_path) == set()
+    server.faults, server.requests = [], []
+
+    download()
+
+    assert server.requests == [("/Toys.json.gz", f"bytes={len(CONTENT) // 2}-")]
+    assert names(tmp_path) == {"Toys.json.gz"}
+
+
+def test_run_download_starts_over_when_the_file_has_changed(download, server):
+    server.faults = ["drop", *["400"] * 9]
+    download.mirrors.append(server.url)
+    with pytest.raises(DataError):
+        download()
+    server.faults, server.etag, server.content = [], '"two"', gzip.compress(b"new\n" * 5000)
+
+    manifest = download()
+
+    assert Path(manifest.details["reviews"][0].removeprefix("file://")).read_bytes() == server.content
+
+
+@pytest.mark.parametrize(
+    ("faults", "match"),
+    [
+        (["404"], "answers 404 .*Check the address"),
+        (["other bytes", "other bytes"], "no sound .gz"),
+        (["500"] * 90, "failed 3 times without getting further"),
+    ],
+)
+def test_run_download_gives_up_with_one_line(download, server, tmp_path, faults, match):
+    server.faults = faults
+
+    with pytest.raises(DataError, match=match) as caught:
+        download(max_attempts=3)
+
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == set()
+
+
+def test_run_download_takes_the_next_mirror(download, server):
+    download.mirrors.insert(0, "http://127.0.0.1:9")  # Nobody listens there.
+
+    manifest = download(max_attempts=2)
+
+    assert manifest.counts["files"] == 1
+
+
+def test_run_download_fetches_nothing_twice(download, server):
+    first = download()
+    server.requests.clear()
+
+    assert download() == first
+    assert server.requests == []
+
+
+def test_run_download_names_a_place_it_cannot_write(download, tmp_path):
+    (tmp_path / "work").write_text("in the way")
+
+    with pytest.raises(StorageError, match="work"):
+        download()
+
+
+def test_files_to_download_names_the_right_files():
+    files = files_to_download(DownloadConfig(edition="2018-small", categories=["Movies_and_TV"]))
+
+    assert [(file.urls[0].rpartition("/")[2], file.is_metadata) for file in files] == [
+        ("Movies_and_TV_5.json.gz", False),
+        ("meta_Movies_and_TV.json.gz", True),
+    ]
+    assert all(url.startswith("https://") for file in files for url in file.urls)
+
+
+@pytest.mark.parametrize("edition", ["2014", "2018", "2018-small", "2023"])
+@pytest.mark.parametrize("ratings_only", [True, False])
+def test_files_to_download_knows_every_edition(edition, ratings_only):
+    config = DownloadConfig(edition=edition, categories=["Books", "Movies_and_TV"], ratings_only=ratings_only)
+
+    assert len(files_to_download(config)) == 4
+
+
+def test_files_to_download_suggests_a_category():
+    with pytest.raises(ConfigError, match="no 'Movies'. Did you mean 'Movies_and_TV'"):
+        files_to_download(DownloadConfig(categories=["Movies"]))
+
+
+def test_files_to_download_wants_a_category():
+    with pytest.raises(ConfigError, match="categories: empty. Edition 2018-small has All_Beauty"):
+        files_to_download(DownloadConfig())
