@@ -3,19 +3,19 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from seqrec.core.errors import DataError
+from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import DAY, publish_ingested, read_raw_reviews, read_rows, reviews_of
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path))
-
+CONFIG = PreparationConfig(min_interactions=0, num_test_negatives=3, num_validation_negatives=1)
 
 FOUR_FRIENDS = reviews_of(
     *[(user, item, day * DAY) for user in ("ann", "bob", "cid", "dan") for day, item in enumerate("abcd")],
@@ -24,57 +24,95 @@ FOUR_FRIENDS = reviews_of(
 )
 
 
-def test_run_prepare_leaves_out_users_and_items_below_k(spark, storage):
-    publish_ingested(spark, storage, FOUR_FRIENDS)
-
-    manifest = run_prepare(
-        spark,
-        storage,
-        "small",
-        PreparationConfig(min_interactions=4, num_test_negatives=3, num_validation_negatives=1),
-        7,
-    )
-
-    test = {row["user_id"]: row for row in read_rows(storage, manifest, "sequences/test")}
-    item_ids = {row["item_index"]: row["item_id"] for row in read_rows(storage, manifest, "vocabulary/items")}
-    assert set(test) == {"ann", "bob", "cid", "dan"}
-    assert {item_ids[row["target_item"]] for row in test.values()} == {"d"}
-    assert [item_ids[i] for i in test["ann"]["history_items"]] == ["a", "b", "c"]
-    assert manifest.counts["kept_events"] == 16
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path))
 
 
-def test_run_prepare_puts_trained_items_first(spark, storage):
-    publish_ingested(spark, storage, FOUR_FRIENDS, {"a": "Toys", "d": "Games", "c": None})
+@pytest.fixture(scope="module")
+def friends(spark, tmp_path_factory) -> tuple[Storage, Manifest]:
+    storage = Storage(str(tmp_path_factory.mktemp("friends")))
+    publish_ingested(spark, storage, FOUR_FRIENDS, {"a": "Toys", "d": "Games", "c": None, "x": "Unused"})
+    return storage, run_prepare(spark, storage, "small", CONFIG, 7)
 
-    manifest = run_prepare(
-        spark,
-        storage,
-        "small",
-        PreparationConfig(min_interactions=0, num_test_negatives=3, num_validation_negatives=1),
-        7,
-    )
 
-    items = [
-        (r["item_index"], r["item_id"], r["category_index"], r["train_count"])
-        for r in read_rows(storage, manifest, "vocabulary/items")
-    ]
-    categories = [tuple(row.values()) for row in read_rows(storage, manifest, "vocabulary/categories")]
+def test_run_prepare_puts_trained_items_first(friends):
+    items = [tuple(row.values()) for row in read_rows(*friends, "vocabulary/items")]
+    categories = [tuple(row.values()) for row in read_rows(*friends, "vocabulary/categories")]
+
     assert items == [(1, "a", 1, 4), (2, "b", 0, 4), (3, "c", 0, 1), (4, "d", 2, 0), (5, "e", 0, 0)]
     assert categories == [(1, "Toys", 4), (2, "Games", 0)]
-    assert manifest.details["num_trained_items"] == 3
+    assert friends[1].details["num_trained_items"] == 3
 
 
-def test_run_prepare_is_skipped_when_nothing_has_changed(spark, storage):
-    publish_ingested(spark, storage, FOUR_FRIENDS)
-    config = PreparationConfig(min_interactions=0, num_test_negatives=3, num_validation_negatives=1)
-    first = run_prepare(spark, storage, "small", config, 7)
+def test_run_prepare_writes_flat_columns_without_nulls(friends):
+    storage, manifest = friends
 
-    second = run_prepare(spark, storage, "small", config, 7)
-    forced = run_prepare(spark, storage, "small", config, 7, force=True)
+    for name, table in manifest.tables.items():
+        for file in table.files:
+            for field in pq.read_schema(storage.local(file.path)):
+                assert not field.nullable, (name, field)
+                kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+                assert pa.types.is_integer(kind) or pa.types.is_string(kind)
 
-    assert second.id == first.id
+
+def test_run_prepare_is_skipped_when_nothing_has_changed(spark, friends):
+    storage, first = friends
+
+    again = run_prepare(spark, storage, "small", CONFIG, 7)
+    forced = run_prepare(spark, storage, "small", CONFIG, 7, force=True)
+
+    assert again.id == first.id
     assert forced.id != first.id
     assert forced.content == first.content
+
+
+def test_run_prepare_filters_and_splits_by_time(spark, storage):
+    reviews = [
+        {"user_id": user, "item_id": item, "timestamp": day * DAY, "rating": 5.0, "group": "Toys"}
+        for user in ("ann", "bob", "cid")
+        for day, item in enumerate("abcdefgh")
+    ]
+    reviews += [
+        {"user_id": "ann", "item_id": "low", "timestamp": DAY, "rating": 1.0, "group": "Toys"},
+        {"user_id": "ann", "item_id": "unrated", "timestamp": DAY, "group": "Toys"},
+        {"user_id": "ann", "item_id": "other", "timestamp": DAY, "rating": 5.0, "group": "Books"},
+        {"user_id": "ann", "item_id": "late", "timestamp": 20 * DAY, "rating": 5.0, "group": "Toys"},
+        {"user_id": "ann", "item_id": "c", "timestamp": 2 * DAY, "rating": 4.0, "group": "Toys"},
+    ]
+    publish_ingested(spark, storage, reviews, {item: "even" for item in "aceg"} | {item: "odd" for item in "bdfh"})
+    config = PreparationConfig(
+        min_interactions=2,
+        min_rating=4.0,
+        groups=("Toys",),
+        end_date="1970-01-10",
+        repeated_items="first",
+        split="temporal",
+        validation_boundary="1970-01-05",
+        test_boundary=0.75,
+        temporal_targets="every",
+        negative_sampling="category",
+        num_validation_negatives=2,
+        num_test_negatives=3,
+    )
+
+    manifest = run_prepare(spark, storage, "small", config, 7)
+
+    vocabulary = {row["item_index"]: row for row in read_rows(storage, manifest, "vocabulary/items")}
+    items = {index: row["item_id"] for index, row in vocabulary.items()}
+    counts = manifest.counts
+    dropped = [counts[f"dropped_{what}"] for what in ("by_rating", "by_group", "by_date", "repeated_items")]
+    assert dropped == [2, 1, 1, 1]
+    assert set(items.values()) == set("abcdefgh")
+    train = read_rows(storage, manifest, "sequences/train")
+    assert [[items[i] for i in row["item_indices"]] for row in train] == [list("abcd")] * 3
+    for part, wanted in (("validation", "ef"), ("test", "gh")):
+        rows = read_rows(storage, manifest, f"sequences/{part}")
+        assert sorted(items[row["target_item"]] for row in rows) == sorted(wanted * 3)
+        for row in rows:
+            assert [items[i] for i in row["history_items"]] == list("abcdefgh"[: row["position"]])
+            category = vocabulary[row["target_item"]]["category_index"]
+            assert {vocabulary[i]["category_index"] for i in row["negative_items"]} == {category}
 
 
 def test_run_prepare_says_how_many_items_there_are_for_negatives(spark, storage):
@@ -84,6 +122,7 @@ def test_run_prepare_says_how_many_items_there_are_for_negatives(spark, storage)
         run_prepare(spark, storage, "small", PreparationConfig(min_interactions=0), 7)
 
 
+@pytest.mark.slow
 def test_run_prepare_gives_the_reference_counts_on_beauty(spark, storage, shared_data):
     reviews = read_raw_reviews(shared_data / "reviews_Beauty_5.json.gz")
     publish_ingested(spark, storage, reviews, name="beauty")
