@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -192,6 +193,12 @@ def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, st
         raise ConfigError(
             f"training.num_workers={num_workers} but Spark runs with {context.defaultParallelism} slots: submit with "
             f"--master local[{num_workers}], or use fewer workers."
+        )
+    if not is_local and context.getConf().get("spark.task.maxFailures", "4") != "1":
+        warnings.warn(
+            "spark.task.maxFailures is not 1: after a worker's failure Spark may start it again alone and wait for "
+            "ever. Submit with --conf spark.task.maxFailures=1.",
+            stacklevel=2,
         )
     with _signal_handlers_restored():
         results = horovod.spark.run(

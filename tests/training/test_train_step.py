@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from seqrec.core.storage import Storage
 from seqrec.feed.batching import TrainingFeed
 from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.models.config import ModelConfig
+from seqrec.models.contract import TrainingContext
 from seqrec.models.registry import build_model
 from seqrec.training.distributed import Workers
 from seqrec.training.losses import NegativeSampler
@@ -31,16 +32,20 @@ class Learner:
         self.model = build_model(model or small_model(dropout=(0.0, 0.0)), model_vocabulary(vocabulary), SEED)
         variables = [*self.model.sparse_variables, *self.model.dense_variables]
         self.optimizer = build_optimizer(config.optimizer, variables)
-        sampler = NegativeSampler(config.loss, vocabulary.train_count)
+        self.sampler = NegativeSampler(config.loss, vocabulary.train_count)
         files = prepared[1].table("sequences/train").files
         self._feed = TrainingFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
         self.step = TrainStep(
-            self.model, self.optimizer, sampler, Workers(), config, SEED, self._feed.stream_ids
+            self.model, self.optimizer, self.sampler, Workers(), config, SEED, self._feed.stream_ids
         )  # fmt: skip
 
     def batches(self) -> Iterator[TrainBatch]:
         for batch in self._feed.batches(0):
             yield tf.nest.map_structure(tf.convert_to_tensor, batch)
+
+    def negatives(self, batch: TrainBatch, stream_ids: Sequence[int]) -> np.ndarray:
+        training = TrainingContext(SEED, tf.constant(7, tf.int64), tf.constant(list(stream_ids)))
+        return self.sampler.draw(batch.target_item, batch.history, training).items.numpy()
 
     def weights(self) -> dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in self.model.named_variables().items()}
@@ -94,6 +99,27 @@ def test_step_passes_on_a_request_to_stop(prepared: tuple[Storage, Manifest]) ->
 
     assert float(learner.step(batch, 0, False).stop) == 0.0
     assert float(learner.step(batch, 1, True).stop) > 0.0
+
+
+def test_step_works_on_plain_variables_only(prepared: tuple[Storage, Manifest]) -> None:
+    # Horovod averages no gradients of Keras variables, and says nothing.
+    learner = Learner(prepared)
+    every = [*learner.model.named_variables().values(), *learner.optimizer.named_slots().values()]
+
+    assert all(isinstance(variable, tf.Variable) for variable in every)
+    assert not any("keras" in kind.__module__ for variable in every for kind in type(variable).__mro__)
+
+
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_negatives_do_not_depend_on_the_workers(prepared: tuple[Storage, Manifest], num_workers: int) -> None:
+    learner = Learner(prepared)
+    batch = next(learner.batches())
+    alone = learner.negatives(batch, range(4))
+
+    for rank in range(num_workers):
+        streams = range(rank, 4, num_workers)
+        share = tf.nest.map_structure(lambda x, own=streams: tf.gather(x, list(own)), batch)
+        assert np.array_equal(learner.negatives(share, streams), alone[list(streams)])
 
 
 @pytest.mark.parametrize(
