@@ -12,6 +12,7 @@ given beside those of the clock: they say more on a busy machine.
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,7 @@ WHOLE = EvaluationConfig(report=False)
 def main(workdir: str, name: str, reference: str, *numbers: str) -> None:
     num_users, rounds, full_a2svd, full_sli_rec = [*map(int, numbers), *(0, 2, 2000, 200)[len(numbers) :]]
     logging.disable(logging.INFO)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (
         SparkSession.builder.master("local[2]")
         .config("spark.driver.memory", "2g")
