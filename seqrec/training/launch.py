@@ -29,7 +29,9 @@ def launch(job: TrainingJob, launcher: str) -> dict[str, Any]:
     Raises:
         SeqrecError: a worker's own, or a TrainingError that names the worker that failed, died or hung.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Before TensorFlow is imported.
+    # Read when TensorFlow starts, which other stages in this process may do before training sets its threads.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     if launcher == "in_process":
         with tempfile.TemporaryDirectory(prefix="seqrec-control-") as folder:
             return run_worker(replace(job, control=folder))

@@ -1,6 +1,7 @@
 """Puts a worker's parts together: devices, feed, model, optimizer, checkpoints, reports; then calls the loop."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -228,9 +229,8 @@ def _set_up_devices(config: TrainingConfig, workers: Workers) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         # TensorFlow runs already in this process (another stage before this one): its threads cannot change any more.
-        if tf.config.threading.get_inter_op_parallelism_threads() != 1:
-            import warnings
-
+        inter_op = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get("TF_NUM_INTEROP_THREADS")
+        if str(inter_op) != "1":
             warnings.warn(
                 "TensorFlow was started before training with several inter-op threads: the result may differ in the "
                 "last bits from run to run.",
