@@ -44,7 +44,7 @@ def main(folder: str) -> None:
     builder = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", False)
     spark = builder.config("spark.sql.shuffle.partitions", 2).getOrCreate()
     storage = Storage(folder)
-    write_run(storage, write_prepared(spark, storage, "small"), "a2svd")
+    write_run(storage, write_prepared(storage, "small"), "a2svd")
     config = EvaluationConfig(baselines=("popularity",), num_replicates=100, report=False)
     undisturbed = run_evaluate(spark, storage, "small", "a2svd", config, seed=1)
     build = baseline_tables._BUILDERS["popularity"]

@@ -15,9 +15,8 @@ from seqrec.evaluation.catalogue import read_catalogue
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.describe import Inputs
 from seqrec.feed.vocabulary import read_vocabulary
-from seqrec.tables.files import write_table
 from seqrec.tables.schemas import ITEMS
-from tests.evaluation.worlds import DAY, NUM_ITEMS, write_prepared
+from tests.evaluation.worlds import DAY, NUM_ITEMS, write_prepared, write_rows
 
 # ann's second segment begins with two events of context, which are the first segment's.
 TRAIN = [
@@ -31,7 +30,7 @@ TRAIN = [
 def material(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Material:
     root: Path = tmp_path_factory.mktemp("tables")
     storage = Storage(str(root))
-    prepared = write_prepared(spark, storage, "small", train=TRAIN)
+    prepared = write_prepared(storage, "small", train=TRAIN)
     metadata = [
         # item07 is index 1 and item14 index 2 (see worlds.py); a repeated line, and an item that no one reviewed.
         ("item07", None, [], "Books", None, None, None, ["item14", "item14", "nowhere"], []),
@@ -40,7 +39,7 @@ def material(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> M
         ("nowhere", None, [], "Games", None, None, None, ["item07"], []),
     ]
     attempt = Dataset(storage, "ingested", "small").begin(Recipe(stage="ingest", settings={}, inputs={}))
-    items = write_table(spark.createDataFrame(metadata, ITEMS), attempt, "items")
+    items = write_rows(attempt, "items", metadata, ITEMS)
     attempt.publish(tables={"items": items}, counts={})
     return Material(spark, storage, prepared, read_vocabulary(storage, prepared), EvaluationConfig())
 

@@ -153,7 +153,7 @@ def test_results_do_not_depend_on_files_or_arrow_batches(
     spark: SparkSession, world: Storage, sampled: Evaluation, tmp_path: object
 ) -> None:
     storage = Storage(str(tmp_path))
-    prepared = write_prepared(spark, storage, "small", num_files=1)
+    prepared = write_prepared(storage, "small", num_files=1)
     write_run(storage, prepared, "a2svd")
     write_run(storage, prepared, "other", seed=4)
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
@@ -174,8 +174,8 @@ def test_run_evaluate_refuses_a_run_of_another_vocabulary(
     spark: SparkSession, world: Storage, tmp_path: object
 ) -> None:
     storage = Storage(str(tmp_path))
-    write_run(storage, write_prepared(spark, storage, "large", num_users=61), "run")
-    write_prepared(spark, storage, "small")
+    write_run(storage, write_prepared(storage, "large", num_users=61), "run")
+    write_prepared(storage, "small")
 
     with pytest.raises(DataError, match="run 'run' was trained with another vocabulary"):
         run_evaluate(spark, storage, "small", "run", CONFIG, seed=1)
