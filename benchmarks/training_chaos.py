@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -148,10 +149,16 @@ CASES = [
     Case("a row group broken", 60, ".parquet", before=swap_row_group, goes_on=False),
     Case("fewer files than streams", 60, "does not divide the 8", settings={"num_streams": 16}, goes_on=False),
     Case("a worker killed at start", KILL_LIMIT, "Worker 1", kill_at_start),
-    Case("a worker killed in mid-epoch", KILL_LIMIT, "Worker 1 on", kill_in_mid_epoch),
-    Case("a worker killed in validation", KILL_LIMIT, "Worker 1 on", kill_in_validation, settings=SLOW_VALIDATION),
-    Case("worker 0 killed in a checkpoint", KILL_LIMIT, "Worker 0 on", kill_in_checkpoint),
-    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, "Worker 1 on", stop_in_mid_epoch),
+    Case("a worker killed in mid-epoch", KILL_LIMIT, "Worker 1 on {host} (process", kill_in_mid_epoch),
+    Case(
+        "a worker killed in validation",
+        KILL_LIMIT,
+        "Worker 1 on {host} (process",
+        kill_in_validation,
+        settings=SLOW_VALIDATION,
+    ),
+    Case("worker 0 killed in a checkpoint", KILL_LIMIT, "Worker 0 on {host} (process", kill_in_checkpoint),
+    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, "Worker 1 on {host} (process", stop_in_mid_epoch),
     Case("workers asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", ask_to_stop),
     Case("everything killed (SIGKILL)", KILL_LIMIT, "", kill_everything),
     Case("the disk full while saving", 90, "disk is full", before=fill_the_disk),
@@ -229,8 +236,9 @@ def run_case(case: Case, launcher: str, expected: dict[str, np.ndarray]) -> tupl
             wrong.append(f"took longer than {case.limit:.0f} s")
         if code == 0:
             wrong.append("exit status 0")
-        if case.expected not in said:
-            wrong.append(f"'{case.expected}' not said")
+        expected_words = case.expected.format(host=socket.gethostname())
+        if expected_words not in said:
+            wrong.append(f"'{expected_words}' not said")
         if left:
             wrong.append(f"left behind: {', '.join(left)}")
         if case.goes_on:

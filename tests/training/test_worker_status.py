@@ -85,6 +85,12 @@ def test_explain_names_the_worker_furthest_behind_when_all_hang() -> None:
     assert observer.explain("hangs.").startswith("Worker 1 on host1")
 
 
+def test_explain_shows_an_exchange_that_failed_on_all() -> None:
+    observer = observer_of(*(status(rank, state=FOLLOWED, traceback="Mismatched shapes") for rank in (0, 1)))
+
+    assert observer.explain("died") == "All workers ended at an exchange.\n\nMismatched shapes"
+
+
 @pytest.mark.parametrize(
     ("phase", "ticks_ago", "beat_ago", "hung"),
     [
@@ -116,4 +122,5 @@ def test_is_followed_knows_horovods_errors() -> None:
 
     assert is_followed(HorovodInternalError("x"))
     assert is_followed(RuntimeError("[Rank 0] Connection closed by peer [127.0.0.1]"))
+    assert is_followed(RuntimeError("Graph execution error:\nDetected at node HorovodGroupedAllreduce"))
     assert not is_followed(KeyError("x"))
