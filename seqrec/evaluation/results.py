@@ -120,13 +120,40 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def _shown_metrics(evaluation: Evaluation) -> list[str]:
-    """Few enough for a screen of 80 columns: of NDCG and hit rate the smallest and the largest k."""
+    """Few enough for a screen of 80 columns: of NDCG and hit rate the smallest and the largest k.
+
+    A k that all candidates fit in is left out: every ranking hits there.
+    """
+    num_candidates = evaluation.setup.get("num_candidates", 1 << 62)
     metrics = list(evaluation.results[0].metrics)
     chosen: list[str] = [name for name in ("auc", "group_auc", "mrr") if name in metrics]
     for prefix in ("ndcg@", "hit_rate@"):
         own = [name for name in metrics if name.startswith(prefix)]
+        own = [name for name in own if int(name.removeprefix(prefix)) < num_candidates] or own
         chosen += dict.fromkeys([own[0], own[-1]])
     return chosen
+
+
+def markdown_table(evaluations: Sequence[Evaluation]) -> str:
+    """The same table in Markdown, every number with half the width of its interval; for a README.
+
+    Raises:
+        DataError: the runs were not evaluated on the same candidates.
+    """
+    groups = _same_candidates(evaluations)
+    if len(groups) > 1:
+        first, other = groups[0][0], groups[1][0]
+        raise DataError(
+            f"runs '{first.run}' and '{other.run}' were evaluated on other candidates: their numbers do not compare. "
+            "Evaluate both on the same prepared data, split and protocol."
+        )
+    names = _shown_metrics(evaluations[0])
+    baselines = [result for result in evaluations[0].results if result.kind == BASELINE]
+    models = {result.name: result for evaluation in evaluations for result in evaluation.results[:1]}
+    lines = [f"| {' | '.join(['ranking', *names])} |", f"|{'---|' * (1 + len(names))}"]
+    for result in [*baselines, *models.values()]:
+        lines.append(f"| {' | '.join([result.name, *(_with_margin(result, name) for name in names)])} |")
+    return "\n".join([*lines, "", f"{_title(evaluations[0])}; {_caption(evaluations[0])}.", ""])
 
 
 def print_comparison(storage: Storage, runs: Sequence[str], config: EvaluationConfig) -> None:
@@ -168,6 +195,12 @@ def _caption(evaluation: Evaluation) -> str:
         f"seed {setup.get('seed')}",
     ]
     return "; ".join(parts)
+
+
+def _with_margin(result: RankingResult, name: str) -> str:
+    value = f"{result.metrics[name]:.4f}" if name in result.metrics else ""
+    low, high = result.intervals.get(name, (0.0, 0.0))
+    return f"{value} ± {(high - low) / 2:.4f}" if high > low else value
 
 
 def _cell(value: float | None, best: float) -> Text:

@@ -39,7 +39,8 @@ from seqrec.tables.files import read_table
 _LOG = logging.getLogger(__name__)
 _STORED_SHARD = 4096  # Rows of a task; fewer where each is scored against the whole catalogue.
 _FULL_SHARD = 512
-_TOP_K = 10  # Of coverage, average popularity and novelty.
+_LARGE_WEIGHTS = 2**30  # Bytes.
+_TOP_K = 10  # Of coverage, average popularity and novelty; of few candidates only a fifth, for all would be no choice.
 
 
 def run_evaluate(
@@ -86,7 +87,7 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
     clock = [time.monotonic()]
     counts, rows = _checked_rows(spark, inputs)
     clock.append(time.monotonic())
-    contest, notes = _build_contest(spark, inputs)
+    contest, notes = _build_contest(spark, inputs, counts)
     clock.append(time.monotonic())
     plan, sums = _score(spark, inputs, contest, rows, counts)
     clock.append(time.monotonic())
@@ -98,7 +99,7 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
         kinds,
         confidence=inputs.config.confidence,
         train_count=inputs.vocabulary.train_count,
-        top_k=_TOP_K,
+        top_k=contest.top_k,
     )
     setup = describe_setup(inputs, counts, contest)
     if setup["negative_sampling"] == "uniform":
@@ -138,8 +139,22 @@ def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, Dat
     return counts, rows
 
 
-def _build_contest(spark: SparkSession, inputs: Inputs) -> tuple[Contest, list[str]]:
+def _warn_of_size(inputs: Inputs) -> None:
+    """Every Python worker holds the models: with many large ones a machine needs fewer workers than cores."""
+    sizes = {file.path: file.size for run in inputs.runs for file in inputs.storage.list_files(run.path)}
+    weights = sum(sizes.get(run.ranking.weights, 0) for run in inputs.runs)
+    if weights > _LARGE_WEIGHTS:
+        _LOG.warning(
+            "evaluate: each Python worker holds %d MB of weights. If memory is short, run fewer on a machine: "
+            "evaluation.spark: {spark.task.cpus: 2} or more.",
+            weights // 2**20,
+        )
+
+
+def _build_contest(spark: SparkSession, inputs: Inputs, counts: SplitCounts) -> tuple[Contest, list[str]]:
     """The runs and the baselines, side by side; and a note for each baseline that is missing."""
+    _warn_of_size(inputs)
+    is_full = inputs.config.protocol == FULL
     vocabulary = inputs.vocabulary
     baselines, notes = build_baselines(Material(spark, inputs.storage, inputs.prepared, vocabulary, inputs.config))
     names = read_category_names(inputs.storage, inputs.prepared)
@@ -147,8 +162,8 @@ def _build_contest(spark: SparkSession, inputs: Inputs) -> tuple[Contest, list[s
         names=(*(run.name for run in inputs.runs), *baselines),
         rankings=(*(run.ranking for run in inputs.runs), *baselines.values()),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, names),
-        top_k=_TOP_K,
-        catalogue=read_catalogue(spark, inputs) if inputs.config.protocol == FULL else None,
+        top_k=_TOP_K if is_full else max(1, min(_TOP_K, (1 + counts.num_negatives) // 5)),
+        catalogue=read_catalogue(spark, inputs) if is_full else None,
     )
     return contest, notes
 

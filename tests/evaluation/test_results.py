@@ -12,6 +12,7 @@ from seqrec.evaluation.results import (
     RankingResult,
     comparison_table,
     evaluation_path,
+    markdown_table,
     print_comparison,
     read_evaluation,
 )
@@ -69,6 +70,21 @@ def test_comparison_table_fits_80_columns() -> None:
 
     console = Console(width=80)
     assert table.__rich_measure__(console, console.options).maximum <= 80
+
+
+def test_markdown_table_gives_the_margin_of_every_number() -> None:
+    first = evaluation("first", 0.71)
+    model = dataclasses.replace(first.results[0], intervals={"auc": (0.70, 0.73)})
+
+    shown = markdown_table([dataclasses.replace(first, results=[model, first.results[1]]), evaluation("second", 0.82)])
+
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in shown.splitlines() if line.startswith("| ")]
+    assert rows == [["ranking", "auc"], ["popularity", "0.6000"], ["first", "0.7100 ± 0.0150"], ["second", "0.8200"]]
+
+
+def test_markdown_table_refuses_other_candidates() -> None:
+    with pytest.raises(DataError, match="'first' and 'second' were evaluated on other candidates"):
+        markdown_table([evaluation("first", 0.71), evaluation("second", 0.82, candidates_key="other")])
 
 
 def test_print_comparison_names_the_run_that_was_not_evaluated(tmp_path: Path) -> None:
