@@ -14,7 +14,6 @@ from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import DAY, publish_ingested, read_raw_reviews, read_rows, reviews_of
 
-
 CONFIG = PreparationConfig(min_interactions=0, num_test_negatives=3, num_validation_negatives=1)
 
 FOUR_FRIENDS = reviews_of(
