@@ -83,7 +83,7 @@ def test_run_tune_done_already_is_skipped(tuned, capsys):
 
 
 def test_run_tune_refuses_to_delete_trials_of_other_settings(tmp_path):
-    storage, _ = write_prepared(tmp_path, num_users=100)
+    storage, _ = write_prepared(tmp_path, num_users=120)
     model, training, config = toy_configs()
     recipe = tuning_recipe(Dataset(storage, "prepared", "toy").require("prepare"), model, training, config, seed=2)
     attempt = Dataset(storage, "tuning", "toy").begin(recipe)
@@ -99,7 +99,7 @@ def test_run_tune_refuses_to_delete_trials_of_other_settings(tmp_path):
 
 
 def test_tuning_recipe_is_that_of_more_trials_but_not_of_another_space(tmp_path):
-    _, prepared = write_prepared(tmp_path, num_users=100)
+    _, prepared = write_prepared(tmp_path, num_users=120)
     model, training, config = toy_configs()
 
     digests = [
@@ -113,7 +113,7 @@ def test_tuning_recipe_is_that_of_more_trials_but_not_of_another_space(tmp_path)
 @pytest.mark.slow
 def test_run_tune_killed_goes_on_to_the_same_trials(tmp_path):
     for name in ("whole", "killed"):
-        write_prepared(tmp_path / name, num_users=100)
+        write_prepared(tmp_path / name, num_users=120)
     whole = tune_toy(tmp_path / "whole", num_trials=3)
 
     command = (
@@ -142,7 +142,7 @@ def test_run_tune_killed_goes_on_to_the_same_trials(tmp_path):
 
 @pytest.mark.slow
 def test_run_tune_as_spark_tasks_finds_what_processes_find(tmp_path, spark):
-    write_prepared(tmp_path, num_users=100)
+    write_prepared(tmp_path, num_users=120)
 
     here = tune_toy(tmp_path, study="here")
     there = tune_toy(tmp_path, spark, study="there", executor="spark", num_parallel=1)
@@ -152,7 +152,7 @@ def test_run_tune_as_spark_tasks_finds_what_processes_find(tmp_path, spark):
 
 
 def test_run_tune_refuses_an_unknown_key_before_the_first_trial(tmp_path):
-    write_prepared(tmp_path, num_users=100)
+    write_prepared(tmp_path, num_users=120)
 
     with pytest.raises(ConfigError, match="unknown key 'model.item_dimm'. Did you mean 'model.item_dim'"):
         tune_toy(tmp_path, space={"model.item_dimm": {"low": 4, "high": 8}})

@@ -13,7 +13,7 @@ FOLDER = "tuning/toy/trials/0000"
 
 @pytest.fixture
 def task(tmp_path):
-    storage, prepared = write_prepared(tmp_path, num_users=100)
+    storage, prepared = write_prepared(tmp_path, num_users=120)
     values = {"workdir": storage.root, "folder": FOLDER, "prepared": without_test_split(prepared).to_json()}
     return TrialTask(**values, model=MODEL, training=TRAINING, seed=1, asks=False, max_seconds=None)
 
