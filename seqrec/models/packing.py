@@ -58,6 +58,14 @@ def take_packed(values: tf.Tensor, events: PackedEvents) -> tf.Tensor:
     return tf.gather(flat, slot) * is_real
 
 
+def padded_place(events: PackedEvents, num_positions: tf.Tensor) -> tf.Tensor:
+    """int32 [R, num_positions]: where each history's event at a position lies in P; P where there is none."""
+    num_events = tf.size(events.row)
+    ends = tf.concat([events.row_start[1:], [num_events]], axis=0)
+    place = events.row_start[:, None] + tf.range(num_positions)
+    return tf.where(place < ends[:, None], place, num_events)
+
+
 def softmax_by_row(scores: tf.Tensor, weight: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
     """Softmax over each history's events, an event of weight w counting w times; all 0 where nothing counts.
 

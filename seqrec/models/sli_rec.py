@@ -121,11 +121,10 @@ class SliRec(SequenceModel):
         return in_packed_order(hidden, order, events)
 
     def _attend(self, state: SliRecState, item: tf.Tensor, training: TrainingContext | None) -> tf.Tensor:
-        num_rows = tf.size(state.last_time)
         num_candidates = tf.shape(item)[-2]
         shared = len(item.shape) == 2
         each = item[None] if shared else tf.reshape(item, [-1, num_candidates, self._width])
-        short_term = self.attention(state.hidden, state.events, each, num_rows, training)  # [R, N, H]
+        short_term = self.attention(state.hidden, state.events, each, training)  # [R, N, H]
         shape = [state.long_term.shape[0], tf.shape(state.last_time)[1], num_candidates, self._width]
         return tf.reshape(short_term, shape)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seqrec.models.config import ModelConfig
 from seqrec.models.initializers import Initializer
-from seqrec.models.packing import PackedEvents, softmax_by_row
+from seqrec.models.packing import PackedEvents, padded_place, softmax_by_row
 from seqrec.models.stream_rows import PackedRows
 from seqrec.models.tower import Tower
 
@@ -42,26 +42,23 @@ class TargetAttention(tf.Module):
         hidden: tf.Tensor,
         events: PackedEvents,
         candidates: tf.Tensor,
-        num_rows: tf.Tensor,
         training: "TrainingContext | None",
     ) -> tf.Tensor:
         """float32 [R, N, H] of packed hidden states [P, H].
 
         Args:
             candidates: float32 [R, N, D], embedded, or [1, N, D] if shared by all histories.
-            num_rows: int32 [], R.
         """
         keys = tf.matmul(hidden, self.matrix)  # [P, D]
         of_key, of_candidate, of_difference, of_product = self.tower.first_kernel([self._event_dim] * 4, training)
-        candidate_product = self.tower.multiply(candidates, of_candidate - of_difference)  # [R, N, C]
-        each = _for_each_event(tf.concat([candidates, candidate_product], axis=2), events.row)  # [P, N, D + C]
-        query, query_product = tf.split(each, [self._event_dim, -1], axis=2)
-        product = self.tower.multiply(keys[:, None, :] * query, of_product) + query_product
+        met = keys[:, None, :] * _for_each_event(candidates, events.row)  # [P, N, D]
+        product = self.tower.multiply(met, of_product)  # [P, N, C]
+        product += _for_each_event(self.tower.multiply(candidates, of_candidate - of_difference), events.row)
         product += self.tower.multiply(keys, of_key + of_difference)[:, None, :]
         rows = PackedRows(events.stream, events.weight, events.num_per_stream)
         scores = self.tower(product, rows, training)  # [P, N]
-        shares = softmax_by_row(scores, events.is_real, events.row, num_rows)
-        return tf.math.unsorted_segment_sum(shares[:, :, None] * hidden[:, None, :], events.row, num_rows)
+        shares = softmax_by_row(scores, events.is_real, events.row, tf.size(events.row_start))
+        return _weighted_sums(shares, hidden, events)
 
 
 def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
@@ -69,3 +66,11 @@ def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     if values.shape[0] == 1:
         return values
     return tf.gather(values, row)
+
+
+def _weighted_sums(shares: tf.Tensor, hidden: tf.Tensor, events: PackedEvents) -> tf.Tensor:
+    """sum_t shares_t hidden_t of each history, float32 [R, N, H]: one small matrix product each, padded again."""
+    place = padded_place(events, tf.maximum(tf.reduce_max(events.position), 0) + 1)  # [R, L]
+    padded_shares = tf.gather(tf.pad(shares, [[0, 1], [0, 0]]), place)
+    padded_hidden = tf.gather(tf.pad(hidden, [[0, 1], [0, 0]]), place)
+    return tf.matmul(padded_shares, padded_hidden, transpose_a=True)

@@ -42,11 +42,10 @@ def test_score_equals_the_reference(golden_folder, name):
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_two_training_steps_equal_the_reference(golden_folder, name, compiled):
+def test_two_training_steps_equal_the_reference(golden_folder, name):
     golden = Golden(golden_folder, name)
-    model = golden.build(compile=compiled)
+    model = golden.build()
     optimizer = build_optimizer(OptimizerConfig(name="dense_adam"), model.trainable_variables)
     step_function = tf.function(train_step)
 
