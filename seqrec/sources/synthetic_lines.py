@@ -41,7 +41,9 @@ def review_lines(events: DataFrame, config: SynthesisConfig, seed: int) -> DataF
     """One column per field of a 2018 review; fields that are missing from a line are null."""
     event = (F.col(USER_NUMBER), F.col(EVENT_NUMBER))
     day = F.timestamp_seconds(TIMESTAMP)
-    vote = F.when(uniform(seed, "voted", *event) < 0.1, F.floor(2 / (1e-4 + uniform(seed, "vote", *event))))
+    vote = F.when(
+        uniform(seed, "voted", *event) < 0.1, F.floor(2 / F.pow(0.01 + uniform(seed, "vote", *event), F.lit(2)))
+    )
     fields = [
         _rating(seed, *event).alias("overall"),
         (uniform(seed, "verified", *event) < 0.9).alias("verified"),

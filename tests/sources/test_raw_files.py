@@ -1,0 +1,54 @@
+import pytest
+
+from seqrec.core.errors import DataError
+from seqrec.sources.raw_files import find_raw_files
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a/one.json", "a/two.csv", "a/_SUCCESS", "a/.hidden", "b/three.json", "b/deep/four.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def names(files, tree):
+    return [file.display.removeprefix(f"{tree}/") for file in files]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["a/one.json"], ["a/one.json"]),
+        (["a"], ["a/one.json", "a/two.csv"]),
+        (["b/"], ["b/deep/four.json", "b/three.json"]),
+        (["*/*.json"], ["a/one.json", "b/three.json"]),
+        (["[ab]/t*"], ["a/two.csv", "b/three.json"]),
+        (["b", "b/three.json"], ["b/deep/four.json", "b/three.json"]),
+        (["b/three.json", "a/one.json"], ["a/one.json", "b/three.json"]),
+    ],
+)
+def test_find_raw_files_finds_files_folders_and_globs(tree, patterns, expected):
+    files = find_raw_files([f"{tree}/{pattern}" for pattern in patterns], "source.reviews")
+
+    assert names(files, tree) == expected
+
+
+def test_find_raw_files_takes_an_exact_name_for_what_it_is(tree):
+    (tree / "x[1].json").write_text("x")
+
+    [file] = find_raw_files([f"{tree}/x[1].json"], "source.reviews")
+
+    assert (file.name, file.size) == ("x[1].json", 1)
+
+
+def test_find_raw_files_starts_relative_paths_here(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+
+    assert names(find_raw_files(["a/*.csv", "b/deep"], "x"), tree) == ["a/two.csv", "b/deep/four.json"]
+
+
+@pytest.mark.parametrize("pattern", ["nothing.json", "*/nothing*", "nothing/*.json"])
+def test_find_raw_files_names_what_finds_nothing(tree, pattern):
+    with pytest.raises(DataError, match="source.metadata: .*nothing"):
+        find_raw_files([f"{tree}/{pattern}"], "source.metadata")
