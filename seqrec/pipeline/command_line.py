@@ -90,17 +90,20 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
+    workdir = ""
     try:
         arguments = parse_arguments(job, sys.argv[1:] if argv is None else argv)
         if arguments.help:
             print(help_text(job, Path(script)))
             return
-        action(load_run_config(arguments.config, arguments.overrides))
+        config = load_run_config(arguments.config, arguments.overrides)
+        workdir = config.run.workdir
+        action(config)
     except KeyboardInterrupt:
         print(f"seqrec {job}: interrupted; run the same command again to go on.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        known = understand(error)
+        known = understand(error, workdir)
         if known is None:
             raise
         sys.exit(report(job, known))
@@ -112,7 +115,7 @@ def report(job: str, error: BaseException) -> int:
     return 1
 
 
-def understand(error: BaseException) -> SeqrecError | None:
+def understand(error: BaseException, workdir: str) -> SeqrecError | None:
     """The user's error behind an exception: one of ours, or a full disk or a denied permission met inside Spark."""
     if isinstance(error, SeqrecError):
         return error

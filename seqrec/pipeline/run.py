@@ -48,7 +48,8 @@ def pipeline(config: LoadedConfig) -> None:
             else:
                 _submit(step)
             _LOG.info("[%d/%d] %s: %.0f s", number, len(steps), title, time.monotonic() - step_started)
-    _print_results(config)
+    if len(config.run.pipeline.models) > 1:  # A single model's table was just printed.
+        _print_results(config)
     _LOG.info("pipeline: %d steps in %.0f s", len(steps), time.monotonic() - started)
 
 
