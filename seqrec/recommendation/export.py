@@ -1,6 +1,5 @@
 """The `export` stage: a run as a SavedModel that serves anywhere, and its card."""
 
-import dataclasses
 import json
 import logging
 import os
@@ -82,10 +81,8 @@ def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: 
     from seqrec.recommendation.scoring import load_model
     from seqrec.recommendation.serving import ServedModel
 
-    # Plain operations only: a compiled cluster would tie the file to the machine that wrote it.
-    portable = dataclasses.replace(run, config=dataclasses.replace(run.config, compile=False))
     vocabulary = read_vocabulary(storage, run.manifest)
-    model = load_model(storage, portable, vocabulary)
+    model = load_model(storage, run, vocabulary)
     with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
         ids = Path(scratch) / "item_ids.txt"
         first_id = write_ids(storage, run, ids)

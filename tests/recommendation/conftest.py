@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from seqrec.core.storage import Storage
+from seqrec.recommendation.candidates import run_candidates
+from seqrec.recommendation.config import CandidatesConfig
+from tests.recommendation.world import write_run, write_world
+
+SMALL = CandidatesConfig(max_candidates=25, num_neighbours=10)
+
+
+@pytest.fixture(scope="package")
+def world(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """`prepared/small` with runs `a2svd` and `sli_rec`, and `candidates/small`; tests do not change them."""
+    root: Path = tmp_path_factory.mktemp("world")
+    storage = Storage(str(root))
+    prepared = write_world(storage)
+    write_run(storage, prepared, "a2svd", "a2svd")
+    write_run(storage, prepared, "sli_rec", "sli_rec")
+    run_candidates(spark, storage, "small", SMALL, seed=1)
+    return storage
