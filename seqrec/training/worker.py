@@ -46,11 +46,12 @@ def run_worker(job: TrainingJob, after_epoch: Callable[[Any], None] | None = Non
     writer = StatusWriter(Storage(job.control), status)
     workers.tick = writer.tick
     try:
+        # Imported outside: the filters that the feed sets must last for the next training in this process.
+        from seqrec.training.run import train_run
+
         with _stopping_at_sigterm(writer), warnings.catch_warnings():
             if workers.rank > 0:  # One worker tells it.
                 warnings.simplefilter("ignore")
-            from seqrec.training.run import train_run
-
             state = train_run(job, workers, writer, after_epoch)
     except BaseException as error:
         writer.end(FOLLOWED if is_followed(error) else FAILED, error)
