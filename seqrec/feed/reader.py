@@ -31,6 +31,7 @@ with warnings.catch_warnings():
 
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\..*")
 
+_NOT_IN_URLS = set("#?")  # They end the path of a URL; files with such names are read through a link.
 _LENGTHS = "lengths"  # Flat column that holds how long each row's lists were.
 
 
@@ -141,7 +142,7 @@ def _read(
             _check_file(storage.uri(file.path), file, path, columns)
         try:
             with make_batch_reader(
-                [path.as_uri() for path in paths],
+                [f"file://{path}" for path in paths],  # Petastorm takes the path as it is, not percent-encoded.
                 schema_fields=[f"^{name}$" for name in dtypes],
                 reader_pool_type="dummy",
                 shuffle_row_groups=False,
@@ -210,10 +211,10 @@ def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> No
 
 @contextmanager
 def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | None) -> Iterator[list[Path]]:
-    """Paths by which plain programs read `files`: the files themselves, or copies that are deleted afterwards."""
+    """Paths by which Petastorm reads `files`: the files themselves, or copies that are deleted afterwards."""
     paths = [storage.local(file.path) for file in files]
-    if all(path is not None for path in paths):
-        local = [path for path in paths if path is not None]
+    local = [path for path in paths if path is not None and not _NOT_IN_URLS & set(str(path))]
+    if len(local) == len(files):
         yield local
         return
     if scratch:
@@ -221,8 +222,11 @@ def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | N
     folder = Path(tempfile.mkdtemp(prefix="seqrec-feed-", dir=scratch))
     try:
         copies = [folder / f"{number:05d}-{Path(file.path).name}" for number, file in enumerate(files)]
-        for file, copy in zip(files, copies, strict=True):
-            storage.download(file.path, copy)
+        for file, path, copy in zip(files, paths, copies, strict=True):
+            if path is not None:
+                copy.symlink_to(path)
+            else:
+                storage.download(file.path, copy)
         yield copies
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -75,6 +75,8 @@ def train_run(
         scratch=config.scratch,
     )
     reporter = Reporter(job, workers, writer, storage, state)
+    if state.global_step:
+        reporter.say(f"going on after {state.global_step} steps, at step {state.step} of epoch {state.epoch + 1}")
 
     def report(what: str, figures: dict[str, Any]) -> None:
         reporter.report(what, figures)
@@ -142,6 +144,13 @@ class Reporter:
         else:
             self._end_epoch(figures["row"], figures["is_best"])
 
+    def say(self, line: str) -> None:
+        """A line on the screen: from here, or from the driver, which reads it in the status."""
+        self._writer.status.lines.append(line)
+        if self._bar is not None:
+            self._bar.close()
+            self._bar.write(line)
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
@@ -156,11 +165,7 @@ class Reporter:
                 log.write(step, values)
 
     def _end_epoch(self, row: Mapping[str, Any], is_best: bool) -> None:
-        line = epoch_line(row, self._job.training.num_epochs, is_best)
-        self._writer.status.lines.append(line)
-        if self._bar is not None:
-            self._bar.close()
-            self._bar.write(line)
+        self.say(epoch_line(row, self._job.training.num_epochs, is_best))
         if self._log is not None:
             kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step", "steps")}
             self._write_scalars(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})

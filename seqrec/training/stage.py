@@ -56,7 +56,7 @@ def run_train(
     attempt = dataset.begin(recipe, resume=resume)
     _write_beside(attempt, prepared, model, training, seed, recipe)
     job = TrainingJob(
-        workdir=storage.root,
+        workdir=storage.uri(),  # Absolute: workers may run in another folder.
         prepared=prepared.to_json(),
         attempt_path=attempt.path,
         resume_path=f"{dataset.path}/{going_on.id}" if resume and going_on is not None else None,
@@ -74,6 +74,11 @@ def run_train(
             f"Stopped after step {state['step']} of epoch {state['epoch'] + 1}, as asked; saved there. "
             "Run the job again to go on."
         )
+    why = "no better metric for a while" if state["stopped_early"] else "all epochs done"
+    print(
+        f"train: run '{run}' ends after epoch {state['epoch']} ({why}); best is epoch {state['best_epoch'] + 1}, "
+        f"{training.metric} {state['best_value']:.4f}."
+    )
     return _publish(attempt, prepared, model, training, seed, state)
 
 

@@ -215,6 +215,16 @@ def test_read_segments_copies_remote_files_and_deletes_the_copies(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["with space", "ünï", "50%25", "a#b", "a?b"])
+def test_read_segments_reads_from_any_folder(folder: str, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / folder))
+    table = write_rows(storage, "t", [[segment(1, 2, 3)], [segment(4, 5)]])
+
+    segments = read_segments(storage, table.files)
+
+    assert segments.items.tolist() == [1, 2, 3, 4, 5]
+
+
 def test_read_segments_reads_what_spark_wrote(spark: Any, tmp_path: Path) -> None:
     from pyspark.sql.types import ArrayType, IntegerType, LongType, StructField, StructType
 

@@ -63,7 +63,7 @@ def test_explain_shows_the_traceback_of_the_worker_that_failed() -> None:
     text = observer.explain("died")
 
     assert text.startswith("Worker 1 on host1 failed in training of epoch 1, step 12 of 40: 'x'")
-    assert "Worker 0 only followed." in text
+    assert "40: 'x'. Worker 0 only followed." in text
     assert "Traceback: line 7" in text
 
 
