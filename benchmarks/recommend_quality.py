@@ -1,6 +1,6 @@
 """How good the lists are: hit rate and NDCG over the whole catalogue, beside lists that need no model.
 
-PYTHONPATH=. python benchmarks/recommend_quality.py WORKDIR NAME SPLIT RUN [RUN ...] [--weights 0 0.5 1 2] [--catalogue]
+PYTHONPATH=. python benchmarks/recommend_quality.py WORKDIR NAME SPLIT RUN [RUN ...] [--weights 0 1 2] [--catalogue]
 
 Needs `candidates/NAME-SPLIT` (candidates.histories=SPLIT) and the trained runs. All lists leave out the user's own
 items; a target outside of the list, or among the own items, is a miss.
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="*", default=[RecommendationConfig().candidate_weight])
     parser.add_argument("--catalogue", action="store_true")
     parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--files", type=int, default=None, help="only so many files of users")
     chosen = parser.parse_args()
     storage = Storage(chosen.workdir)
     hits: dict[str, list[np.ndarray]] = {}
@@ -40,7 +41,7 @@ def main() -> None:
         assert finder is not None
         assert sources.candidates is not None
         folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/candidates"
-        for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files):
+        for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files[: chosen.files]):
             for histories, candidates in read_rows(storage, job, (file.path, f"{folder}/part-{part:05d}.parquet")):
                 assert candidates is not None
                 assert histories.targets is not None
