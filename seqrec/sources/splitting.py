@@ -103,7 +103,7 @@ class _Splitter:
         try:
             for chunk in _after(self._chunks(report), progress.num_bytes):
                 waiting += chunk
-                if len(waiting) >= self._piece_bytes and (end := waiting.rfind(b"\n") + 1):
+                while len(waiting) >= self._piece_bytes and (end := self._end_of_piece(waiting)):
                     progress = self._write(progress, waiting[:end])
                     del waiting[:end]
                 self._check_line(waiting)
@@ -117,6 +117,10 @@ class _Splitter:
         if waiting:
             progress = self._write(progress, waiting)
         return self._save(replace(progress, is_done=True))
+
+    def _end_of_piece(self, waiting: bytearray) -> int:
+        """After the last newline of a piece, or after the first one if a line is longer than a piece; 0: no newline."""
+        return waiting.rfind(b"\n", 0, self._piece_bytes) + 1 or waiting.find(b"\n") + 1
 
     def _chunks(self, report: Callable[[int], None]) -> Iterator[bytes]:
         file, compression = self._source.file, self._source.sniffed.compression
