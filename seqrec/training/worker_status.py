@@ -151,7 +151,8 @@ class Observer:
             where = f"Worker {first.rank} on {first.host} failed in {_place(first)}: {first.error}"
             if first.error_class in _ONE_LINE_ERRORS:
                 return where
-            return f"{where.rstrip('.')}.{self._followers([first.rank])}\n\nTraceback of worker {first.rank}:\n{first.traceback}"
+            where = f"{where.rstrip('.')}.{self._followers([first.rank])}"
+            return f"{where}\n\nTraceback of worker {first.rank}:\n{first.traceback}"
         silent = [s for s in self.statuses if s is not None and s.state == RUNNING]
         if not silent:
             missing = [str(rank) for rank, status in enumerate(self.statuses) if status is None]

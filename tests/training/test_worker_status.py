@@ -31,8 +31,8 @@ def observer_of(*statuses: WorkerStatus | None) -> Observer:
 def test_status_writer_writes_what_the_worker_does_and_how_it_ended(storage: Storage) -> None:
     writer = StatusWriter(storage, status(1))
     writer.status.step = 13
-    time.sleep(1.3)
-    running = read_statuses(storage, 2)
+    while (running := read_statuses(storage, 2))[1] is None or running[1].step != 13:
+        time.sleep(0.1)
 
     writer.end(FAILED, ValueError("bad\nworse"))
     ended = read_statuses(storage, 2)
@@ -50,7 +50,7 @@ def test_status_writer_hears_the_word_of_the_driver(storage: Storage) -> None:
 
     say(storage, STOP)
 
-    assert writer.stop_requested.wait(5)
+    assert writer.stop_requested.wait(30)
     writer.end(DONE)
 
 
