@@ -119,9 +119,9 @@ def understand(error: BaseException, workdir: str) -> SeqrecError | None:
     """The user's error behind an exception: one of ours, or a full disk or a denied permission met inside Spark."""
     if isinstance(error, SeqrecError):
         return error
-    text = str(error)
+    text, somewhere = str(error), f"{workdir} or Spark's local folder (spark.local.dir)"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-        return SeqrecError(f"{error.filename or 'writing'}: {explain(error)}")
+        return SeqrecError(f"{error.filename or somewhere}: {explain(error)}")
     if type(error).__module__.startswith(("py4j", "pyspark")):
         for pattern, number in (
             ("No space left on device", errno.ENOSPC),
@@ -130,10 +130,7 @@ def understand(error: BaseException, workdir: str) -> SeqrecError | None:
             ("Read-only file system", errno.EROFS),
         ):
             if pattern in text:
-                place = re.search(r"(?:file:)?(/[^\s:()]+)[^\n]*" + pattern, text)
-                return SeqrecError(
-                    f"{place[1] if place else 'writing'}: {explain(OSError(number, os.strerror(number)))}"
-                )
+                return SeqrecError(f"{somewhere}: {explain(OSError(number, os.strerror(number)))}")
         if "seqrec.core.errors." in text:  # Raised in a Python worker of Spark.
             raised = re.findall(r"seqrec\.core\.errors\.\w+: (.*)", text)
             return SeqrecError(raised[-1].strip()) if raised else None
