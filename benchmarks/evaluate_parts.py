@@ -1,0 +1,68 @@
+"""CPU seconds of the parts of an evaluation in one process with one thread, without Spark: what a worker computes.
+
+    python benchmarks/evaluate_parts.py WORKDIR NAME RUN
+
+WORKDIR, NAME and RUN as for the job `evaluate`. Takes the first 4,096 rows of the test split; the last of three runs.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqrec.core.manifest import Dataset
+from seqrec.core.storage import Storage
+from seqrec.evaluation.aggregates import Plan, sums_of_batch
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.judging import Contest, judge_stored
+from seqrec.evaluation.row_metrics import Cutoffs
+from seqrec.evaluation.rows import USER_KEY, rows_of_arrow
+from seqrec.evaluation.slices import build_slicer
+from seqrec.evaluation.trained_run import read_run
+from seqrec.feed.vocabulary import read_vocabulary
+
+NUM_ROWS = 4096
+
+
+def main(workdir: str, name: str, run_name: str) -> None:
+    storage = Storage(workdir)
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    config = EvaluationConfig()
+    vocabulary = read_vocabulary(storage, prepared)
+    run = read_run(storage, run_name, prepared, config)
+    files = [storage.open_input(file.path) for file in prepared.table("sequences/test").files]
+    table = pa.concat_tables([pq.read_table(file) for file in files]).slice(0, NUM_ROWS)
+    table = table.append_column(USER_KEY, pa.array(np.arange(len(table)) * 7919))
+    slicer = build_slicer(vocabulary.train_count, vocabulary.item_category, {})
+    contest = Contest((run_name,), (run.ranking,), slicer, 10)
+    num_labels = tuple(len(slicing.labels) for slicing in slicer.slicings)
+    cutoffs = Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs)
+    plan = Plan(1, num_labels, cutoffs, 1, config.num_replicates, False)
+    rows = rows_of_arrow(table)
+    judged = judge_stored(rows, contest)
+    seconds = {
+        "Arrow to arrays": cpu_seconds(lambda: rows_of_arrow(table)),
+        "the model's logits": cpu_seconds(lambda: run.ranking.scores(rows, rows.candidates)),
+        "logits, ranks, slices, best items": cpu_seconds(lambda: judge_stored(rows, contest)),
+        f"sums with {config.num_replicates} replicates": cpu_seconds(lambda: list(sums_of_batch(judged, plan))),
+    }
+    for part, each in seconds.items():
+        print(f"{part:36s} {each:6.3f} s for {len(rows)} groups: {len(rows) / max(each, 1e-4):,.0f} groups/s")
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        seconds = time.process_time() - start
+    return seconds
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
