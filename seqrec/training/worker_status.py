@@ -141,7 +141,8 @@ class Observer:
             return False  # Not all have started, or some have ended: that the launcher sees.
         now = time.monotonic()
         slow = any(status.phase in _SLOW_PHASES for status in running)
-        return now - min(self.beat_at) > timeout or now - max(self.tick_at) > timeout * (_PATIENCE if slow else 1)
+        silence, standstill = (_SILENT_PATIENCE, _PATIENCE) if slow else (1, 1)
+        return now - min(self.beat_at) > timeout * silence or now - max(self.tick_at) > timeout * standstill
 
     def explain(self, what_happened: str) -> str:
         """Which worker was the cause, in a few lines; a traceback follows where there is one."""
@@ -178,6 +179,7 @@ class Observer:
 
 _SLOW_PHASES = {"starting", "first step", "checkpoint"}  # Where no sign of progress can be given for long.
 _PATIENCE = 10
+_SILENT_PATIENCE = 3  # Tracing a model holds Python's lock, so that even heartbeats come late on a busy machine.
 _ONE_LINE_ERRORS = {"DataError", "ConfigError", "StorageError", "TrainingError"}
 
 

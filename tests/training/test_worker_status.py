@@ -98,6 +98,8 @@ def test_explain_shows_an_exchange_that_failed_on_all() -> None:
         pytest.param("training", (70.0, 1.0), 0.0, False, id="one waits for the other"),
         pytest.param("training", (1.0, 1.0), 70.0, True, id="one is silent"),
         pytest.param("checkpoint", (70.0, 70.0), 0.0, False, id="saving takes long"),
+        pytest.param("first step", (1.0, 1.0), 70.0, False, id="tracing holds the heartbeat up"),
+        pytest.param("first step", (1.0, 1.0), 190.0, True, id="silent for too long"),
         pytest.param("first step", (70.0, 70.0), 0.0, False, id="tracing takes long"),
     ],
 )
