@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.feed.batching import TrainingFeed
@@ -27,7 +28,7 @@ from seqrec.training.progress import ProgressBar, epoch_line, history_csv
 from seqrec.training.scalar_log import ScalarLog
 from seqrec.training.stage import layout_of
 from seqrec.training.start import start_from_run
-from seqrec.training.train_step import TrainStep
+from seqrec.training.train_step import StepOutcome, TrainStep
 from seqrec.training.validation import Validation
 from seqrec.training.worker import TrainingJob, prepared_manifest
 from seqrec.training.worker_status import StatusWriter
@@ -87,7 +88,7 @@ def train_run(
         config=config,
         feed=feed,
         state=state,
-        step=TrainStep(model, optimizer, sampler, workers, config, job.seed, feed.stream_ids),
+        step=_noting_steps(TrainStep(model, optimizer, sampler, workers, config, job.seed, feed.stream_ids), writer),
         validate=Validation(model, validation_feed, workers, config.metrics_at, config.metric).run,
         save=_saver(workers, writer, everything, checkpoints.save),
         save_best=_saver(workers, writer, model.named_variables(), checkpoints.save_best),
@@ -199,6 +200,18 @@ def _start(
     values = workers.broadcast(None if state is None else vars(state))
     workers.broadcast_variables(list(everything.values()))
     return TrainingState(**values) if values else TrainingState()
+
+
+def _noting_steps(step: TrainStep, writer: StatusWriter) -> Callable[[TrainBatch, int, bool], StepOutcome]:
+    """The step, with a note in the status while inside: who hangs there waits for another."""
+
+    def noted(batch: TrainBatch, global_step: int, stop: bool) -> StepOutcome:
+        writer.status.in_step = True
+        outcome = step(batch, global_step, stop)
+        writer.status.in_step = False
+        return outcome
+
+    return noted
 
 
 def _saver(

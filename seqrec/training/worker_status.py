@@ -31,6 +31,7 @@ class WorkerStatus:
     steps: int = 0  # In the epoch.
     progress: dict[str, float] = field(default_factory=dict)  # Figures of the progress bar.
     lines: list[str] = field(default_factory=list)  # One for each finished epoch, for the screen.
+    in_step: bool = False  # Inside an update, where a worker waits for the others.
     num_ticks: int = 0  # Grows with every sign of progress.
     beats: int = 0
     state: str = RUNNING
@@ -162,8 +163,12 @@ class Observer:
             followed = [s for s in self.statuses if s is not None and s.state == FOLLOWED]
             # All of them blame another: what they disagree about is in their own words.
             return f"All workers ended at an exchange.\n\n{followed[0].traceback}" if followed else what_happened
-        # One that went silent, else the one that is furthest behind.
-        cause = min(silent, key=lambda s: (round(self.beat_at[s.rank] / 5), s.epoch, s.step, s.num_ticks))
+        # One that went silent, else one that does not wait for the others, else the one that is furthest behind.
+        last_beat = max(self.beat_at)
+        cause = min(
+            silent,
+            key=lambda s: (self.beat_at[s.rank] > last_beat - _SILENCE, s.in_step, s.epoch, s.step, s.num_ticks),
+        )
         ago = time.monotonic() - self.beat_at[cause.rank]
         return (
             f"Worker {cause.rank} on {cause.host} (process {cause.pid}) {what_happened} Last seen in {_place(cause)}, "
@@ -179,6 +184,7 @@ class Observer:
 
 _SLOW_PHASES = {"starting", "first step", "checkpoint"}  # Where no sign of progress can be given for long.
 _PATIENCE = 10
+_SILENCE = 5.0  # Seconds behind the other workers' heartbeats that tell a worker which has gone from one that waits.
 _SILENT_PATIENCE = 3  # Tracing a model holds Python's lock, so that even heartbeats come late on a busy machine.
 _ONE_LINE_ERRORS = {"DataError", "ConfigError", "StorageError", "TrainingError"}
 

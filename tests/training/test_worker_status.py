@@ -79,6 +79,12 @@ def test_explain_names_a_worker_that_fell_silent() -> None:
     assert "last heartbeat 33 s ago. Workers 0, 2 only followed." in text
 
 
+def test_explain_names_the_worker_that_does_not_wait_for_others() -> None:
+    observer = observer_of(status(0, in_step=True, num_ticks=5), status(1, num_ticks=9))
+
+    assert observer.explain("hangs.").startswith("Worker 1 on host1")
+
+
 def test_explain_names_the_worker_furthest_behind_when_all_hang() -> None:
     observer = observer_of(status(0, step=20), status(1, step=19))
 
