@@ -28,7 +28,7 @@ class TrainingConfig:
     max_gradient_norm: float | None = None  # Clip the norm of all gradients together; null: never.
     metric: str = "group_auc"  # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, ...
     patience: int = 3  # Stop after this many epochs without a better metric; 0: never.
-    metrics_at: tuple[int, ...] = (5, 10)  # The K of ndcg@K and hit_rate@K shown after each epoch.
+    metrics_at: tuple[int, ...] = (2,)  # The K of ndcg@K and hit_rate@K shown after each epoch; below 1 + negatives.
     max_validation_rows: int = 100_000  # Rows of the validation split used after each epoch; all if there are fewer.
     validation_batch_size: int = 512  # Rows scored at once; no effect on the result.
     resume: Literal["auto", "never"] = "auto"  # Go on from the newest checkpoint, or start over.
