@@ -55,8 +55,9 @@ def write_numbered_items(reviews: DataFrame, uri: str) -> DataFrame:
     spark = reviews.sparkSession
     reviews.select(ITEM).distinct().write.parquet(f"{uri}/distinct", mode="overwrite")
     distinct = spark.read.parquet(f"{uri}/distinct")
-    blocks = max(1, distinct.count() // _ITEMS_PER_BLOCK)
-    ordered = distinct.repartitionByRange(blocks, ITEM).sortWithinPartitions(ITEM)
+    blocks = distinct.count() // _ITEMS_PER_BLOCK
+    spread = distinct.repartitionByRange(blocks, ITEM) if blocks > 1 else distinct.repartition(1)
+    ordered = spread.sortWithinPartitions(ITEM)
     place = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     ordered.select(ITEM, F.spark_partition_id().alias(_BLOCK), place.alias(_PLACE)).write.parquet(
         f"{uri}/ordered", mode="overwrite"

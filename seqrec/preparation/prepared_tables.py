@@ -32,7 +32,7 @@ TEST_TABLE = "sequences/test"
 LATEST_TABLE = "sequences/latest"
 
 _VALIDATION_SALT, _TEST_SALT = 1, 2
-_MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE = 50_000, 32  # Of validation, test and latest.
+_MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE = 50_000, 1_000  # Of validation, test and latest.
 
 
 def write_vocabulary(
@@ -57,11 +57,15 @@ def write_vocabulary(
     categorized = spark.read.schema(categorized.schema).parquet(attempt.uri("scratch/categorized"))
     categories = write_table(categorized.transform(build_categories), attempt, VOCABULARY_CATEGORIES_TABLE)
     stored = spark.read.schema(VOCABULARY_CATEGORIES).parquet(attempt.uri(VOCABULARY_CATEGORIES_TABLE))
-    item_rows = categorized.transform(build_items, stored, indices.num_items)
-    return {
-        VOCABULARY_ITEMS_TABLE: write_table(item_rows, attempt, VOCABULARY_ITEMS_TABLE),
-        VOCABULARY_CATEGORIES_TABLE: categories,
-    }
+    item_rows = write_table(
+        categorized.transform(build_items, stored, indices.num_items), attempt, VOCABULARY_ITEMS_TABLE
+    )
+    if item_rows.rows != indices.num_items:
+        raise DataError(
+            f"The ingested items give {item_rows.rows} rows for the {indices.num_items} items of the vocabulary: "
+            "some have more than one. Run the job 'ingest' again."
+        )
+    return {VOCABULARY_ITEMS_TABLE: item_rows, VOCABULARY_CATEGORIES_TABLE: categories}
 
 
 def write_sequences(

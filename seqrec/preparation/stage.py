@@ -33,7 +33,6 @@ from seqrec.preparation.splits import SplitRule
 from seqrec.preparation.user_events import keep_indexed, max_own_items
 from seqrec.preparation.vocabulary import (
     ItemIndices,
-    check_one_category_each,
     collect_categories,
     number_items,
 )
@@ -66,8 +65,11 @@ def run_prepare(
     attempt = dataset.begin(recipe)
     reviews = read_table(session, storage, source, "reviews", REVIEWS)
     items = read_table(session, storage, source, "items", ITEMS)
-    check_one_category_each(items, name)
-    return _prepare(attempt, reviews, items, config, seed, vocabulary)
+    try:
+        return _prepare(attempt, reviews, items, config, seed, vocabulary)
+    except Exception:
+        attempt.discard()  # Gigabytes of scratch; whoever is killed instead leaves them to the next attempt.
+        raise
 
 
 def _prepare(
@@ -88,9 +90,10 @@ def _prepare(
 
     indices = selection.run_indices or number_items(selection.is_kept, train_counts)
     tables = write_vocabulary(attempt, selection.numbered_items, indices, items, vocabulary)
-    _write_kept_events(selection, indices, scratch)
-    kept = spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
-    recent = kept if config.latest_users == "kept" else spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/recent")
+    kept = _write_kept_events(selection, indices, scratch)
+    recent = kept
+    if config.latest_users == "all":
+        recent = selection.events.transform(keep_indexed, spark.sparkContext.broadcast(indices.by_number), 1)
 
     category_of = None
     if config.negative_sampling == "category":
@@ -129,17 +132,14 @@ def _check_split(expected: SplitCounts, selection: Selection, vocabulary: RunVoc
         )
 
 
-def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str) -> None:
-    """Two scratch tables: events of the k-core, and all events of known items, both with item indices."""
-    context = selection.events.sparkSession.sparkContext
-    index_by_number = context.broadcast(np.where(selection.is_kept, indices.by_number, 0))
+def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str) -> DataFrame:
+    """The events of the k-core with item indices, written down because four tables are made of them."""
+    spark = selection.events.sparkSession
+    index_by_number = spark.sparkContext.broadcast(np.where(selection.is_kept, indices.by_number, 0))
     kept = selection.events.transform(keep_indexed, index_by_number, selection.k)
     kept.write.parquet(f"{scratch}/kept", mode="overwrite")
     index_by_number.destroy()
-    index_by_number = context.broadcast(indices.by_number)
-    recent = selection.events.transform(keep_indexed, index_by_number, 1)
-    recent.write.parquet(f"{scratch}/recent", mode="overwrite")
-    index_by_number.destroy()
+    return spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
 
 
 def _population(

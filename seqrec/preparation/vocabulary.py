@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from seqrec.core.columns import CATEGORY, CATEGORY_INDEX, ITEM, ITEM_INDEX, TRAIN_COUNT
-from seqrec.core.errors import DataError
 from seqrec.preparation.ragged import column
 from seqrec.preparation.schemas import ITEM_NUMBER, VOCABULARY_CATEGORIES, VOCABULARY_ITEMS
 
@@ -97,13 +96,6 @@ def build_items(categorized: DataFrame, categories: DataFrame, num_items: int) -
     num_files = max(1, -(-num_items // _ITEMS_PER_FILE))
     spread = joined.repartition(1) if num_files == 1 else joined.repartitionByRange(num_files, ITEM_INDEX)
     return spread.sortWithinPartitions(ITEM_INDEX).transform(_declared, VOCABULARY_ITEMS)
-
-
-def check_one_category_each(items: DataFrame, name: str) -> None:
-    """Raises DataError where an item has several rows in the catalogue: the join would multiply its events."""
-    doubled = items.groupBy(ITEM).count().filter(F.col("count") > 1).count()
-    if doubled:
-        raise DataError(f"ingested '{name}': {doubled} items have more than one row. Run the job 'ingest' again.")
 
 
 def collect_categories(items: DataFrame, num_items: int) -> np.ndarray:

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Manifest
+from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
+from seqrec.tables.files import write_table
 from tests.preparation.ingested import DAY, publish_ingested, read_raw_reviews, read_rows, reviews_of
 
 CONFIG = PreparationConfig(min_interactions=0, num_test_negatives=3, num_validation_negatives=1)
@@ -157,3 +158,21 @@ def test_run_prepare_gives_the_reference_counts_on_beauty(spark, storage, shared
         assert Counter([*history, last]) == Counter(events[row["user_id"]])
         assert row["target_timestamp"] == max(t for t, _ in events[row["user_id"]])
         assert len({*row["negative_items"], row["target_item"]}) == 50
+
+
+def test_run_prepare_refuses_items_that_are_listed_twice(spark, storage):
+    publish_ingested(spark, storage, FOUR_FRIENDS, {"a": "Toys", "b": "Games"})
+    source = Dataset(storage, "ingested", "small")
+    stored = source.require("ingest").table("items").files
+    items = spark.read.parquet(*[storage.uri(file.path) for file in stored])
+    attempt = source.begin(Recipe(stage="ingest", settings={"doubled": True}, inputs={}))
+    tables = {
+        "reviews": source.require("ingest").table("reviews"),
+        "items": write_table(items.union(items), attempt, "items"),
+    }
+    attempt.publish(tables=tables, counts={})
+
+    with pytest.raises(DataError, match="give 7 rows for the 5 items of the vocabulary"):
+        run_prepare(spark, storage, "small", CONFIG, 7)
+
+    assert storage.list_folders("prepared/small") == []
