@@ -181,4 +181,5 @@ def test_four_workers_equal_one_with_sli_rec(train: Train, prepared: tuple[Stora
     one, two = newest_checkpoint(prepared[0], alone), newest_checkpoint(prepared[0], together)
     for name in one:
         if "output_bias" not in name:
-            np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-5, err_msg=name)
+            # Adam makes steps of up to the learning rate, 1e-3, even of gradients that are almost rounding noise.
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=5e-4, err_msg=name)
