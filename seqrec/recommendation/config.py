@@ -60,7 +60,7 @@ class RecommendationConfig:
     user: str | None = None  # Print this one person's last items and recommendations; nothing is written.
     exclude_own_items: bool = True  # Never recommend what the user has in the history.
     as_of: str | None = None  # Recommend as of this UTC day or time (ISO); null is the newest event's time.
-    candidate_weight: float = 1.0  # ln(place among the candidates) counts this much against the model's logit.
+    candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
     max_catalogue: int = 200_000  # A larger catalogue is not scored whole.
     batch_size: int = 512  # Users read at once.
     pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is some 400 bytes each.

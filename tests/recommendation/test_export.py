@@ -52,7 +52,8 @@ def ask(storage: Storage, run: str, folder: Path, requests: list) -> list[dict]:
     (folder / "request.json").write_text(json.dumps(requests))
     model = storage.local(f"{export_path(run)}/saved_model")
     command = [sys.executable, "-I", "-c", CLIENT, str(model), str(folder / "request.json"), str(folder / "answer")]
-    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((folder / "answer").read_text())
 
 

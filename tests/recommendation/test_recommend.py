@@ -108,7 +108,7 @@ def score_one_by_one(storage: Storage, run: str, number: int) -> dict[str, float
 def test_run_recommend_goes_on_after_being_killed_with_the_same_rows(
     spark: SparkSession, world: Storage, everyone, monkeypatch
 ):
-    config = RecommendationConfig(k=7, candidate_weight=1.5)
+    config = RecommendationConfig(k=7, candidate_weight=0.7)
     whole = run_recommend(spark, world, "small", "a2svd", config, seed=1)
     dataset = Dataset(world, "recommendations", "a2svd")
     recipe = recommend_recipe(world, "small", "a2svd", config)
