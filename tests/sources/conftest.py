@@ -54,7 +54,8 @@ class Ingested:
 
     def rows(self, table: str, *columns: str) -> list[tuple]:
         frame = read_table(self._spark, self._storage, self.manifest, table, _SCHEMAS[table])
-        return sorted(tuple(row) for row in frame.select(*(columns or frame.columns)).collect())
+        rows = (tuple(row) for row in frame.select(*(columns or frame.columns)).collect())
+        return sorted(rows, key=lambda row: [(value is not None, value) for value in row])
 
     def account(self, name: str) -> dict[str, Any]:
         [account] = [one for one in self.manifest.details["files"] if one["source"].endswith("/" + name)]
