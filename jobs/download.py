@@ -1,6 +1,6 @@
 """Fetches the public files of an edition and its categories; goes on where it was interrupted.
 
-    ./spark-submit.sh download --set download.edition=2018-small --set 'download.categories=[Gift_Cards]'
+./spark-submit.sh download --set download.edition=2018-small --set 'download.categories=[Gift_Cards]'
 """
 
 from seqrec.pipeline.command_line import run_job
