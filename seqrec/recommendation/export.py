@@ -123,6 +123,7 @@ def log_to_mlflow(config: ExportConfig, card: dict[str, Any], folder: Path) -> N
             f"export.mlflow_tracking_uri is {config.mlflow_tracking_uri}, but MLflow is not installed: "
             "pip install mlflow-skinny, or leave the key out."
         ) from None
+    assert config.mlflow_tracking_uri is not None
     mlflow.set_tracking_uri(config.mlflow_tracking_uri)
     mlflow.set_experiment(config.mlflow_experiment)
     with mlflow.start_run(run_name=card["run"]):
