@@ -103,7 +103,7 @@ class ExportConfig:
     exclude_own_items: bool = True  # Top k leaves out the items of the given history.
     max_k: int = 100  # The longest top-k list that the model can be asked for.
     block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
-    mlflow_tracking_uri: str | None = None  # Log the model to this MLflow server or folder too (needs mlflow).
+    mlflow_tracking_uri: str | None = None  # Log the model there too, such as sqlite:///mlflow.db.
     mlflow_experiment: str = "seqrec"  # Of MLflow.
 
     def __post_init__(self) -> None:
