@@ -32,7 +32,7 @@ setup(
         "requests>=2.28",
         "rapidgzip>=0.14",
         "zstandard>=0.20",
-        "optuna>=4,<6",
+        "optuna>=5,<6",
     ],
     extras_require={
         # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
