@@ -149,7 +149,7 @@ def main(argv: list[str]) -> int:
         return report(job, error)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on what it was compiled with.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # It reports missing GPU libraries as errors, several times.
     os.execv(command[0], command)
 
 
