@@ -91,7 +91,7 @@ def test_k_core_is_the_largest_such_subset(prepared, histories):
     assert set(items.values()) == {item for events in histories.values() for item, _ in events}
     assert manifest.counts["split"]["users"] == len(histories)
     assert manifest.counts["kept_events"] == sum(map(len, histories.values()))
-    assert len(manifest.counts["k_core_rounds"]) > 5
+    assert len(manifest.counts["k_core_rounds"]) >= 4  # The chain needs them: a single round would keep too much.
 
 
 def test_every_later_training_event_is_a_target_once(prepared, histories):

@@ -61,7 +61,7 @@ def in_process(storage: Storage, run: str, items: list[int], times: list[int], a
     """Logits of the whole catalogue, [NUM_ITEMS]."""
     trained = read_run(storage, run)
     model = load_model(storage, trained, read_vocabulary(storage, trained.manifest))
-    read, seconds = items[-LENGTH:], times[-LENGTH:]
+    read, seconds = items[-LENGTH:], times[-LENGTH:] if items else []
     fill = [0] * (LENGTH - len(read))
     history = History(
         np.array([[read + fill]], np.int32),
