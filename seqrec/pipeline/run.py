@@ -74,7 +74,7 @@ def _submit(step: Step) -> None:
     command = [sys.executable, "-m", "seqrec.pipeline.submit", step.job, *sys.argv[1:]]
     if step.model is not None:
         command += ["--set", f"model.name={step.model}"]
-    status = subprocess.run(command, cwd=None).returncode
+    status = subprocess.run(command).returncode
     if status != 0:
         raise SeqrecError(
             f"stage '{step.job}' ended with exit status {status}; the reason is above. "
