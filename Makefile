@@ -1,5 +1,7 @@
 # Every target works on a fresh checkout: the environment is made on first use (see spark-submit.sh --help).
 RUN = bash conf/environment.sh
+# Two at a time, each file in one process: a Spark session and its fixtures are made once per process.
+PARALLEL = -n 2 --dist loadfile
 SOURCES = seqrec jobs tests benchmarks setup.py
 
 .PHONY: environment format lint test test-all
@@ -17,7 +19,7 @@ lint:
 	@$(RUN) mypy
 
 test: lint
-	@$(RUN) python -m pytest -m "not slow"
+	@$(RUN) python -m pytest -m "not slow" $(PARALLEL)
 
-test-all: lint
-	@$(RUN) python -m pytest
+test-all: test
+	@$(RUN) python -m pytest -m slow

@@ -40,6 +40,7 @@ setup(
         "mlflow": ["mlflow-skinny>=2.10,<4"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.90",
             "ruff>=0.6",
             "mypy>=1.8",

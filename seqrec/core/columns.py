@@ -6,6 +6,7 @@ ITEM = "item_id"
 RATING = "rating"
 TIMESTAMP = "timestamp"  # Seconds since 1970, UTC.
 VERIFIED = "verified"
+VOTES = "votes"  # Helpful votes; null when the line names none.
 GROUP = "group"  # The dump's high-level group, such as "Gift Cards".
 LINE_HASH = "line_hash"
 CATEGORY = "category"

@@ -19,6 +19,14 @@ def keep_rated(reviews: DataFrame, min_rating: float | None) -> DataFrame:
     return reviews if min_rating is None else reviews.filter(F.col(RATING) >= min_rating)
 
 
+def with_item_groups(reviews: DataFrame, items: DataFrame) -> DataFrame:
+    """A review whose file named no group (the whole dump is one file) gets that of its item, from the metadata."""
+    of_item = F.col("group_of_item")
+    named = items.select(ITEM, F.col(GROUP).alias("group_of_item"))
+    with_both = reviews.join(named, on=ITEM, how="left").withColumn(GROUP, F.coalesce(GROUP, of_item))
+    return with_both.select(*reviews.columns)
+
+
 def keep_groups(reviews: DataFrame, groups: Sequence[str] | None) -> DataFrame:
     """Reviews of the named groups; None keeps all."""
     return reviews if groups is None else reviews.filter(F.col(GROUP).isin(*groups))

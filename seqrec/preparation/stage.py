@@ -13,6 +13,7 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.preparation.boundaries import needs_days, split_rule
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.interactions import with_item_groups
 from seqrec.preparation.health import Days, count_test, count_users, measure_health
 from seqrec.preparation.health_report import draw_distributions, print_health, warnings_of
 from seqrec.preparation.negatives import Population, check_enough
@@ -82,6 +83,8 @@ def _prepare(
 ) -> Manifest:
     spark = reviews.sparkSession
     scratch = attempt.uri("scratch")
+    if config.groups is not None:  # A shuffle of all reviews: only where it is asked for.
+        reviews = reviews.transform(with_item_groups, items)
     selection = select_interactions(reviews, config, seed, scratch, vocabulary)
     rule = _split_rule(selection, config)
     is_known = selection.is_kept if selection.run_indices is None else selection.run_indices.by_number > 0

@@ -7,7 +7,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED
+from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED, VOTES
 from seqrec.sources.accounting import FILE_PATH, STATE
 from seqrec.sources.config import IngestionConfig
 from seqrec.sources.line_formats import LineFormat
@@ -23,7 +23,7 @@ from seqrec.sources.ratings_columns import ratings_columns
 from seqrec.sources.raw_lines import LINE_ORDER, read_lines
 from seqrec.sources.review_parsing import parse_ratings, parse_reviews, parse_reviews_2023
 
-_REVIEW_COLUMNS = (USER, ITEM, RATING, TIMESTAMP, VERIFIED, GROUP, LINE, FILE_PATH, STATE)
+_REVIEW_COLUMNS = (USER, ITEM, RATING, TIMESTAMP, VERIFIED, VOTES, GROUP, LINE, FILE_PATH, STATE)
 _METADATA_PARSERS = {
     LineFormat.METADATA: parse_metadata,
     LineFormat.METADATA_2014: parse_metadata_2014,

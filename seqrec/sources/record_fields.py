@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 _ID = r"^[^\s\p{Cntrl},\"'\[\]{}<>\\\uFFFD]{1,128}$"
 _BARE_VALUE = r"^(-?[0-9][0-9.eE+-]*|true|false)$"  # What a JSON number or boolean looks like once it is a string.
 _PRICE = r"^\s*\$?\s*([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?\s*$"
+_VOTES = r"^(?:\[\s*([0-9]{1,9})\s*,\s*[0-9]+\s*\]|([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,9}))$"
 _ENTITY = r"&(#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z][A-Za-z0-9]{1,7});"
 _COMMON = {"&quot;": '"', "&#39;": "'", "&apos;": "'", "&lt;": "<", "&gt;": ">", "&nbsp;": " ", "&#34;": '"'}
 
@@ -32,6 +33,12 @@ def parsed_price(text: Column) -> Column:
     short = F.when(F.octet_length(text) < 32, text)
     number = F.concat(F.regexp_extract(short, _PRICE, 1), F.regexp_extract(short, _PRICE, 2))
     return F.when(number != "", F.regexp_replace(number, ",", "")).cast("double")
+
+
+def parsed_votes(text: Column) -> Column:
+    """Helpful votes of `5` or `1,234`, or of 2014's `[helpful, all]`; null for anything else."""
+    digits = F.replace(F.concat(F.regexp_extract(text, _VOTES, 1), F.regexp_extract(text, _VOTES, 2)), F.lit(","))
+    return F.when(F.length(digits).between(1, 9), digits).cast("int")
 
 
 def decoded(text: Column) -> Column:

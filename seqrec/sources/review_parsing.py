@@ -6,16 +6,21 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED
+from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED, VOTES
 from seqrec.sources.accounting import GOOD, STATE
 from seqrec.sources.config import IngestionConfig
 from seqrec.sources.json_records import with_json_record
 from seqrec.sources.raw_lines import line_hash, state_of
-from seqrec.sources.record_fields import is_id, is_quoted, is_rating
+from seqrec.sources.record_fields import is_id, is_quoted, is_rating, parsed_votes
 
-_JSON_FIELDS = "reviewerID:string, asin:string, overall:double, unixReviewTime:bigint, verified:boolean"
+# Votes are read as text, whatever they are: an odd one makes no review worthless.
+_JSON_FIELDS = (
+    "reviewerID:string, asin:string, overall:double, unixReviewTime:bigint, verified:boolean, "
+    "vote:string, helpful:string"
+)
 _JSON_FIELDS_2023 = (
-    "user_id:string, parent_asin:string, asin:string, rating:double, timestamp:bigint, verified_purchase:boolean"
+    "user_id:string, parent_asin:string, asin:string, rating:double, timestamp:bigint, verified_purchase:boolean, "
+    "helpful_vote:string"
 )
 
 
@@ -30,6 +35,7 @@ def parse_reviews(lines: DataFrame, config: IngestionConfig) -> DataFrame:
                 RATING: F.col("record.overall"),
                 TIMESTAMP: F.col("record.unixReviewTime"),
                 VERIFIED: F.col("record.verified"),
+                VOTES: parsed_votes(F.coalesce("record.vote", "record.helpful")),
             }
         )
         .transform(with_json_state, config)
@@ -47,6 +53,7 @@ def parse_reviews_2023(lines: DataFrame, config: IngestionConfig) -> DataFrame:
                 RATING: F.col("record.rating"),
                 TIMESTAMP: F.floor(F.col("record.timestamp") / 1000),
                 VERIFIED: F.col("record.verified_purchase"),
+                VOTES: parsed_votes(F.col("record.helpful_vote")),
             }
         )
         .transform(with_json_state, config)
@@ -104,6 +111,7 @@ def parse_ratings(lines: DataFrame, config: IngestionConfig, columns: tuple[str,
                 RATING: number[RATING],
                 TIMESTAMP: F.floor(number[TIMESTAMP] / per_second),
                 VERIFIED: F.lit(None).cast("boolean"),
+                VOTES: F.lit(None).cast("int"),
             }
         )
         .withColumn(STATE, state)
@@ -118,6 +126,7 @@ def keep_good_reviews(parsed: DataFrame) -> DataFrame:
         F.col(RATING).cast("float").alias(RATING),
         TIMESTAMP,
         VERIFIED,
+        VOTES,
         GROUP,
         line_hash(),
     )

@@ -5,6 +5,7 @@ from pyspark.sql.types import (
     BooleanType,
     DoubleType,
     FloatType,
+    IntegerType,
     LongType,
     StringType,
     StructField,
@@ -22,6 +23,7 @@ REVIEWS = StructType(
         StructField(C.RATING, FloatType()),
         StructField(C.TIMESTAMP, LongType(), nullable=False),  # Seconds since 1970, UTC.
         StructField(C.VERIFIED, BooleanType()),
+        StructField(C.VOTES, IntegerType()),
         StructField(C.GROUP, StringType()),
         StructField(C.LINE_HASH, LongType(), nullable=False),
     ]

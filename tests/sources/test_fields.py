@@ -9,7 +9,7 @@ from seqrec.sources.groups import group_of_file
 from seqrec.sources.line_formats import Compression, LineFormat, Sniffed
 from seqrec.sources.ratings_columns import ratings_columns
 from seqrec.sources.raw_files import RawFile
-from seqrec.sources.record_fields import decoded, is_id, parsed_price
+from seqrec.sources.record_fields import decoded, is_id, parsed_price, parsed_votes
 
 
 @pytest.fixture
@@ -42,6 +42,29 @@ def test_parsed_price_reads_prices_and_nothing_else(results):
     }
 
     assert results(parsed_price, list(prices)) == list(prices.values())
+
+
+def test_parsed_votes_reads_counts_and_nothing_else(results):
+    votes = {
+        "5": 5,
+        "0": 0,
+        "1,234": 1234,
+        "12,345,678": 12345678,
+        "[2, 3]": 2,
+        "[0,0]": 0,
+        "12,34": None,
+        "1,234,567,890": None,
+        "-1": None,
+        "2.5": None,
+        "5, 3]": None,
+        "[5": None,
+        "[]": None,
+        "many": None,
+        "": None,
+        None: None,
+    }
+
+    assert results(parsed_votes, list(votes)) == list(votes.values())
 
 
 def test_decoded_decodes_entities_once(results):

@@ -6,11 +6,19 @@ import zstandard
 
 
 def test_ingest_reads_all_there_is_of_a_review(ingested, raw, review):
-    path = raw("reviews.json", [review(reviewerID="A9", asin="0001", overall=4.0, unixReviewTime=1_529_193_600)])
+    line = review(reviewerID="A9", asin="0001", overall=4.0, unixReviewTime=1_529_193_600, vote="1,234")
 
-    rows = ingested(path).rows("reviews", "user_id", "item_id", "rating", "timestamp", "verified", "group")
+    made = ingested(raw("reviews.json", [line]))
 
-    assert rows == [("A9", "0001", 4.0, 1_529_193_600, True, None)]
+    rows = made.rows("reviews", "user_id", "item_id", "rating", "timestamp", "verified", "votes", "group")
+    assert rows == [("A9", "0001", 4.0, 1_529_193_600, True, 1234, None)]
+
+
+@pytest.mark.parametrize(
+    "fields, votes", [({"helpful": [7, 9]}, 7), ({"vote": "2"}, 2), ({"vote": {"odd": 1}}, None), ({}, None)]
+)
+def test_ingest_reads_votes_of_every_edition_and_loses_no_review_to_odd_ones(ingested, raw, review, fields, votes):
+    assert ingested(raw("reviews.json", [review(**fields)])).rows("reviews", "item_id", "votes") == [("B1", votes)]
 
 
 def test_ingest_takes_the_group_from_the_name_of_the_file(ingested, raw, review):
@@ -21,11 +29,11 @@ def test_ingest_takes_the_group_from_the_name_of_the_file(ingested, raw, review)
 
 def test_ingest_reads_2023_reviews(ingested, raw):
     line = {"rating": 3.0, "asin": "B5", "parent_asin": "B1", "user_id": "AE", "timestamp": 1588687728923}
-    path = raw("Video_Games.jsonl.gz", [json.dumps(line | {"helpful_vote": 0, "verified_purchase": False})])
+    path = raw("Video_Games.jsonl.gz", [json.dumps(line | {"helpful_vote": 12, "verified_purchase": False})])
 
-    rows = ingested(path).rows("reviews", "user_id", "item_id", "rating", "timestamp", "verified", "group")
+    rows = ingested(path).rows("reviews", "user_id", "item_id", "rating", "timestamp", "verified", "votes", "group")
 
-    assert rows == [("AE", "B1", 3.0, 1588687728, False, "Video Games")]
+    assert rows == [("AE", "B1", 3.0, 1588687728, False, 12, "Video Games")]
 
 
 def test_ingest_reads_2023_ratings(ingested, raw):
