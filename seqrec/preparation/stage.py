@@ -13,9 +13,9 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.preparation.boundaries import needs_days, split_rule
 from seqrec.preparation.config import PreparationConfig
-from seqrec.preparation.interactions import with_item_groups
 from seqrec.preparation.health import Days, count_test, count_users, measure_health
 from seqrec.preparation.health_report import draw_distributions, print_health, warnings_of
+from seqrec.preparation.interactions import with_item_groups
 from seqrec.preparation.negatives import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,

@@ -15,7 +15,7 @@ def test_ingest_reads_all_there_is_of_a_review(ingested, raw, review):
 
 
 @pytest.mark.parametrize(
-    "fields, votes", [({"helpful": [7, 9]}, 7), ({"vote": "2"}, 2), ({"vote": {"odd": 1}}, None), ({}, None)]
+    ("fields", "votes"), [({"helpful": [7, 9]}, 7), ({"vote": "2"}, 2), ({"vote": {"odd": 1}}, None), ({}, None)]
 )
 def test_ingest_reads_votes_of_every_edition_and_loses_no_review_to_odd_ones(ingested, raw, review, fields, votes):
     assert ingested(raw("reviews.json", [review(**fields)])).rows("reviews", "item_id", "votes") == [("B1", votes)]
