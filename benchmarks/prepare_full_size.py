@@ -97,6 +97,7 @@ def write_ingested(spark, storage, name: str, num_reviews: int) -> None:
         "rating": F.lit(5.0).cast("float"),
         "timestamp": F.col("timestamp"),
         "verified": F.lit(True),
+        "votes": F.lit(None).cast("int"),
         "group": F.lit("Synthetic"),
         "line_hash": F.xxhash64(user_id(), F.col(ITEM_NUMBER), F.col("timestamp"), F.col("event_number")),
     }
