@@ -1,9 +1,9 @@
-"""233.1 million synthetic ratings as the 9 GB CSV, through `ingest`, with the memory of all processes watched.
+"""233.1 million synthetic ratings as the 9 GB CSV, through `ingest`, with memory and CPU of all processes watched.
 
-    python benchmarks/ingest_full_size.py --workdir /tmp/full_size [--reviews 233100000] [--cores 2] [--heap 10g]
+    python benchmarks/ingest_full_size.py --workdir WORKDIR [--reviews 233100000] [--cores 2] [--heap 6g]
 
 Resumable: ratings that are synthesized already are not made again, and `ingest` starts over on its own.
-Prints a table; keep it in benchmarks/results/ingest_full_size_<yyyymmdd>.md.
+Prints a table; keep it in benchmarks/results/ingest_<yyyymmdd>.md.
 """
 
 import argparse
@@ -25,32 +25,50 @@ from seqrec.sources.stage import run_ingest, run_synthesize
 _USERS_SHARE, _ITEMS_SHARE = 43 / 233.1, 15 / 233.1
 
 
-class PeakMemory:
-    """The greatest sum of resident memory over this process and all its children, in bytes, sampled every second."""
+class Watch:
+    """What this process and all its children took between entering and leaving.
+
+    `peak_rss`: the greatest sum of resident memory, in bytes, sampled every second; pages that processes share count
+    more than once. `cpu_seconds`: of all cores together; those of a child that has ended count as of the last sample.
+    """
 
     def __init__(self) -> None:
-        self.peak = 0
+        self.peak_rss = 0
+        self._cpu_at_start: dict[int, float] = {}
+        self._cpu: dict[int, float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "PeakMemory":
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._cpu.values()) - sum(self._cpu_at_start.values())
+
+    def __enter__(self) -> "Watch":
+        self._sample()
+        self._cpu_at_start = dict(self._cpu)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self._sample()
 
     def _watch(self) -> None:
-        me = psutil.Process()
         while not self._done.wait(1.0):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
+            self._sample()
+
+    def _sample(self) -> None:
+        me = psutil.Process()
+        total = 0
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                total += process.memory_info().rss
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            self._cpu[process.pid] = times.user + times.system
+        self.peak_rss = max(self.peak_rss, total)
 
 
 @contextmanager
@@ -74,7 +92,7 @@ def spark_of(cores: int, heap: str, workdir: str) -> Iterator[SparkSession]:
 def measured(name: str, action: Callable[[], Manifest], results: Path) -> Manifest:
     """Runs a stage and appends what it took to `results`, one JSON line."""
     started = time.monotonic()
-    with PeakMemory() as memory:
+    with Watch() as watch:
         manifest = action()
     seconds = time.monotonic() - started
     if seconds < manifest.seconds:  # It was made before, and skipped now.
@@ -82,7 +100,8 @@ def measured(name: str, action: Callable[[], Manifest], results: Path) -> Manife
     record = {
         "stage": name,
         "seconds": round(seconds, 1),
-        "peak_rss_gib": round(memory.peak / 2**30, 2),
+        "cpu_seconds": round(watch.cpu_seconds, 1),
+        "peak_rss_gib": round(watch.peak_rss / 2**30, 2),
         "counts": manifest.counts,
     }
     with results.open("a") as file:
@@ -91,25 +110,30 @@ def measured(name: str, action: Callable[[], Manifest], results: Path) -> Manife
     return manifest
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", default="/tmp/full_size")
-    parser.add_argument("--reviews", type=int, default=233_100_000)
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--heap", default="10g")
-    arguments = parser.parse_args()
-    storage = Storage(arguments.workdir)
-    Path(arguments.workdir).mkdir(parents=True, exist_ok=True)
-    results = Path(arguments.workdir) / "measured.jsonl"
-    config = SynthesisConfig(
-        num_reviews=arguments.reviews,
-        num_users=int(arguments.reviews * _USERS_SHARE),
-        num_items=int(arguments.reviews * _ITEMS_SHARE),
+def dump_like(num_reviews: int) -> SynthesisConfig:
+    """Ratings with the proportions of the 2018 dump."""
+    return SynthesisConfig(
+        num_reviews=num_reviews,
+        num_users=int(num_reviews * _USERS_SHARE),
+        num_items=int(num_reviews * _ITEMS_SHARE),
         min_reviews_per_user=1,
         max_reviews_per_user=20_000,
         num_clusters=200,
         format="csv",
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", default="/tmp/full_size")
+    parser.add_argument("--reviews", type=int, default=233_100_000)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--heap", default="6g")
+    arguments = parser.parse_args()
+    storage = Storage(arguments.workdir)
+    Path(arguments.workdir).mkdir(parents=True, exist_ok=True)
+    results = Path(arguments.workdir) / "measured.jsonl"
+    config = dump_like(arguments.reviews)
     with spark_of(arguments.cores, arguments.heap, arguments.workdir) as spark:
         raw = measured("synthesize", lambda: run_synthesize(spark, storage, "full", config, 1, False), results)
         made = measured(
@@ -119,9 +143,10 @@ def main() -> None:
     bytes_out = sum(file.size for file in made.table("reviews").files)
     ingest = [json.loads(line) for line in results.read_text().splitlines() if '"stage": "ingest"' in line][-1]
     print(
-        f"\n| rows | GB in | GB out | ingest s | rows/s | peak RSS GiB |\n|---|---|---|---|---|---|\n"
+        f"\n| rows | GB in | GB out | ingest s | CPU s | rows/s | rows/CPU s | peak RSS GiB |\n|{'---|' * 8}\n"
         f"| {made.counts['reviews']:,} | {bytes_in / 1e9:.2f} | {bytes_out / 1e9:.2f} | {ingest['seconds']:.0f} "
-        f"| {made.counts['reviews'] / ingest['seconds']:,.0f} | {ingest['peak_rss_gib']:.1f} |"
+        f"| {ingest['cpu_seconds']:.0f} | {made.counts['reviews'] / ingest['seconds']:,.0f} "
+        f"| {made.counts['reviews'] / ingest['cpu_seconds']:,.0f} | {ingest['peak_rss_gib']:.1f} |"
     )
 
 
