@@ -1,8 +1,44 @@
-"""Installs the package. `conf/constraints.txt` pins what was tested together; the ranges here say what can work."""
+"""Installs the package. `conf/constraints.txt` pins what was tested together; the ranges here say what can work.
 
+SEQREC_RUNTIME=databricks leaves out what the Databricks ML runtime has: pip would put another TensorFlow and Spark
+over those that its Horovod was built for. docs/databricks.md says more.
+"""
+
+import os
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+JOBS = sorted(path.stem for path in (Path(__file__).parent / "jobs").glob("*.py") if path.stem != "__init__")
+IN_DATABRICKS = ["pyspark", "pyarrow", "numpy", "pandas", "petastorm", "tensorflow", "setuptools", "tqdm"]
+IN_DATABRICKS += ["matplotlib", "psutil", "pyyaml", "requests"]
+REQUIREMENTS = [
+    "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
+    "pyarrow>=14.0.1,<15",  # 15 breaks petastorm; below 14.0.1 has CVE-2023-47248.
+    "numpy>=1.23,<2",  # petastorm and pyarrow 14 are built for numpy 1.
+    "pandas>=1.5.3,<3",
+    "petastorm==0.12.1",  # 0.13 loses rows; see docs.
+    "tensorflow>=2.16,<2.19",  # horovod does not compile against 2.19.
+    "setuptools<70",  # petastorm still imports pkg_resources.
+    "pydantic>=2.6,<3",
+    "pyyaml>=6",
+    "tqdm>=4.60",
+    "rich>=13",
+    "matplotlib>=3.7",
+    "psutil>=5.9",
+    "requests>=2.28",
+    "rapidgzip>=0.14",
+    "zstandard>=0.20",
+    "optuna>=5,<6",
+]
+
+
+def requirements(runtime: str) -> list[str]:
+    if runtime not in ("", "databricks"):
+        raise SystemExit(f"SEQREC_RUNTIME is {runtime!r}: leave it out, or set it to databricks.")
+    left_out = IN_DATABRICKS if runtime else []
+    return [line for line in REQUIREMENTS if not line.startswith(tuple(left_out))]
+
 
 setup(
     name="seqrec",
@@ -11,29 +47,21 @@ setup(
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["seqrec", "seqrec.*"]),
-    package_data={"seqrec": ["py.typed", "sources/*.yaml", "evaluation/*.html"]},
+    # A wheel has no checkout beside it: the jobs and the configs go inside the package.
+    packages=[*find_packages(include=["seqrec", "seqrec.*"]), "seqrec.jobs", "seqrec.conf"],
+    package_dir={"seqrec.jobs": "jobs", "seqrec.conf": "conf"},
+    package_data={
+        "seqrec": ["py.typed", "sources/*.yaml", "evaluation/*.html"],
+        "seqrec.conf": ["*.yaml", "log4j2.properties"],
+    },
+    # `seqrec JOB ...` submits as ./spark-submit.sh does; a Databricks python_wheel_task finds the others by name.
+    entry_points={
+        "console_scripts": ["seqrec = seqrec.pipeline.console:main"],
+        "seqrec.jobs": [f"{job} = seqrec.jobs.{job}:main" for job in JOBS],
+    },
     # petastorm 0.12.1 imports distutils, which Python 3.12 no longer has.
     python_requires=">=3.10,<3.12",
-    install_requires=[
-        "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
-        "pyarrow>=14.0.1,<15",  # 15 breaks petastorm; below 14.0.1 has CVE-2023-47248.
-        "numpy>=1.23,<2",  # petastorm and pyarrow 14 are built for numpy 1.
-        "pandas>=1.5.3,<3",
-        "petastorm==0.12.1",  # 0.13 loses rows; see docs.
-        "tensorflow>=2.16,<2.19",  # horovod does not compile against 2.19.
-        "setuptools<70",  # petastorm still imports pkg_resources.
-        "pydantic>=2.6,<3",
-        "pyyaml>=6",
-        "tqdm>=4.60",
-        "rich>=13",
-        "matplotlib>=3.7",
-        "psutil>=5.9",
-        "requests>=2.28",
-        "rapidgzip>=0.14",
-        "zstandard>=0.20",
-        "optuna>=5,<6",
-    ],
+    install_requires=requirements(os.environ.get("SEQREC_RUNTIME", "")),
     extras_require={
         # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
         "horovod": ["horovod>=0.28.1,<0.29"],

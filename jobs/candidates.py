@@ -6,5 +6,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.stages import candidates
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("candidates", __file__, candidates)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,5 +6,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.stages import evaluate
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("evaluate", __file__, evaluate)
+
+
+if __name__ == "__main__":
+    main()

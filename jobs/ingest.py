@@ -6,5 +6,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.stages import ingest
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("ingest", __file__, ingest)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,5 +6,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.run import pipeline
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("pipeline", __file__, pipeline)
+
+
+if __name__ == "__main__":
+    main()

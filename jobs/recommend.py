@@ -7,5 +7,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.stages import recommend
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("recommend", __file__, recommend)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,5 +6,10 @@
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.stages import tune
 
-if __name__ == "__main__":
+
+def main() -> None:
     run_job("tune", __file__, tune)
+
+
+if __name__ == "__main__":
+    main()

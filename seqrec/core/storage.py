@@ -16,6 +16,8 @@ import pyarrow.fs as pafs
 
 from seqrec.core.errors import StorageError
 
+_ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
+
 
 @dataclass(frozen=True)
 class StoredFile:
@@ -42,9 +44,11 @@ class Storage:
                 raise StorageError(f"{root}: cannot open this storage: {_first_line(error)}.") from None
 
     def uri(self, path: str = "") -> str:
-        """The address by which Spark and Petastorm find `path`."""
-        if self._local_root is not None and not self.root.startswith("dbfs:"):
-            return f"file://{self._local_root}/{path}".rstrip("/")
+        """The address by which Spark finds `path`; Petastorm reads what `local` gives."""
+        if self._local_root is not None:
+            is_on_databricks = _ON_DATABRICKS in os.environ or self.root.startswith("dbfs:")
+            root = _databricks_uri(self._local_root) if is_on_databricks else f"file://{self._local_root}"
+            return f"{root}/{path}".rstrip("/")
         return f"{self.root.replace('s3://', 's3a://', 1)}/{path}".rstrip("/")
 
     def local(self, path: str = "") -> Path | None:
@@ -155,11 +159,19 @@ def explain(error: OSError) -> str:
 
 def _local_root(root: str) -> Path | None:
     """An absolute path without "..", which Spark would report otherwise than it was given."""
-    if root.startswith("dbfs:/"):  # Databricks mounts it for plain programs.
-        return Path("/dbfs") / root.removeprefix("dbfs:/").lstrip("/")
+    if root.startswith("dbfs:/"):  # Databricks mounts it for plain programs: at /dbfs, but volumes at /Volumes.
+        path = root.removeprefix("dbfs:/").lstrip("/")
+        return Path("/", path) if path.startswith("Volumes/") else Path("/dbfs", path)
     if root.startswith("file:"):
         return Path("/" + root.removeprefix("file:").lstrip("/")).resolve()
     return None if "://" in root else Path(root).expanduser().resolve()
+
+
+def _databricks_uri(local: Path) -> str:
+    """A local path as Spark knows it on Databricks, where /dbfs and /Volumes are mounts of what it calls dbfs:/."""
+    if local.is_relative_to("/Volumes"):
+        return f"dbfs:{local}"
+    return f"dbfs:/{local.relative_to('/dbfs')}" if local.is_relative_to("/dbfs") else f"file://{local}"
 
 
 def _replace_file(target: Path, content: bytes | Path) -> None:

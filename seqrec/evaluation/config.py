@@ -10,7 +10,7 @@ BASELINES = ("popularity", "recent_popularity", "last_category", "co_visitation"
 class EvaluationConfig:
     """The `evaluation` section of a run."""
 
-    split: Literal["test", "validation"] = "test"
+    split: Literal["test", "validation"] = "test"  # Rows that are measured.
     protocol: Literal["sampled", "full"] = "sampled"  # Against the stored negatives, or against the whole catalogue.
     ndcg_cutoffs: tuple[int, ...] = (2, 4, 6, 10)  # The k of NDCG@k.
     hit_rate_cutoffs: tuple[int, ...] = (1, 5, 10)  # The k of hit rate@k.

@@ -35,7 +35,12 @@ def load_options(config: ModelConfig) -> Any:
         if name not in MODELS:
             raise ConfigError(f"model.options: there is no model '{name}'. Known models: {', '.join(sorted(MODELS))}.")
     values = config.options.get(config.name, {})
-    return load_section(_model_class(config.name).options_class, values, f"model.options.{config.name}")
+    return load_section(options_of(config.name), values, f"model.options.{config.name}")
+
+
+def options_of(name: str) -> Any:
+    """The dataclass of a model's own settings."""
+    return _model_class(name).options_class
 
 
 def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int) -> "SequenceModel":

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from seqrec.core.config import apply_override, load_section, read_yaml
@@ -75,13 +76,26 @@ class LoadedConfig:
     spark: dict[str, dict[str, str]]  # Section -> Spark settings of that stage.
 
 
+def folder_of(name: str) -> Path:
+    """`jobs` or `conf`: beside the package in a checkout, inside it where a wheel was installed."""
+    packaged = Path(__file__).parents[1] / name
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / name
+
+
+def _found(path: str) -> str:
+    """`conf/demo.yaml` also where there is no checkout: then it is the one of the installed package."""
+    given = Path(path)
+    packaged = folder_of("conf") / given.name
+    return str(packaged) if given.parent == Path("conf") and not given.exists() and packaged.exists() else path
+
+
 def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Reads a YAML and the `--set` overrides; with no path, the defaults and the overrides.
 
     Raises:
         ConfigError: one line naming the file (or `--set`), the key, what was got and what was expected.
     """
-    values = read_yaml(path) if path else {}
+    values = read_yaml(_found(path)) if path else {}
     origins: dict[str, str] = {}
     for override in overrides:
         apply_override(values, override, origins)
@@ -128,17 +142,18 @@ class Key:
 def describe_keys(section: str = "") -> list[Key]:
     """The keys of one section ("" for those at the top), read from the dataclass and its trailing comments."""
     if not section:
-        return [key for key in _keys_of(RunConfig, "") if "." not in key.name]
-    return _keys_of(next(f.default_factory for f in fields(RunConfig) if f.name == section), "")
+        return [key for key in keys_of(RunConfig) if "." not in key.name]
+    return keys_of(next(f.default_factory for f in fields(RunConfig) if f.name == section))
 
 
-def _keys_of(config_class: Any, prefix: str) -> list[Key]:
+def keys_of(config_class: Any, prefix: str = "") -> list[Key]:
+    """Every key of a dataclass of settings, those of its sections with the section's name before them."""
     keys: list[Key] = []
     meanings = _meanings(config_class)
     for a_field in fields(config_class):
         name = f"{prefix}{a_field.name}"
         if is_dataclass(a_field.default_factory):
-            keys += _keys_of(a_field.default_factory, f"{name}.")
+            keys += keys_of(a_field.default_factory, f"{name}.")
         else:
             keys.append(Key(name, _type_name(a_field.type), _default_of(a_field), meanings.get(a_field.name, "")))
     return keys

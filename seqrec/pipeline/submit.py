@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
-from seqrec.pipeline.config import LoadedConfig, load_run_config
+from seqrec.pipeline.config import LoadedConfig, folder_of, load_run_config
 
 ROOT = Path(__file__).parents[2]
 OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.
@@ -79,12 +79,14 @@ def build_command(arguments: Arguments, config: LoadedConfig, options: list[str]
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
         settings["spark.ui.enabled"] = "false"
-        settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{ROOT}/conf/log4j2.properties"
+        settings["spark.driver.extraJavaOptions"] = (
+            f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
+        )
     settings |= config.spark.get(SECTION_OF[arguments.job], {})
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
             command += ["--conf", f"{key}={value}"]
-    return [*command, *options, str(ROOT / "jobs" / f"{arguments.job}.py"), *arguments.for_job()]
+    return [*command, *options, str(folder_of("jobs") / f"{arguments.job}.py"), *arguments.for_job()]
 
 
 def driver_memory_mb(job: str, one_process: bool) -> int:
@@ -137,7 +139,7 @@ def main(argv: list[str]) -> int:
     try:
         arguments = parse_arguments(job, argv[1:])
         if arguments.help:
-            print(help_text(job, ROOT / "jobs" / f"{job}.py"))
+            print(help_text(job, folder_of("jobs") / f"{job}.py"))
             return 0
         if _deploys_to_cluster(options):
             raise ConfigError(

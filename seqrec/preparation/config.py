@@ -16,6 +16,7 @@ class PreparationConfig:
     end_date: str | None = None  # Last day to keep, YYYY-MM-DD, UTC.
     repeated_items: Literal["all", "first", "last"] = "all"  # Which of a user's reviews of one item to keep.
     item_sample_rate: float = 1.0  # Share of the items to keep, drawn by popularity without replacement.
+    # leave_last_out: a user's last event is for test, the one before for validation; temporal: by the boundaries.
     split: Literal["leave_last_out", "temporal"] = "leave_last_out"
     validation_boundary: float | str = 0.8  # Temporal split: first day of validation, or the share of events before it.
     test_boundary: float | str = 0.9  # Temporal split: first day of test, or the share of events before it.
@@ -27,6 +28,7 @@ class PreparationConfig:
     min_targets_per_file: int = 128  # Below it, tiny data gets fewer files than num_streams_max.
     num_validation_negatives: int = 4  # Drawn for each validation target.
     num_test_negatives: int = 49  # Drawn for each test target.
+    # popularity: by training events; power: by them ** negative_exponent; uniform; category: of the target's category.
     negative_sampling: Literal["popularity", "power", "uniform", "category"] = "popularity"
     negative_exponent: float = 0.75  # Weight of an item is count ** exponent; only for negative_sampling: power.
     exclude_own_items: bool = False  # Never draw an item that the user has anywhere; the reference does draw them.

@@ -104,9 +104,12 @@ class ExportConfig:
     max_k: int = 100  # The longest top-k list that the model can be asked for.
     block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
     mlflow_tracking_uri: str | None = None  # Log the model there too, such as sqlite:///mlflow.db.
-    mlflow_experiment: str = "seqrec"  # Of MLflow.
+    mlflow_experiment: str = "seqrec"  # Of MLflow; on Databricks a path, such as /Users/you@example.com/seqrec.
+    mlflow_model: str | None = None  # Register the model under this name, such as catalog.schema.seqrec; null: never.
 
     def __post_init__(self) -> None:
         for name in ("max_k", "block_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        if self.mlflow_model and not self.mlflow_tracking_uri:
+            raise ValueError(f"mlflow_model is {self.mlflow_model!r}: set mlflow_tracking_uri too, such as databricks.")

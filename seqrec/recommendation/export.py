@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqrec.core.columns import ITEM, ITEM_INDEX
-from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.errors import DataError
 from seqrec.core.manifest import Recipe
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import ITEMS, read_names, read_vocabulary
@@ -67,6 +67,8 @@ def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = F
             if file.is_file():
                 storage.upload(file, f"{export_path(run)}/{file.relative_to(folder).as_posix()}")
         if config.mlflow_tracking_uri is not None:
+            from seqrec.recommendation.mlflow_model import log_to_mlflow
+
             log_to_mlflow(config, card, folder)
     storage.write_bytes(f"{export_path(run)}/card.json", json.dumps(card, indent=1, default=str).encode())
     _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))
@@ -108,35 +110,3 @@ def write_ids(storage: Storage, run: TrainedRun, path: Path) -> str:
             block: pa.Array = ids.slice(start, 1 << 16)
             lines.write("\n".join(block.to_pylist()) + "\n")
     return str(ids[0].as_py())
-
-
-def log_to_mlflow(config: ExportConfig, card: dict[str, Any], folder: Path) -> None:
-    """The exported files with their settings and metrics as one MLflow run.
-
-    Raises:
-        ConfigError: MLflow is not installed.
-    """
-    try:
-        import mlflow
-    except ImportError:
-        raise ConfigError(
-            f"export.mlflow_tracking_uri is {config.mlflow_tracking_uri}, but MLflow is not installed: "
-            "pip install mlflow-skinny, or leave the key out."
-        ) from None
-    assert config.mlflow_tracking_uri is not None
-    mlflow.set_tracking_uri(config.mlflow_tracking_uri)
-    mlflow.set_experiment(config.mlflow_experiment)
-    with mlflow.start_run(run_name=card["run"]):
-        mlflow.log_params(
-            {key: str(value)[:500] for key, value in _flat({"model": card["model"], "data": card["data"]})}
-        )
-        numbers = [(key, value) for key, value in _flat(card["metrics"]) if isinstance(value, int | float)]
-        mlflow.log_metrics({key.replace("@", "_at_").replace(",", ""): float(value) for key, value in numbers})
-        mlflow.log_artifacts(str(folder), "model")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        pairs += _flat(value, f"{prefix}{key}/") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return pairs

@@ -12,9 +12,8 @@ CSV_COLUMNS = ("auto", "item-user", "user-item")
 class SourceConfig:
     """What `ingest` reads."""
 
-    kind: str = (
-        "synthetic"  # synthetic: what `synthesize` wrote; download: what `download` fetched; files: those below.
-    )
+    # synthetic: what `synthesize` wrote; download: what `download` fetched; files: those below.
+    kind: str = "synthetic"
     reviews: str | list[str] | None = None  # Files, folders or globs of reviews; only with kind files.
     metadata: str | list[str] | None = None  # Likewise of item metadata; none means items without a category.
 

@@ -1,9 +1,13 @@
 """The Spark session of a job: the one that runs already, or one of our own."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
+
+_ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
 
 
 @contextmanager
@@ -11,11 +15,14 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
     """Yields a session; stops it afterwards only if it was started here.
 
     A session that runs already (Databricks, a notebook, another stage in this process) is neither stopped nor
-    configured. Settings given to `spark-submit` win over `settings`.
+    configured, and is the active one again afterwards. Settings given to `spark-submit` win over `settings`.
     """
-    running = SparkSession.getActiveSession()
+    running = _running_session()
     if running is not None:
-        yield running
+        try:
+            yield running
+        finally:
+            _make_active(running)
         return
     builder = SparkSession.builder.appName(f"seqrec-{name}")
     for key, value in (settings or {}).items():
@@ -26,3 +33,21 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
         yield session
     finally:
         session.stop()
+
+
+def _running_session() -> SparkSession | None:
+    """The session of whoever started Spark; None if nobody has.
+
+    A thread other than the one that started it has no active session, though Spark runs.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    is_running = SparkContext._active_spark_context is not None or _ON_DATABRICKS in os.environ
+    return SparkSession.builder.getOrCreate() if is_running else None
+
+
+def _make_active(session: SparkSession) -> None:
+    """A stage with a session of its own leaves that one active, with other SQL settings than the caller's."""
+    session._jvm.SparkSession.setActiveSession(session._jsparkSession)  # type: ignore[union-attr]
+    SparkSession._activeSession = session  # type: ignore[attr-defined]

@@ -9,10 +9,9 @@ class LossConfig:
     """Softmax over the target and `num_negatives` drawn items."""
 
     num_negatives: int = 4  # Items drawn for each target.
-    negatives: Literal["in_batch", "uniform", "popularity"] = (
-        "in_batch"  # Other targets of the stream; all items alike;
-    )
-    # or in proportion to the training events of each item raised to `popularity_exponent`.
+    # in_batch: other targets of the stream; uniform: all items alike; popularity: in proportion to the training events
+    # of each item raised to `popularity_exponent`.
+    negatives: Literal["in_batch", "uniform", "popularity"] = "in_batch"
     popularity_exponent: float = 1.0  # Of popularity-drawn negatives; 0 is uniform.
     correct_log_q: bool = False  # Subtract each item's log probability of being drawn from its logit while training.
     exclude_own_items: bool = False  # Leave out a drawn negative that is in the user's own history.

@@ -64,6 +64,8 @@ def test_upload_and_download_copy_a_file(tmp_path):
         ("file:///data/work", "file:///data/work/a", "/data/work/a"),
         ("/data/other/../work", "file:///data/work/a", "/data/work/a"),
         ("dbfs:/mnt/work", "dbfs:/mnt/work/a", "/dbfs/mnt/work/a"),
+        ("dbfs:/Volumes/main/work", "dbfs:/Volumes/main/work/a", "/Volumes/main/work/a"),
+        ("/Volumes/main/work", "file:///Volumes/main/work/a", "/Volumes/main/work/a"),  # A Mac has this folder too.
     ],
 )
 def test_uri_is_what_spark_reads_and_local_what_plain_programs_open(root, uri, local):
@@ -71,6 +73,26 @@ def test_uri_is_what_spark_reads_and_local_what_plain_programs_open(root, uri, l
 
     assert storage.uri("a") == uri
     assert storage.local("a") == Path(local)
+
+
+@pytest.mark.parametrize(
+    ("root", "uri", "local"),
+    [
+        ("/Volumes/main/default/work", "dbfs:/Volumes/main/default/work/a", "/Volumes/main/default/work/a"),
+        ("file:///Volumes/main/work", "dbfs:/Volumes/main/work/a", "/Volumes/main/work/a"),
+        ("/dbfs/mnt/work", "dbfs:/mnt/work/a", "/dbfs/mnt/work/a"),
+        ("dbfs:/mnt/work", "dbfs:/mnt/work/a", "/dbfs/mnt/work/a"),
+        ("dbfs:/Volumes/main/work", "dbfs:/Volumes/main/work/a", "/Volumes/main/work/a"),
+        ("/local_disk0/work", "file:///local_disk0/work/a", "/local_disk0/work/a"),
+    ],
+)
+def test_on_databricks_spark_knows_mounts_by_their_own_names(monkeypatch, root, uri, local):
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
+    storage = Storage(root)
+
+    assert storage.uri("a") == uri
+    assert storage.local("a") == Path(local)  # What Petastorm reads, as file://.
+    assert Storage(storage.uri()).local("a") == Path(local)  # What a training worker is told.
 
 
 def test_delete_removes_files_and_folders_and_forgives_their_absence(tmp_path):
