@@ -108,6 +108,8 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
     hint = ""
     if error["type"].startswith("float") and isinstance(got, str) and "e" in got.lower():
         hint = " YAML reads 1e-3 as a string: write 1.0e-3."
+    elif error["type"].startswith("string") and isinstance(got, int | float) and not isinstance(got, bool):
+        hint = f""" YAML reads a number: put it in quotes, '"{got}"'."""
     return f"{place}: {key}: expected {expected.replace('an object', 'a section of keys')}, got {got!r}.{hint}"
 
 

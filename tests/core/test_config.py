@@ -40,7 +40,7 @@ def test_load_section_fills_nested_sections_and_defaults():
             "run.yaml: unknown key 'tower.depth'. Known keys: kind, rate, sizes.",
         ),
         ({}, "run.yaml: missing key 'workdir'. Add it: it has no default."),
-        ({"workdir": 3}, "run.yaml: workdir: expected string, got 3."),
+        ({"workdir": 3}, "run.yaml: workdir: expected string, got 3. YAML reads a number: put it in quotes, '\"3\"'."),
         ({"workdir": "x", "tower": {"sizes": [1, "a"]}}, "run.yaml: tower.sizes.1: expected integer, got 'a'."),
         ({"workdir": "x", "tower": {"sizes": [True]}}, "run.yaml: tower.sizes.0: expected integer, got True."),
         (

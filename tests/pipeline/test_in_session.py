@@ -65,7 +65,7 @@ def test_every_job_runs_in_a_running_session_and_leaves_it_as_it_was(
     catalogue = {"2018": {"mirrors": [site], "reviews": "{category}.json.gz", "categories": ["Small"]}}
     catalogue["2018"] |= {"ratings": "{category}.csv", "metadata": "meta_{category}.json.gz"}
     (tmp_path / "catalogue.yaml").write_text(yaml.safe_dump(catalogue))
-    fetch = ("name=fetched", "download.edition=2018", "download.categories=[Small]", "download.with_metadata=false")
+    fetch = ("name=fetched", 'download.edition="2018"', "download.categories=[Small]", "download.with_metadata=false")
     jobs = {
         "download": (*fetch, f"download.catalogue={tmp_path / 'catalogue.yaml'}"),
         "synthesize": (),
