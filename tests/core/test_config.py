@@ -50,7 +50,10 @@ def test_load_section_fills_nested_sections_and_defaults():
         ({"workdir": "x", "tower": {"kind": "bent"}}, "run.yaml: tower.kind: expected 'plain' or 'gated', got 'bent'."),
         ({"workdir": "x", "tower": {"rate": -1.0}}, "run.yaml: tower: rate is -1.0: give at least 0."),
         ({"workdir": "x", "tower": 5}, "run.yaml: tower: expected a section of keys, got 5."),
-        ({"workdir": "x", "reviews": 5}, "run.yaml: reviews: expected string, got 5."),
+        (
+            {"workdir": "x", "reviews": 5},
+            "run.yaml: reviews: expected string, got 5. YAML reads a number: put it in quotes, '\"5\"'.",
+        ),
     ],
 )
 def test_load_section_says_in_one_line_what_is_wrong_and_where(values, message):
