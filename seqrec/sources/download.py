@@ -177,12 +177,18 @@ class _Download:
         self._shown = position
 
 
+class _BoundedRetry(Retry):
+    """Waits a minute at most; urllib3 1, which Databricks 15.4 has, knows no `backoff_max`."""
+
+    def get_backoff_time(self) -> float:
+        return min(_LONGEST_WAIT, super().get_backoff_time())
+
+
 def _session(config: DownloadConfig) -> requests.Session:
     """A session that tries again by itself as long as no answer has come."""
-    retry = Retry(
+    retry = _BoundedRetry(
         total=config.max_attempts,
         backoff_factor=config.first_wait_seconds,
-        backoff_max=_LONGEST_WAIT,
         status_forcelist=_BUSY,
         allowed_methods=["GET"],
         respect_retry_after_header=True,
