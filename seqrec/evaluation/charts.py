@@ -24,9 +24,9 @@ _STYLE: Any = {
 _WIDTH = 4.6  # Inches; the page scales a chart to the width it has.
 
 
-def draw_ranking(evaluation: Evaluation, metric: str) -> str:
+def draw_ranking(results: Sequence[RankingResult], metric: str) -> str:
     """Every ranking's value of a metric, with its interval."""
-    shown = [result for result in evaluation.results if metric in result.metrics][::-1]
+    shown = [result for result in results if metric in result.metrics][::-1]
     figure, axes = _figure(0.8 + 0.34 * len(shown))
     for place, result in enumerate(shown):
         value = result.metrics[metric]

@@ -11,10 +11,7 @@ from seqrec.evaluation.row_metrics import row_log_loss
 from seqrec.evaluation.rows import USER_KEY, Rows
 from seqrec.evaluation.slices import Slicer
 
-PREDICTIONS = (
-    f"{USER_KEY} long, parts array<int>, num_negatives int, num_above array<int>, num_tied array<int>,"
-    " log_loss array<double>, top_items array<int>, scores array<float>"
-)
+PREDICTIONS = (USER_KEY, "parts", "num_negatives", "num_above", "num_tied", "log_loss", "top_items", "scores")
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def predictions_batch(
         list_column(outcome.top.reshape(len(rows), -1)),
         list_column(scores.reshape(len(rows), scores.shape[1] * scores.shape[2])),
     ]
-    return pa.RecordBatch.from_arrays(columns, names=[part.split()[0] for part in PREDICTIONS.split(", ")])
+    return pa.RecordBatch.from_arrays(columns, names=PREDICTIONS)
 
 
 def top_items(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from seqrec.evaluation.aggregates import Plan, Sums
+from seqrec.evaluation.aggregates import Plan
 from seqrec.evaluation.intervals import interval, sign_flip_p_value
 from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
 from seqrec.evaluation.row_metrics import AUC, LOG_LOSS, MRR, from_whole, metric_names
 from seqrec.evaluation.sampling_correction import corrected_metrics
 from seqrec.evaluation.slices import Slicing
+from seqrec.evaluation.sums import Sums
 
 _RANK_BINS = 40  # Bins of a stored rank distribution, at most.
 

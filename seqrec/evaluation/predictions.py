@@ -19,10 +19,12 @@ from seqrec.core.columns import (
     USER,
 )
 from seqrec.evaluation.full_ranking import judge_fully
-from seqrec.evaluation.judging import PREDICTIONS, judge_stored
+from seqrec.evaluation.judging import judge_stored
 from seqrec.evaluation.rows import USER_KEY, Rows, concatenate, rows_of_arrow
+from seqrec.evaluation.sums import pack
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
+_PACKED_BYTES = 1 << 24  # Of predictions in one value.
 
 
 def with_user_key(rows: DataFrame) -> DataFrame:
@@ -45,7 +47,7 @@ def in_shards(rows: DataFrame, num_rows: int, shard_rows: int) -> DataFrame:
 
 
 def build_predictions(rows: DataFrame, contest: Broadcast) -> DataFrame:
-    """One row per evaluated row, with the columns of `PREDICTIONS`.
+    """One row per evaluated row, with the columns of `PREDICTIONS`, packed for `collect_sums`.
 
     Args:
         rows: of `in_shards`.
@@ -55,9 +57,9 @@ def build_predictions(rows: DataFrame, contest: Broadcast) -> DataFrame:
     def predict(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         judge = judge_stored if contest.value.catalogue is None else judge_fully
         for part in in_blocks(batches):
-            yield judge(part, contest.value)
+            yield from pack(judge(part, contest.value), _PACKED_BYTES)
 
-    return rows.mapInArrow(predict, PREDICTIONS)
+    return rows.mapInArrow(predict, "packed binary")
 
 
 def in_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:

@@ -6,6 +6,7 @@ import importlib.resources
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from string import Template
 from typing import Any
 
@@ -16,6 +17,7 @@ from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceRes
 
 _KINDS = [(split, protocol) for split in ("test", "validation") for protocol in ("sampled", "full")]
 _SLICE_METRIC = "group_auc"
+_CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
 _SETUP = ("candidates", "negative_sampling", "correction", "split_method", "tie_order", "seed", "num_users", "num_rows")
 _MORE_SETUP = ("num_items", "num_trained_items", "ties", "group_auc", "averages", "intervals")
 
@@ -87,8 +89,8 @@ def _evaluation_section(evaluation: Evaluation) -> str:
     parts = [_definitions((key, evaluation.setup.get(key)) for key in _SETUP)]
     parts += [f'<p class="note">{_text(note)}</p>' for note in evaluation.notes]
     parts.append(_table(["ranking", *metrics], [_result_row(result, metrics) for result in results], _classes(results)))
-    shown = [name for name in ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr") if name in metrics][:4]
-    images = [(charts.draw_ranking(evaluation, name), f"{name} of every ranking") for name in shown]
+    shown = [name for name in _CHART_METRICS if name in metrics][:4]
+    images = [(charts.draw_ranking(results, name), f"{name} of every ranking") for name in shown]
     images.append((charts.draw_hits(evaluation), "share of targets among the first k"))
     if any(result.ahead_by for result in results):
         lead_in = "ndcg@10" if "ndcg@10" in shown else shown[0]
@@ -171,6 +173,9 @@ def _runs_section(evaluations: Sequence[Evaluation]) -> str:
             for each, own in zip(same, settings, strict=True)
         ]
         parts.append(f"<h3>{_text(f'{kind[0]}, {kind[1]}')}</h3>" + _table(["run", *keys, *metrics], rows))
+        results = [replace(each.results[0], name=each.run) for each in same]
+        shown = [name for name in _CHART_METRICS if name in metrics][:4]
+        parts.append(_charts((charts.draw_ranking(results, name), f"{name} of every run") for name in shown))
     return "".join(parts)
 
 

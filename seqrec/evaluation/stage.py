@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.evaluation.aggregates import Plan, Sums, add_up, count_scores
+from seqrec.evaluation.aggregates import Plan, add_up, count_scores
 from seqrec.evaluation.baseline_tables import Material, build_baselines
 from seqrec.evaluation.catalogue import read_catalogue, read_category_names
 from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
@@ -31,6 +31,7 @@ from seqrec.evaluation.results import (
 from seqrec.evaluation.row_metrics import Cutoffs
 from seqrec.evaluation.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.slices import build_slicer
+from seqrec.evaluation.sums import Sums
 from seqrec.evaluation.trained_run import read_run
 from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.preparation.schemas import EVALUATION

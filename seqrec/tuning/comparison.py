@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.evaluation.aggregates import Sums, collect_sums
 from seqrec.evaluation.catalogue import read_category_names
 from seqrec.evaluation.checks import check_rows
 from seqrec.evaluation.config import EvaluationConfig
@@ -23,13 +22,13 @@ from seqrec.evaluation.predictions import build_predictions, in_shards, with_use
 from seqrec.evaluation.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.slices import build_slicer
+from seqrec.evaluation.sums import Part, Sums, collect_sums, dense_part
 from seqrec.evaluation.trained_run import read_run
 from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.preparation.schemas import EVALUATION
 from seqrec.tables.files import read_table
 
 _SHARD_ROWS = 4096
-_CELLS = "measure string, ranking int, cell long, value long"
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def compare_runs(
         top_k=1,
     )
     shards = in_shards(with_user_key(rows), counts.num_rows, _SHARD_ROWS)
-    sums = _add_up(build_predictions(shards, spark.sparkContext.broadcast(contest)), plan)
+    predictions = build_predictions(shards, spark.sparkContext.broadcast(contest))
+    sums = collect_sums(predictions, lambda batch: _sums_of_batch(batch, plan))
     return Comparison(
         winner_runs=list(winner_runs),
         default_runs=list(default_runs),
@@ -118,37 +118,18 @@ def compare_runs(
     )
 
 
-def _add_up(predictions: DataFrame, plan: _Plan) -> Sums:
-    def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from _sums_of_batch(batch, plan)
-
-    return collect_sums(predictions.mapInArrow(add, _CELLS))
-
-
-def _sums_of_batch(batch: pa.RecordBatch, plan: _Plan) -> Iterator[pa.RecordBatch]:
+def _sums_of_batch(batch: pa.RecordBatch, plan: _Plan) -> Iterator[Part]:
     """One batch's share of all sums, in whole numbers."""
     num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
     metrics = row_metrics(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives, plan.cutoffs)
     values = to_whole(metrics)  # int64 [B, 2 P, M]
     difference = values[:, : plan.num_pairs] - values[:, plan.num_pairs :]  # int64 [B, P, M]
-    yield _cells("total", values.sum(axis=0))
+    yield dense_part("total", -1, values.sum(axis=0))
     weighted = np.concatenate([np.ones((batch.num_rows, 1), np.int64), difference.reshape(batch.num_rows, -1)], axis=1)
-    yield _cells("bootstrap", weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, weighted))
-    yield _cells("flip", weighted_sums(signs, users, plan.seed, plan.num_replicates, difference.sum(axis=1)))
-
-
-def _cells(measure: str, sums: np.ndarray) -> pa.RecordBatch:
-    flat = sums.reshape(-1)
-    cells = np.flatnonzero(flat)
-    columns = {
-        "measure": pa.array([measure] * len(cells), pa.string()),
-        "ranking": pa.array(np.full(len(cells), -1, np.int32)),
-        "cell": pa.array(cells.astype(np.int64)),
-        "value": pa.array(flat[cells]),
-    }
-    return pa.RecordBatch.from_pydict(columns)
+    yield dense_part("bootstrap", -1, weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, weighted))
+    flips = weighted_sums(signs, users, plan.seed, plan.num_replicates, difference.sum(axis=1))
+    yield dense_part("flip", -1, flips)
 
 
 def _metrics(sums: Sums, plan: _Plan, num_rows: int, confidence: float) -> dict[str, MetricComparison]:

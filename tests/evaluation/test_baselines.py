@@ -46,10 +46,11 @@ def test_item_id_puts_the_highest_id_first() -> None:
 
 
 def test_recent_popularity_counts_the_days_before_the_target() -> None:
-    # (item, day): 1 on 10, 1 on 12, 2 on 19, 2 on 20; the target is on day 20 and looks 8 days back.
-    days = np.array([0, 2, 9, 10])
-    keys = np.array([1, 1, 2, 2]) * 12 + days
-    ranking = RecentPopularity(10, 11, 8, keys, np.array([0, 4, 5, 8, 16]))
+    # Item 1 has 4 events on day 10, 2 on day 11, 1 on day 12; item 2 has 3 on day 19, 8 on day 20. The target is on
+    # day 20 and looks 8 days back.
+    days = np.array([0, 1, 2, 9, 10])
+    keys = np.array([1, 1, 1, 2, 2]) * 12 + days
+    ranking = RecentPopularity(10, 11, 8, keys, np.array([0, 4, 6, 7, 10, 18]))
     rows = build_rows(([3], 1, [2, 3]), days=[[1, 20]])
 
     scores = ranking.scores(rows, rows.candidates)

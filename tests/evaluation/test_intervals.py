@@ -65,7 +65,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.83 <= covered / 200 <= 0.96
 
 
-@pytest.mark.parametrize(("lead", "is_significant"), [(0.0, False), (0.2, True)])
+@pytest.mark.parametrize(("lead", "is_significant"), [(0.0, False), (0.2, True), (-0.2, True)])
 def test_sign_flip_p_value_tells_a_lead_from_noise(lead: float, is_significant: bool) -> None:
     difference = np.random.default_rng(3).normal(lead, 1.0, 1000)
     whole = np.rint(difference * 2**30).astype(np.int64)[:, None]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from seqrec.evaluation.slices import build_slicer
@@ -29,6 +31,27 @@ def test_slicer_counts_all_events_before_the_target() -> None:
     found = labels("history length", ([1], 2, [3]), ([1, 1, 1, 1, 1], 2, [3]), ([1] * 60, 2, [3]))
 
     assert found == ["1 to 2 events", "5 to 9 events", "50 events or more"]
+
+
+def test_slicer_counts_events_that_are_not_stored_as_well() -> None:
+    rows = build_rows(([1, 2, 3], 2, [4]))
+
+    parts = SLICER.parts(replace(rows, position=np.array([60], np.int32)))
+
+    assert SLICER.slicings[0].labels[parts[0, 0]] == "50 events or more"
+
+
+def test_slicer_tells_days_by_the_calendar() -> None:
+    rows = build_rows(([1], 2, [3]), days=[[3, 4]])
+
+    # From an hour before midnight to an hour after it.
+    parts = SLICER.parts(
+        replace(
+            rows, history_timestamps=rows.history_timestamps + 82_800, target_timestamp=rows.target_timestamp + 3600
+        )
+    )
+
+    assert SLICER.slicings[2].labels[parts[0, 2]] == "1 to 7 days"
 
 
 def test_slicer_counts_whole_days_since_the_last_event() -> None:
