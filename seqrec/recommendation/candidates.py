@@ -17,13 +17,13 @@ from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import Vocabulary, read_vocabulary
-from seqrec.preparation.session import own_session
 from seqrec.recommendation.config import SOURCES, CandidatesConfig
 from seqrec.recommendation.graph import GRAPH, GraphInputs, build_graph, finder_at
 from seqrec.recommendation.histories import read_histories
 from seqrec.recommendation.merging import CandidateFinder, Candidates
 from seqrec.recommendation.recall import count_found, recall_results, recall_table
 from seqrec.recommendation.row_files import FileTask, RowFile, write_row_files
+from seqrec.recommendation.session import packing_session
 from seqrec.tables.files import describe_table
 
 CANDIDATES = "candidates"
@@ -77,7 +77,7 @@ def run_candidates(
         return manifest
     vocabulary = read_vocabulary(storage, prepared)
     attempt = dataset.begin(recipe, resume=not force)
-    session = own_session(spark)
+    session = packing_session(spark)
     built = f"{attempt.path}/{GRAPH}/sizes.json"
     if not storage.exists(built):
         sizes = build_graph(GraphInputs(session, storage, prepared, vocabulary, config), attempt)

@@ -17,13 +17,13 @@ from seqrec.core import columns as C
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
-from seqrec.preparation.session import own_session
 from seqrec.recommendation.candidates import CANDIDATES, candidates_name
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.histories import newest_timestamp
 from seqrec.recommendation.item_names import write_item_names
 from seqrec.recommendation.list_files import LISTS, NAMES, ListJob, write_lists, write_popularity_lists
 from seqrec.recommendation.row_files import FileTask, write_row_files
+from seqrec.recommendation.session import packing_session
 from seqrec.recommendation.trained_run import TrainedRun, check_same_vocabulary, read_run
 from seqrec.recommendation.users import listed_users, read_histories_file, unknown_users, write_known_histories
 from seqrec.tables.files import describe_table
@@ -140,7 +140,7 @@ def run_recommend(
         return dataset.require("recommend")
     sources = read_sources(storage, name, run, config)
     attempt = dataset.begin(recipe, resume=not force)
-    session = own_session(spark)
+    session = packing_session(spark)
     if not storage.exists(f"{attempt.path}/{NAMES}"):
         write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
     counted = _write_all_lists(session, attempt, sources, config)
