@@ -3,7 +3,8 @@
     PYTHONPATH=. python -m benchmarks.tuning_beauty --workdir work --trials 20 --models a2svd sli_rec
 
 Needs `prepared/beauty` in the workdir (see conf/tune_beauty.yaml). The study's process gets SIGKILL when `--kill-after`
-trials are over and the next one has trained an epoch; then the same command goes on. Prints a table in Markdown.
+or more trials have begun and one of the later ones has trained an epoch; then the same command goes on. Prints a table
+in Markdown.
 """
 
 import argparse
@@ -38,11 +39,14 @@ def start(arguments: argparse.Namespace, model: str) -> subprocess.Popen[bytes]:
 
 
 def kill_once(process: subprocess.Popen[bytes], study: Path, after: int) -> int:
-    """Kills the study in the middle of a trial; returns that trial's number, -1 if the study ended first."""
+    """Kills the study in the middle of a trial; returns that trial's number, -1 if the study ended first.
+
+    Any trial from `after` on will do: one that is pruned after its first epoch is never seen in its middle.
+    """
     while process.poll() is None:
-        for path in sorted(study.glob(f"*/trials/{after:04d}/trial.json")):
+        for path in sorted(study.glob("*/trials/*/trial.json")):
             record = json.loads(path.read_text())
-            if record["rows"] and record["state"] == "running":
+            if record["number"] >= after and record["rows"] and record["state"] == "running":
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 return int(record["number"])
@@ -98,7 +102,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["a2svd", "sli_rec"])
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--kill-after", type=int, default=5, help="trials that are over at the kill; -1: no kill")
+    parser.add_argument("--kill-after", type=int, default=5, help="trials before the one that is cut off; -1: no kill")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
     arguments = parser.parse_args()
     arguments.workdir = str(Path(arguments.workdir).absolute())

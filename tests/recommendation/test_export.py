@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ from tests.recommendation.world import DAY, NUM_ITEMS, START, item_id, write_run
 
 LENGTH = 6  # What the models of these tests read of a history.
 
-# Runs where seqrec cannot be imported: the interpreter is isolated, and the name is barred.
+# Runs where seqrec cannot be imported: the interpreter is isolated, and the name is barred. SEQREC_CLIENT_PYTHON names
+# another interpreter for it, such as that of an environment in which nothing but TensorFlow is installed.
+CLIENT_PYTHON = os.environ.get("SEQREC_CLIENT_PYTHON", sys.executable)
 CLIENT = """
 import json, sys
 sys.modules["seqrec"] = None
@@ -51,7 +54,7 @@ def exported(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[Storage
 def ask(storage: Storage, run: str, folder: Path, requests: list) -> list[dict]:
     (folder / "request.json").write_text(json.dumps(requests))
     model = storage.local(f"{export_path(run)}/saved_model")
-    command = [sys.executable, "-I", "-c", CLIENT, str(model), str(folder / "request.json"), str(folder / "answer")]
+    command = [CLIENT_PYTHON, "-I", "-c", CLIENT, str(model), str(folder / "request.json"), str(folder / "answer")]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((folder / "answer").read_text())
