@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, folder_of, load_run_config
+from seqrec.pipeline.shipping import shipping_settings, wants_shipping
 
 ROOT = Path(__file__).parents[2]
 OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.
@@ -44,6 +46,8 @@ _TRAINING = {
     "spark.speculation": "false",
     "spark.dynamicAllocation.enabled": "false",
 }
+# Jobs that start no Spark of their own, so that nothing need be shipped for them.
+_WITHOUT_SPARK = {"download", "export", "pipeline"}
 # Share of the machine's memory for the driver of a local run. Training and scoring need theirs in Python.
 _LOCAL_SHARE = {
     "download": 0.05,
@@ -57,8 +61,13 @@ _LOCAL_SHARE = {
 _DEFAULT_SHARE = 0.5
 
 
-def build_command(arguments: Arguments, config: LoadedConfig, options: list[str]) -> list[str]:
+def build_command(
+    arguments: Arguments, config: LoadedConfig, options: list[str], shipped: Mapping[str, str] | None = None
+) -> list[str]:
     """The whole `spark-submit` command of one job.
+
+    Args:
+        shipped: the Spark settings that take this environment to a cluster; see `shipping`.
 
     Raises:
         ConfigError: there is no spark-submit.
@@ -71,7 +80,7 @@ def build_command(arguments: Arguments, config: LoadedConfig, options: list[str]
     settings = dict(_EVERYWHERE)
     if arguments.job == "train":
         settings |= _TRAINING
-    is_local = _is_local(options, config.spark.get(SECTION_OF[arguments.job], {}))
+    is_local = _is_local(options, _spark_block(arguments.job, config))
     command = [spark_submit]
     if is_local:
         if not _gives(options, "--master", "spark.master"):
@@ -79,10 +88,9 @@ def build_command(arguments: Arguments, config: LoadedConfig, options: list[str]
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
         settings["spark.ui.enabled"] = "false"
-        settings["spark.driver.extraJavaOptions"] = (
-            f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
-        )
-    settings |= config.spark.get(SECTION_OF[arguments.job], {})
+    settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
+    settings |= shipped or {}
+    settings |= _spark_block(arguments.job, config)
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
             command += ["--conf", f"{key}={value}"]
@@ -124,6 +132,23 @@ def _is_local(options: list[str], settings: dict[str, str]) -> bool:
     return master.startswith("local") and "SEQREC_CLUSTER" not in os.environ
 
 
+def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> dict[str, str]:
+    """What takes the environment to a cluster; nothing in local mode, or where the user does it himself."""
+    block = _spark_block(arguments.job, config)
+    starts_spark = arguments.job not in _WITHOUT_SPARK or config.run.pipeline.one_process
+    if _is_local(options, block) or not starts_spark or not wants_shipping():
+        return {}
+    if _gives(options, "--archives", "spark.archives") or _gives(
+        options, "spark.pyspark.python", "spark.pyspark.python"
+    ):
+        return {}
+    return {} if {"spark.archives", "spark.pyspark.python"} & set(block) else shipping_settings()
+
+
+def _spark_block(job: str, config: LoadedConfig) -> dict[str, str]:
+    return config.spark.get(SECTION_OF[job], {})
+
+
 def _gives(options: list[str], flag: str, key: str) -> bool:
     """Whether the user's options set this already."""
     return any(option == flag or option.startswith((f"{flag}=", f"{key}=")) for option in options)
@@ -146,7 +171,8 @@ def main(argv: list[str]) -> int:
                 "--deploy-mode cluster: Spark refuses it for Python on a standalone cluster, and the pipeline submits "
                 "its stages from where it runs. Leave it out: the driver then runs here (client mode)."
             )
-        command = build_command(arguments, load_run_config(arguments.config, arguments.overrides), options)
+        config = load_run_config(arguments.config, arguments.overrides)
+        command = build_command(arguments, config, options, _shipped(arguments, config, options))
     except SeqrecError as error:
         return report(job, error)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
@@ -156,7 +182,9 @@ def main(argv: list[str]) -> int:
 
 
 def _deploys_to_cluster(options: list[str]) -> bool:
-    return "--deploy-mode=cluster" in options or ("--deploy-mode", "cluster") in zip(options, options[1:], strict=False)
+    pairs = zip(options, options[1:], strict=False)
+    given = {"--deploy-mode=cluster", "spark.submit.deployMode=cluster", "--conf=spark.submit.deployMode=cluster"}
+    return bool(given & set(options)) or ("--deploy-mode", "cluster") in pairs
 
 
 if __name__ == "__main__":

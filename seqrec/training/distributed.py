@@ -207,6 +207,7 @@ def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, st
             num_proc=num_workers,
             start_timeout=start_timeout,
             use_gloo=True,
+            executable=_shipped_python(context),
             env=_worker_environment(),
             stdout=sys.stdout,
             stderr=sys.stderr,
@@ -214,6 +215,12 @@ def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, st
             nics={"lo"} if is_local else None,
         )
     return results[0]
+
+
+def _shipped_python(context: Any) -> str | None:
+    """Python in an archive that was unpacked beside each executor; None: the driver's path holds everywhere."""
+    python = context.pythonExec
+    return python if os.sep in python and not os.path.isabs(python) else None
 
 
 def launch_by_horovodrun(
