@@ -14,7 +14,8 @@ Usage: ./spark-submit.sh JOB [--config FILE] [--set section.key=value ...] [-- s
   -- ...                   handed to spark-submit as they are, such as --master spark://host:7077
 
 The first use makes .venv with everything that is needed (about 5 minutes). SEQREC_ENV=current uses the active
-Python environment instead.
+Python environment instead. On a cluster (a --master that is not local) .venv is packed and goes along to the executors; the
+active environment does only with SEQREC_SHIP=always, when all nodes do not have it anyway.
 
 TEXT
     list_jobs

@@ -172,7 +172,7 @@ class LocalCluster:
         return 0 if page is None else sum(worker["state"] == "ALIVE" for worker in json.loads(page)["workers"])
 
     def _wait(self, is_ready, what: str) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not is_ready():
             ended = [daemon for daemon in self.daemons if daemon.poll() is not None]
             if ended or time.monotonic() > end:

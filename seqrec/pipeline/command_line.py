@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.core.secrets import RedactingFilter, redact
 from seqrec.core.storage import explain
 from seqrec.pipeline.config import LoadedConfig, describe_keys, load_run_config
 
+_REDACTING = RedactingFilter()
 # Job -> the sections of the config that it reads.
 SECTIONS_READ = {
     "download": ("download",),
@@ -85,6 +87,8 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
     On success it returns: a Databricks task takes even `sys.exit(0)` for a failure.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_REDACTING)
     logging.getLogger("seqrec").setLevel(logging.INFO)
     # Into a pipe or a file, lines come when they are printed, and in the order of those on standard error.
     for stream in (sys.stdout, sys.stderr):
@@ -105,13 +109,14 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
     except Exception as error:
         known = understand(error, workdir)
         if known is None:
+            error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
             raise
         sys.exit(report(job, known))
 
 
 def report(job: str, error: BaseException) -> int:
     """Prints the one line that the user needs; returns the exit status."""
-    print(f"seqrec {job}: error: {error}", file=sys.stderr)
+    print(f"seqrec {job}: error: {redact(str(error))}", file=sys.stderr)
     return 1
 
 

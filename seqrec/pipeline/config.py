@@ -9,6 +9,7 @@ from typing import Any
 
 from seqrec.core.config import apply_override, load_section, read_yaml
 from seqrec.core.errors import ConfigError
+from seqrec.core.secrets import refuse_secret
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.preparation.config import PreparationConfig
@@ -54,10 +55,13 @@ class RunConfig:
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name is {self.name!r}: use letters, digits, '.', '_' and '-'; it names folders.")
+        folders = {"name": self.name, "training.run": self.training.run, "tuning.study": self.tuning.study}
+        for key, name in folders.items():
+            if name is not None and not _NAME.fullmatch(name):
+                raise ValueError(f"{key} is {name!r}: use letters, digits, '.', '_' and '-'; it names folders.")
         if not self.workdir:
             raise ValueError("workdir is empty: give a folder or a URI.")
+        refuse_secret("workdir", self.workdir)
 
     @property
     def run(self) -> str:

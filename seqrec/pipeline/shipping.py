@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from seqrec.core.errors import ConfigError
 
@@ -79,7 +80,7 @@ def packed_environment(prefix: Path) -> Path:
     return archive
 
 
-def _files_of(prefix: Path) -> list:
+def _files_of(prefix: Path) -> list[Any]:
     """What goes into the archive, as venv-pack's (source, target)."""
     venv_pack = _venv_pack()
     try:
@@ -101,7 +102,7 @@ def _files_of(prefix: Path) -> list:
     return [*environment.files, *own]
 
 
-def _pack(prefix: Path, files: list, archive: Path) -> None:
+def _pack(prefix: Path, files: list[Any], archive: Path) -> None:
     environment = _venv_pack().Env(str(prefix))
     environment.files = files
     with tempfile.TemporaryDirectory(prefix=".packing-", dir=archive.parent) as folder:
@@ -110,7 +111,7 @@ def _pack(prefix: Path, files: list, archive: Path) -> None:
         os.replace(done, archive)
 
 
-def _venv_pack():  # noqa: ANN202 - a module without types.
+def _venv_pack() -> Any:
     try:
         import venv_pack
     except ImportError:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
+from seqrec.core.secrets import refuse_secret
+
 # In order of trust: of equal standing, a candidate counts as found by the first.
 SOURCES = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
 
@@ -111,5 +113,6 @@ class ExportConfig:
         for name in ("max_k", "block_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        refuse_secret("mlflow_tracking_uri", self.mlflow_tracking_uri)
         if self.mlflow_model and not self.mlflow_tracking_uri:
             raise ValueError(f"mlflow_model is {self.mlflow_model!r}: set mlflow_tracking_uri too, such as databricks.")

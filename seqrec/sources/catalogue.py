@@ -4,9 +4,11 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from seqrec.core.config import load_section, read_yaml
 from seqrec.core.errors import ConfigError
+from seqrec.core.secrets import redact
 from seqrec.sources.config import DownloadConfig
 
 BUILT_IN = Path(__file__).with_name("catalogue.yaml")
@@ -34,7 +36,8 @@ class PublicFile:
 
     @property
     def name(self) -> str:
-        return self.urls[0].rpartition("/")[2]
+        """The last part of the path, without what a query adds: a plain name, whatever the server answers."""
+        return urlsplit(self.urls[0]).path.rpartition("/")[2]
 
 
 def files_to_download(config: DownloadConfig) -> list[PublicFile]:
@@ -57,11 +60,15 @@ def files_to_download(config: DownloadConfig) -> list[PublicFile]:
     paths = [(edition.ratings if config.ratings_only else edition.reviews, False)]
     if config.with_metadata:
         paths.append((edition.metadata, True))
-    return [
+    files = [
         PublicFile(tuple(f"{mirror}/{path.format(category=category)}" for mirror in edition.mirrors), is_metadata)
         for category in config.categories
         for path, is_metadata in paths
     ]
+    for file in files:
+        if file.name.startswith(".") or not file.name:
+            raise ConfigError(f"{redact(file.urls[0])}: names no file. Mend the paths of the catalogue.")
+    return files
 
 
 def _edition(config: DownloadConfig) -> Edition:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from seqrec.core.secrets import refuse_secret
+
 KINDS = ("synthetic", "files", "download")
 EDITIONS = ("2014", "2018", "2018-small", "2023")
 CSV_COLUMNS = ("auto", "item-user", "user-item")
@@ -24,6 +26,9 @@ class SourceConfig:
             raise ValueError("reviews: empty, but kind is 'files'. Give files, a folder or a glob.")
         if self.kind != "files" and (self.reviews or self.metadata):
             raise ValueError(f"reviews, metadata: have no effect with kind '{self.kind}'. Set kind: files.")
+        for name in ("reviews", "metadata"):
+            for pattern in _as_list(getattr(self, name)):
+                refuse_secret(name, pattern)
 
     @property
     def review_patterns(self) -> list[str]:

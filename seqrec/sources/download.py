@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from seqrec.core.errors import DataError, StorageError
+from seqrec.core.secrets import redact
 from seqrec.core.storage import explain
 from seqrec.sources.archives import BrokenArchiveError, read_chunks
 from seqrec.sources.catalogue import PublicFile
@@ -161,13 +162,13 @@ class _Download:
         etag = response.headers.get("ETag", "")
         strong = etag if not etag.startswith("W/") else ""  # A weak one does not vouch for bytes.
         validator = strong or response.headers.get("Last-Modified", "")
-        self._state.write_text(json.dumps({"url": url, "validator": validator}))
+        self._state.write_text(json.dumps({"url": redact(url), "validator": validator}))
 
     def _validator(self, url: str) -> str | None:
         if not self._state.exists():
             return None
         state = json.loads(self._state.read_text())
-        return state["validator"] if state["url"] == url else None
+        return state["validator"] if state["url"] == redact(url) else None
 
     def _show(self, position: int) -> None:
         if self._size is not None and not self._is_counted:

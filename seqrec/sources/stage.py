@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
+from seqrec.core.secrets import redact
 from seqrec.core.storage import Storage
 from seqrec.sources.catalogue import files_to_download
 from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
@@ -29,7 +30,7 @@ _INGEST_VERSION = 1  # Raised when the same lines give other tables.
 def run_download(storage: Storage, name: str, config: DownloadConfig, force: bool) -> Manifest:
     """Writes `raw/<name>`, unless it is there already. What an interrupted run has fetched is not fetched again."""
     files = files_to_download(config)
-    settings = {"files": [list(file.urls) for file in files]}
+    settings = {"files": [[redact(url) for url in file.urls] for file in files]}  # They are kept in the manifest.
     recipe = Recipe(stage="download", settings=settings, inputs={})
     dataset = Dataset(storage, "raw", name)
     if (current := _current(dataset, recipe, force)) is not None:

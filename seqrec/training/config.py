@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from seqrec.core.secrets import refuse_secret
 from seqrec.training.loss_config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 
@@ -66,6 +67,7 @@ class TrainingConfig:
             raise ValueError(f"metric is {self.metric!r}: give auc, group_auc, mrr, ndcg@K or hit_rate@K.")
         if any(k < 1 for k in self.metrics_at):
             raise ValueError(f"metrics_at is {list(self.metrics_at)}: give numbers of at least 1.")
+        refuse_secret("mlflow", self.mlflow)
         if self.hang_timeout < 10:
             raise ValueError(f"hang_timeout is {self.hang_timeout}: give at least 10 seconds.")
         if self.launcher == "in_process" and self.num_workers > 1:

@@ -118,6 +118,7 @@ def test_the_script_lists_the_jobs_when_it_gets_none_or_an_unknown_one(argv):
 def test_options_reach_the_stages_that_the_pipeline_submits(monkeypatch):
     seen = {}
     monkeypatch.setenv(submit.OPTIONS_VARIABLE, json.dumps(["--master", "spark://host:7077"]))
+    monkeypatch.setenv("SEQREC_SHIP", "never")
     monkeypatch.setattr(submit.os, "execv", lambda _, command: seen.update(command=command))
 
     submit.main(["prepare"])

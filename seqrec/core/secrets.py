@@ -1,0 +1,39 @@
+"""Keeps passwords and tokens that stand in addresses out of everything that is written or shown."""
+
+import logging
+import re
+
+_HIDDEN = "***"
+_USER = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")  # user:password of scheme://user:password@host.
+# A value of ?name=value&name=value, without the punctuation of the sentence that may follow it.
+_QUERY = re.compile(r"(?<=[?&])([\w.%\-]+)=[^&\s'\"<>()]*[^&\s'\"<>():;,.]")
+
+
+def redact(text: str) -> str:
+    """`text` with what stands before the host of an address, and every value of its query, replaced by `***`."""
+    return _QUERY.sub(rf"\1={_HIDDEN}", _USER.sub(_HIDDEN, text))
+
+
+def has_secret(address: str) -> bool:
+    """Whether an address holds what `redact` would hide."""
+    return "://" in address and redact(address) != address
+
+
+def refuse_secret(name: str, address: str | None) -> None:
+    """
+    Raises:
+        ValueError: the address of the setting `name` holds credentials, which would end up in manifests and logs.
+    """
+    if address is not None and has_secret(address):
+        raise ValueError(
+            f"{name} is {redact(address)}, with credentials in it: give these in the environment "
+            "(such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and the plain address here."
+        )
+
+
+class RedactingFilter(logging.Filter):
+    """Of a log handler: no record passes it with a secret in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
