@@ -1,6 +1,6 @@
 """Evaluation beside the reference's `run_eval`: the same model sizes, the same test groups of 1+49.
 
-    python benchmarks/evaluate_speed.py WORKDIR NAME REFERENCE_PYTHON [NUM_USERS ROUNDS]
+    python benchmarks/evaluate_speed.py WORKDIR NAME REFERENCE_PYTHON [NUM_USERS ROUNDS MODEL ...]
 
 WORKDIR and NAME are of prepared data (Beauty, 49 negatives); REFERENCE_PYTHON is the interpreter of an environment
 with recommenders 1.2.1. Weights are untrained: they do not change the speed. NUM_USERS 0 is all users.
@@ -8,10 +8,11 @@ with recommenders 1.2.1. Weights are untrained: they do not change the speed. NU
 Ours is the whole Spark stage with two local tasks: "scoring and metrics" reads Parquet, as the reference's `run_eval`
 reads its text, scores, and takes the metrics that the reference takes; the checks of the split are counted apart. The
 start of Spark and of the Python workers, the tracing of graphs and the first run of each kind are start-up, as is the
-reference's own. Then the sides run in turn, ROUNDS times; medians are compared. CPU seconds are of all processes of a
-side, for ours checks included.
+reference's own. Then the sides run in turn, ROUNDS times, ours twice each; medians are compared. CPU seconds are of all
+processes of a side, for ours checks included.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -49,8 +50,7 @@ BARE = EvaluationConfig(baselines=(), num_replicates=0, report=False)
 WHOLE = EvaluationConfig(report=False)
 
 
-def main(workdir: str, name: str, reference: str, *numbers: str) -> None:
-    num_users, rounds = [*map(int, numbers), *(0, 3)[len(numbers) :]]
+def main(workdir: str, name: str, reference: str, num_users: str = "0", rounds: str = "3", *models: str) -> None:
     logging.disable(logging.INFO)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     started = time.monotonic()
@@ -64,15 +64,15 @@ def main(workdir: str, name: str, reference: str, *numbers: str) -> None:
     print(f"start of Spark {time.monotonic() - started:.1f} s", flush=True)
     storage = Storage(workdir)
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    if num_users:
-        prepared = keep_users(spark, storage, prepared, num_users)
+    if int(num_users):
+        prepared = keep_users(spark, storage, prepared, int(num_users))
     with tempfile.TemporaryDirectory() as folder:
         rows = read_table(spark, storage, prepared, "sequences/test", EVALUATION).collect()
         print(f"{len(rows)} test groups of 1+49, {prepared.details['num_items']} items")
         write_reference_lines(rows, Path(folder) / "test")
-        for model in MODELS:
+        for model in models or MODELS:
             write_stand_in(storage, prepared, f"speed-{model}", model)
-            compare(spark, storage, prepared, model, reference, folder, rounds)
+            compare(spark, storage, prepared, model, reference, folder, int(rounds))
     spark.stop()
 
 
@@ -100,11 +100,14 @@ def compare(
             started = time.monotonic()
         own, whole, others = [], [], []
         for _ in range(rounds):
-            own.append(timed(spark, storage, prepared, model, BARE))
             other.stdin.write("run\n")
             other.stdin.flush()
             found = json.loads(answer(other, "{"))
             others.append((found["seconds"], found["seconds"], found["cpu"]))
+            # Spark ends Python workers that had nothing to do for a minute: new ones start, which is start-up again.
+            timed(spark, storage, prepared, model, BARE)
+            own.append(timed(spark, storage, prepared, model, BARE))
+            own.append(timed(spark, storage, prepared, model, BARE))
             whole.append(timed(spark, storage, prepared, model, WHOLE))
         other.stdin.close()
     print(f"  reference run_eval                             {shown(others)}")
@@ -131,9 +134,12 @@ def timed(
 
 def cpu_seconds() -> float:
     """Of this process, Spark and its Python workers; the reference is another child and not counted."""
-    me = psutil.Process()
-    others = [child for child in me.children(recursive=True) if "reference_evaluation" not in " ".join(child.cmdline())]
-    return sum(sum(each.cpu_times()[:2]) for each in (me, *others))
+    total = sum(psutil.Process().cpu_times()[:2])
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # It ended meanwhile.
+            if not any("reference_evaluation" in word for word in child.cmdline()):
+                total += sum(child.cpu_times()[:2])
+    return total
 
 
 def evaluate(

@@ -39,7 +39,7 @@ def draw_ranking(results: Sequence[RankingResult], metric: str) -> str:
     axes.set_ylim(-0.6, len(shown) - 0.2)
     _name(figure, metric)
     axes.margins(x=0.15)
-    axes.grid(axis="x", alpha=0.25)
+    _mark_values(axes)
     return _svg(figure)
 
 
@@ -59,7 +59,7 @@ def draw_hits(evaluation: Evaluation) -> str:
     if max((result.ranks[-1][0] for result in evaluation.results if result.ranks), default=0) > 100:
         axes.set_xscale("log")
     axes.set_xlabel("k")
-    _name(figure, "Target among the first k")
+    _name(figure, "Target among the first k, ties against it")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, frameon=False)
@@ -76,7 +76,7 @@ def draw_slices(slices: Sequence[SliceResult], rankings: Sequence[str], metric: 
     axes.set_ylim(-0.6, len(slices) - 0.4)
     _name(figure, f"{metric} by {slices[0].slicing}")
     axes.margins(x=0.1)
-    axes.grid(axis="x", alpha=0.25)
+    _mark_values(axes)
     axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2)
     return _svg(figure)
 
@@ -117,7 +117,7 @@ def draw_leads(results: Sequence[RankingResult], metric: str) -> str:
     axes.set_yticks(range(len(shown)), [result.name for result in shown])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     _name(figure, f"Lead of the model in {metric} over")
-    axes.grid(axis="x", alpha=0.25)
+    _mark_values(axes)
     return _svg(figure)
 
 
@@ -125,6 +125,12 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         return figure, figure.add_subplot()
+
+
+def _mark_values(axes: Axes) -> None:
+    """Few enough values below the chart that long ones do not run into each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.grid(axis="x", alpha=0.25)
 
 
 def _name(figure: Figure, title: str) -> None:

@@ -19,6 +19,17 @@ _KINDS = [(split, protocol) for split in ("test", "validation") for protocol in 
 _SLICE_METRIC = "group_auc"
 _CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
 _SETUP = ("candidates", "negative_sampling", "correction", "split_method", "tie_order", "seed", "num_users", "num_rows")
+_BEYOND_ACCURACY = ("coverage", "average_popularity", "novelty")  # No measure of hits, and without intervals.
+_MEANINGS = {
+    "auc": "chance that a target scores above a negative, over all pairs of the split",
+    "mrr": "mean of 1 / rank of the target",
+    "ndcg@k": "mean of 1 / log2(1 + rank) where the target is among the first k, else of 0",
+    "hit_rate@k": "share of the rows whose target is among the first k",
+    "log_loss": "mean binary cross-entropy of the sigmoid of the logits; the models are not trained for it",
+    "coverage@k": "share of the catalogue that is among the first k of any row",
+    "average_popularity@k": "mean number of training events of the first k items",
+    "novelty@k": "mean of -log2 of an item's share of the training events, over the first k items",
+}
 _MORE_SETUP = ("num_items", "num_trained_items", "ties", "group_auc", "averages", "intervals")
 
 
@@ -85,10 +96,13 @@ def build_report(
 
 def _evaluation_section(evaluation: Evaluation) -> str:
     results = evaluation.results
-    metrics = list(results[0].metrics)
+    metrics, beyond = _split_metrics(results[0])
     parts = [_definitions((key, evaluation.setup.get(key)) for key in _SETUP)]
     parts += [f'<p class="note">{_text(note)}</p>' for note in evaluation.notes]
     parts.append(_table(["ranking", *metrics], [_result_row(result, metrics) for result in results], _classes(results)))
+    if beyond:
+        rows = [_result_row(result, beyond) for result in results]
+        parts += ["<h3>Which items come first</h3>", _table(["ranking", *beyond], rows, _classes(results))]
     shown = [name for name in _CHART_METRICS if name in metrics][:4]
     images = [(charts.draw_ranking(results, name), f"{name} of every ranking") for name in shown]
     images.append((charts.draw_hits(evaluation), "share of targets among the first k"))
@@ -105,8 +119,14 @@ def _evaluation_section(evaluation: Evaluation) -> str:
         parts.append(_comparison_part(evaluation.comparison))
     parts.append(_slices_part(evaluation))
     parts.append("<h3>What the numbers are</h3>")
-    parts.append(_definitions((key, evaluation.setup.get(key)) for key in _MORE_SETUP))
+    parts.append(_definitions([*((key, evaluation.setup.get(key)) for key in _MORE_SETUP), *_MEANINGS.items()]))
     return "".join(parts)
+
+
+def _split_metrics(result: RankingResult) -> tuple[list[str], list[str]]:
+    """Names of the metrics of accuracy, and of the others."""
+    beyond = [name for name in result.metrics if name.split("@")[0] in _BEYOND_ACCURACY]
+    return [name for name in result.metrics if name not in beyond], beyond
 
 
 def _result_row(result: RankingResult, metrics: Sequence[str]) -> list[str]:
@@ -116,7 +136,7 @@ def _result_row(result: RankingResult, metrics: Sequence[str]) -> list[str]:
         cell = "" if value is None else _number(value)
         if name in result.intervals:
             low, high = result.intervals[name]
-            cell += f"<small>{_number(low)} to {_number(high)}</small>"
+            cell += f"<small>{_number(low)}–{_number(high)}</small>"
         cells.append(cell)
     return cells
 
@@ -161,8 +181,10 @@ def _runs_section(evaluations: Sequence[Evaluation]) -> str:
     parts = []
     for kind in dict.fromkeys((each.split, each.protocol, each.setup["candidates_key"]) for each in evaluations):
         same = [each for each in evaluations if (each.split, each.protocol, each.setup["candidates_key"]) == kind]
-        metrics = list(same[0].results[0].metrics)
+        metrics, _ = _split_metrics(same[0].results[0])
         settings = [{"model": each.model, **each.lineage["runs"][0]["model"]} for each in same]
+        for own in settings:
+            own.pop("name", None)  # The model's, once more.
         keys = [key for key in settings[0] if len({json.dumps(each.get(key)) for each in settings}) > 1]
         rows = [
             [
@@ -241,7 +263,7 @@ def _plain(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
 def _is_number(value: str | None) -> bool:

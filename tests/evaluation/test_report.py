@@ -1,3 +1,4 @@
+import base64
 import dataclasses
 import re
 import shutil
@@ -29,10 +30,11 @@ MANIFEST = {
 def evaluation(run: str = "books-a2svd", auc: float = 0.8, compatibility: str = "corrected") -> Evaluation:
     def result(name: str, kind: str, value: float) -> RankingResult:
         metrics = {"auc": value, "group_auc": value, "mrr": value / 2, "ndcg@10": value / 2, "hit_rate@10": value}
+        beyond = {"coverage@10": 0.125, "average_popularity@10": 1234.5, "novelty@10": 12.345}
         return RankingResult(
             name=name,
             kind=kind,
-            metrics=metrics,
+            metrics=metrics | beyond,
             intervals={metric: (each - 0.01, each + 0.01) for metric, each in metrics.items()},
             ahead_by={} if kind == "model" else {metric: (0.1, 0.05, 0.15) for metric in metrics},
             corrected={"ndcg@10": value / 3},
@@ -90,7 +92,7 @@ def test_build_report_asks_nothing_of_the_network(page: str) -> None:
 
 
 def test_build_report_shows_every_number_with_its_interval(page: str) -> None:
-    assert "<td>0.8000<small>0.7900 to 0.8100</small></td>" in page
+    assert "<td>0.8000<small>0.7900–0.8100</small></td>" in page
     assert "<td>+0.1000</td><td>+0.0000 to +0.2000</td><td>0.0300</td>" in page
 
 
@@ -99,6 +101,25 @@ def test_build_report_shows_how_runs_beside_each_other_differ(page: str) -> None
 
     assert "<th>run</th><th>compatibility</th>" in section
     assert section.index("corrected") < section.index("reference")
+
+
+def test_build_report_keeps_accuracy_and_the_kind_of_items_apart(page: str) -> None:
+    tables = re.findall(r"<thead><tr>(.*?)</tr>", page)
+    heads = [re.findall(r"<th>(.*?)</th>", table) for table in tables]
+
+    assert heads[0] == ["ranking", "auc", "group_auc", "mrr", "ndcg@10", "hit_rate@10"]
+    assert heads[1] == ["ranking", "coverage@10", "average_popularity@10", "novelty@10"]
+    assert "<td>0.1250</td><td>1,234.5</td><td>12.3</td>" in page
+
+
+def test_build_report_draws_every_run_beside_the_others(page: str) -> None:
+    section = page[page.index('id="runs-beside-each-other"') : page.index('id="training"')]
+
+    drawn = re.findall(r'alt="Chart: (.*?)"', section)
+    assert drawn == [f"{name} of every run" for name in ("auc", "group_auc", "ndcg@10", "hit_rate@10")]
+    svg = base64.b64decode(re.findall(r"base64,([A-Za-z0-9+/=]+)", section)[0]).decode()
+    assert "books-a2svd" in svg
+    assert "books-b" in svg
 
 
 def test_build_report_escapes_what_it_is_given(page: str) -> None:
