@@ -93,6 +93,12 @@ def test_the_list_of_messages_is_up_to_date() -> None:
     assert made.generated() in made.PAGE.read_text(encoding="utf-8"), "run: python docs/make_messages.py"
 
 
+def test_the_tables_of_sizes_are_up_to_date() -> None:
+    made = script("make_sizing")
+
+    assert made.generated() in made.PAGE.read_text(encoding="utf-8"), "run: python docs/make_sizing.py"
+
+
 def test_split_parts_a_message_from_its_remedy() -> None:
     made = script("make_messages")
 
