@@ -9,10 +9,9 @@ full disk needs the right to mount a tmpfs.
 
 import argparse
 import contextlib
-import json
 import os
+import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -26,10 +25,12 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks import training_faults as faults
 from seqrec.core.errors import SeqrecError
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
+from seqrec.training.worker import TrainingJob
 from tests.feed.prepared_data import write_prepared
 
 ROOT = Path(__file__).parents[1]
@@ -41,127 +42,49 @@ KILL_LIMIT, STOP_LIMIT = 30.0, 90.0  # Seconds from the blow to the end.
 class Case:
     name: str
     limit: float  # Seconds from the blow to the end of the job.
-    expected: str  # Part of what the screen must say.
-    blow: Callable[["Job"], None] | None = None  # What happens while it runs.
+    expected: str  # A pattern in the line that says why it ended; HOST stands for this machine.
+    blow: Callable[[faults.Job], None] | None = None  # What happens while it runs.
     before: Callable[[Path], None] | None = None  # What is wrong before it starts.
     settings: dict[str, Any] = field(default_factory=dict)
+    worker: Callable[[TrainingJob], Any] | None = None  # What workers run instead of `run_worker`.
+    traceback: str = ""  # What must be on the screen too.
     goes_on: bool = True  # Whether running it again must end well.
 
 
-@dataclass
-class Job:
-    """A running job, seen from outside."""
-
-    process: subprocess.Popen
-    workdir: Path
-    scratch: Path
-
-    def worker(self, rank: int) -> psutil.Process:
-        """The process of a worker, once it is there."""
-        while True:
-            for child in psutil.Process(self.process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    is_worker = any("run_task" in part or "gloo_exec_fn" in part for part in child.cmdline()[:4])
-                    if is_worker and child.environ().get("HOROVOD_RANK") == str(rank):
-                        return child
-            time.sleep(0.05)
-
-    def status(self, rank: int) -> dict[str, Any]:
-        for path in self.scratch.glob(f"seqrec-control-*/worker-{rank}.json"):
-            with contextlib.suppress(ValueError, OSError):
-                return json.loads(path.read_text())
-        return {}
-
-    def wait_for(self, seen: Callable[[], Any]) -> None:
-        while not seen() and self.process.poll() is None:
-            time.sleep(0.002)
-
-
-def _kill(job: Job, rank: int) -> None:
-    job.worker(rank).send_signal(signal.SIGKILL)
-
-
-def kill_at_start(job: Job) -> None:
-    _kill(job, 1)
-
-
-def kill_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
-    _kill(job, 1)
-
-
-def kill_in_validation(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("phase") == "validation")
-    _kill(job, 1)
-
-
-def kill_in_checkpoint(job: Job) -> None:
-    job.wait_for(lambda: list(job.workdir.glob("runs/*/*/checkpoints/step-00000024.json")))
-    job.wait_for(lambda: list(job.scratch.glob("seqrec-*/variables.npz")))
-    _kill(job, 0)
-
-
-def stop_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
-    job.worker(1).send_signal(signal.SIGSTOP)
-
-
-def ask_to_stop(job: Job) -> None:
-    job.wait_for(lambda: job.status(0).get("epoch") == 1)
-    for rank in (0, 1):
-        job.worker(rank).send_signal(signal.SIGTERM)
-
-
-def kill_everything(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
-    processes = [psutil.Process(job.process.pid), *psutil.Process(job.process.pid).children(recursive=True)]
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-
-
-def remove_a_file(workdir: Path) -> None:
-    sorted(workdir.glob("prepared/toy/*/sequences/train/*.parquet"))[5].unlink()
-
-
-def cut_a_file(workdir: Path) -> None:
-    path = sorted(workdir.glob("prepared/toy/*/sequences/train/*.parquet"))[5]
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def swap_row_group(workdir: Path) -> None:
-    """A file of the same size and rows whose pages are broken."""
-    path = sorted(workdir.glob("prepared/toy/*/sequences/train/*.parquet"))[5]
-    content = bytearray(path.read_bytes())
-    content[4:400] = os.urandom(396)
-    path.write_bytes(bytes(content))
-
-
-def fill_the_disk(workdir: Path) -> None:
-    free = shutil.disk_usage(workdir).free
-    (workdir / "filler").write_bytes(b"x" * (free - 300_000))
-
-
+# The worker that was the cause, by rank, host and process; what it did last and when; and who only followed.
+CULPRIT = r"Worker 1 on HOST \(process \d+\) .*Last seen in {} of epoch \d, step \d+ of 24, last heartbeat \d+ s ago"
+CULPRIT += r"\. Worker 0 only followed\."
+FIRST_CULPRIT = r"Worker 0 on HOST \(process \d+\) .* Worker 1 only followed\."
 SLOW_VALIDATION = {"validation_batch_size": 1}
 CASES = [
-    Case("a file missing", 60, "is missing", before=remove_a_file, goes_on=False),
-    Case("a file truncated", 60, "bytes, the manifest lists", before=cut_a_file, goes_on=False),
-    Case("a row group broken", 60, ".parquet", before=swap_row_group, goes_on=False),
+    Case("a file missing", 60, "is missing", before=faults.remove_a_file, goes_on=False),
+    Case("a file truncated", 60, "bytes, the manifest lists", before=faults.cut_a_file, goes_on=False),
+    Case("a row group broken", 60, ".parquet", before=faults.swap_row_group, goes_on=False),
     Case("fewer files than streams", 60, "does not divide the 8", settings={"num_streams": 16}, goes_on=False),
-    Case("a worker killed at start", KILL_LIMIT, "Worker 1", kill_at_start),
-    Case("a worker killed in mid-epoch", KILL_LIMIT, "Worker 1 on {host} (process", kill_in_mid_epoch),
+    Case(
+        "a worker raises",
+        KILL_LIMIT,
+        "Worker 1 on HOST failed in training of epoch 1, step 10 of 24: .* Worker 0 only followed",
+        faults.wait_for_the_fault,
+        worker=faults.run_worker_that_raises,
+        traceback='{}["a fault of the program"]',
+    ),
+    Case("a worker killed at start", KILL_LIMIT, "Worker 1", faults.kill_at_start),
+    Case("a worker killed in mid-epoch", KILL_LIMIT, CULPRIT.format("training"), faults.kill_in_mid_epoch),
     Case(
         "a worker killed in validation",
         KILL_LIMIT,
-        "Worker 1 on {host} (process",
-        kill_in_validation,
+        CULPRIT.format("validation"),
+        faults.kill_in_validation,
         settings=SLOW_VALIDATION,
     ),
-    Case("worker 0 killed in a checkpoint", KILL_LIMIT, "Worker 0 on {host} (process", kill_in_checkpoint),
-    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, "Worker 1 on {host} (process", stop_in_mid_epoch),
-    Case("workers asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", ask_to_stop),
-    Case("everything killed (SIGKILL)", KILL_LIMIT, "", kill_everything),
-    Case("the disk full while saving", 90, "disk is full", before=fill_the_disk),
+    Case("worker 0 killed in a checkpoint", KILL_LIMIT, FIRST_CULPRIT, faults.kill_in_checkpoint),
+    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, CULPRIT.format("training"), faults.stop_in_mid_epoch),
+    Case("workers asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_to_stop),
+    Case("the job asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_the_driver_to_stop),
+    Case("the driver killed (SIGKILL)", KILL_LIMIT, "", faults.kill_the_driver),
+    Case("everything killed (SIGKILL)", KILL_LIMIT, "", faults.kill_everything),
+    Case("the disk full while saving", 90, "disk is full", before=faults.fill_the_disk),
 ]
 
 
@@ -176,9 +99,13 @@ MODEL = ModelConfig(max_history_length=8, layer_sizes=(1000, 500))
 
 def train(workdir: str, name: str, launcher: str) -> None:
     """The job itself, run in a process of its own."""
+    from seqrec.training import launch
     from seqrec.training.stage import run_train
 
     case = next(case for case in CASES if case.name == name)
+    first_time = not (Path(workdir) / faults.RAISED).exists()
+    if case.worker is not None and first_time:
+        launch.run_worker = case.worker
     try:
         with _spark(launcher):
             run_train(Storage(workdir), "toy", "run", MODEL, settings_of(case, launcher), SEED, False)
@@ -201,7 +128,7 @@ def _spark(launcher: str) -> Iterator[None]:
     session.stop()
 
 
-def start(case: Case, workdir: Path, launcher: str) -> Job:
+def start(case: Case, workdir: Path, launcher: str) -> faults.Job:
     scratch = workdir / "tmp"
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.training_chaos", "--launcher", launcher]
@@ -209,7 +136,7 @@ def start(case: Case, workdir: Path, launcher: str) -> Job:
     environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
     with (workdir / "screen").open("a") as screen:
         process = subprocess.Popen(command, stdout=screen, stderr=screen, env=environment, cwd=ROOT)
-    return Job(process, workdir, scratch)
+    return faults.Job(process, workdir, scratch)
 
 
 def run_case(case: Case, launcher: str, expected: dict[str, np.ndarray]) -> tuple[str, float, str]:
@@ -236,9 +163,10 @@ def run_case(case: Case, launcher: str, expected: dict[str, np.ndarray]) -> tupl
             wrong.append(f"took longer than {case.limit:.0f} s")
         if code == 0:
             wrong.append("exit status 0")
-        expected_words = case.expected.format(host=socket.gethostname())
-        if expected_words not in said:
-            wrong.append(f"'{expected_words}' not said")
+        if not re.search(case.expected.replace("HOST", re.escape(socket.gethostname())), said):
+            wrong.append(f"'{case.expected}' not said")
+        if case.traceback not in screen:
+            wrong.append(f"'{case.traceback}' is not on the screen")
         if left:
             wrong.append(f"left behind: {', '.join(left)}")
         if case.goes_on:
@@ -290,7 +218,7 @@ def _workers_left(workdir: Path) -> list[str]:
 def workdir_of(case: Case) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="seqrec-chaos-"))
     is_mounted = False
-    if case.before is fill_the_disk:
+    if case.before is faults.fill_the_disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], check=True)
         is_mounted = True
     try:

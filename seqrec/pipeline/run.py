@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from seqrec.core.errors import SeqrecError
+from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.pipeline import stages
 from seqrec.pipeline.config import LoadedConfig
 
@@ -25,7 +25,17 @@ class Step:
 
 
 def plan_steps(config: LoadedConfig) -> list[Step]:
-    """What has to run, in order; the source decides the beginning, `pipeline.models` the end."""
+    """What has to run, in order; the source decides the beginning, `pipeline.models` the end.
+
+    Raises:
+        ConfigError: several models, and one name for the runs of all.
+    """
+    run = config.run
+    if run.training.run is not None and len(run.pipeline.models) > 1:
+        raise ConfigError(
+            f"training.run={run.training.run} names one run, but pipeline.models lists {len(run.pipeline.models)} "
+            f"({', '.join(run.pipeline.models)}): leave training.run null, or train one model."
+        )
     first = {"synthetic": [Step("synthesize", stages.synthesize)], "download": [Step("download", stages.download)]}
     steps = first.get(config.run.source.kind, [])
     steps += [Step("ingest", stages.ingest), Step("prepare", stages.prepare)]

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -177,10 +178,20 @@ def _checksum(variable: tf.Variable) -> int:
     return int((words * places).sum(dtype=np.uint64).view(np.int64))
 
 
-def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int, spark: Any) -> Any:
+def launch_on_spark(
+    worker: Callable[[Any], Any],
+    job: Any,
+    num_workers: int,
+    start_timeout: int,
+    spark: Any,
+    ask_to_stop: Callable[[], None] | None = None,
+) -> Any:
     """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
 
     All tasks must run at the same time. Must be called in the main thread.
+
+    Args:
+        ask_to_stop: see `_signals_ask_to_stop`.
 
     Raises:
         ConfigError: Spark runs locally with fewer slots than workers, so they could never all start.
@@ -200,7 +211,7 @@ def launch_on_spark(worker: Callable[[Any], Any], job: Any, num_workers: int, st
             "ever. Submit with --conf spark.task.maxFailures=1.",
             stacklevel=2,
         )
-    with _signal_handlers_restored():
+    with _signals_ask_to_stop(ask_to_stop):
         results = horovod.spark.run(
             worker,
             args=(job,),
@@ -224,12 +235,21 @@ def _shipped_python(context: Any) -> str | None:
 
 
 def launch_by_horovodrun(
-    worker: Callable[[Any], Any], job: Any, num_workers: int, start_timeout: int, hosts: str | None
+    worker: Callable[[Any], Any],
+    job: Any,
+    num_workers: int,
+    start_timeout: int,
+    hosts: str | None,
+    ask_to_stop: Callable[[], None] | None = None,
 ) -> Any:
-    """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result."""
+    """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result.
+
+    Args:
+        ask_to_stop: see `_signals_ask_to_stop`.
+    """
     from horovod.runner import run
 
-    with _signal_handlers_restored(), _environment(_worker_environment()):
+    with _signals_ask_to_stop(ask_to_stop), _environment(_worker_environment()):
         results = run(
             worker,
             args=(job,),
@@ -265,11 +285,36 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signal_handlers_restored() -> Iterator[None]:
-    """Horovod's launchers replace SIGINT's and SIGTERM's handlers, and leave theirs behind."""
+def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None) -> Iterator[None]:
+    """While inside, SIGINT or SIGTERM to the driver calls `ask_to_stop`; a second one ends the workers at once.
+
+    Horovod's launchers set handlers of their own, and leave them behind; theirs freeze the workers and kill them five
+    seconds later, whatever they are saving. With None those stay.
+    """
+    from horovod.runner import gloo_run
+
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    theirs = gloo_run.register_shutdown_event
+    if ask_to_stop is not None:
+        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(ask_to_stop)
     try:
         yield
     finally:
+        gloo_run.register_shutdown_event = theirs
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _event_of_second_signal(at_first: Callable[[], None]) -> threading.Event:
+    event = threading.Event()
+    numbers: list[int] = []
+
+    def handle(number: int, _: Any) -> None:
+        if numbers:
+            event.set()
+        numbers.append(number)
+        at_first()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return event

@@ -10,11 +10,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqrec.core.errors import SeqrecError, TrainingError
+from seqrec.core.errors import SeqrecError, StorageError, TrainingError
 from seqrec.core.storage import Storage
 from seqrec.training.progress import ProgressBar
 from seqrec.training.worker import TrainingJob, run_worker, user_error
-from seqrec.training.worker_status import ABORT, DONE, FAILED, STOPPED, Observer, WorkerStatus, read_statuses, say
+from seqrec.training.worker_status import (
+    ABORT,
+    DONE,
+    FAILED,
+    STOP,
+    STOPPED,
+    Observer,
+    WorkerStatus,
+    read_statuses,
+    say,
+)
 
 _LOOK_SECONDS = 1.0
 _SETTLE_SECONDS = 4.0  # After the end: until the last word of the workers that could still write one.
@@ -52,8 +62,12 @@ def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, An
     watcher = Watcher(job)
     try:
         if spark is not None:
-            return launch_on_spark(run_worker, job, config.num_workers, config.start_timeout, spark)
-        return launch_by_horovodrun(run_worker, job, config.num_workers, config.start_timeout, config.hosts)
+            return launch_on_spark(
+                run_worker, job, config.num_workers, config.start_timeout, spark, watcher.ask_to_stop
+            )
+        return launch_by_horovodrun(
+            run_worker, job, config.num_workers, config.start_timeout, config.hosts, watcher.ask_to_stop
+        )
     except SeqrecError:
         raise
     except Exception as error:
@@ -73,9 +87,15 @@ class Watcher:
         self._bar = ProgressBar()
         self._num_lines = 0
         self._hung = False
+        self._stop_asked = threading.Event()
+        self._said: str | None = None  # The word that the workers were told.
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Has the workers save and end; may be called by a signal's handler."""
+        self._stop_asked.set()
 
     def close(self) -> None:
         self._ended.set()
@@ -106,7 +126,19 @@ class Watcher:
             self._look()
             if not self._hung and self._observer.is_hung(self._job.training.hang_timeout):
                 self._hung = True
-                say(self._control, ABORT)
+            word = ABORT if self._hung else STOP if self._stop_asked.is_set() else None
+            if word != self._said:
+                self._say(word)
+
+    def _say(self, word: str | None) -> None:
+        if word == STOP:
+            self._bar.close()
+            self._bar.write("asked to stop: the workers save and end; ask again to end them at once")
+        try:
+            say(self._control, word or "")
+            self._said = word
+        except StorageError:
+            return  # As on a full disk: it is tried again.
 
     def _look(self) -> None:
         self._observer.see(read_statuses(self._control, self._job.training.num_workers))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.core.errors import DataError
+from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.pipeline import stages
@@ -135,3 +135,16 @@ def test_a_stage_without_its_input_names_the_job_that_makes_it(spark, tmp_path):
 )
 def test_plan_steps_follows_the_source_and_the_models(overrides, expected):
     assert [step.job for step in plan_steps(load_run_config(None, overrides))] == expected
+
+
+def test_plan_steps_refuses_one_name_for_the_runs_of_two_models():
+    config = load_run_config(None, ["training.run=mine", "pipeline.models=[a2svd, sli_rec]"])
+
+    with pytest.raises(ConfigError, match=r"training.run=mine names one run, but pipeline.models lists 2 \(a2svd, sli"):
+        plan_steps(config)
+
+
+def test_plan_steps_takes_a_name_for_the_run_of_one_model():
+    steps = plan_steps(load_run_config(None, ["training.run=mine", "pipeline.models=[sli_rec]"]))
+
+    assert steps[-1].model == "sli_rec"

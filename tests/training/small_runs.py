@@ -1,5 +1,6 @@
 """Settings of runs that take seconds, and what tests ask of a finished one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,32 @@ def newest_checkpoint(storage: Storage, manifest: Manifest) -> dict[str, np.ndar
     return arrays(storage, max(paths))
 
 
+def checkpoint_of_step(storage: Storage, manifest: Manifest, step: int) -> dict[str, np.ndarray]:
+    """All variables as they were after a step, of a run that saved them then."""
+    return arrays(storage, f"runs/{manifest.name}/{manifest.id}/checkpoints/step-{step:08d}.npz")
+
+
 def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
     """Names of arrays that are not equal bit for bit."""
     assert list(one) == list(other)
     return [name for name in one if one[name].tobytes() != other[name].tobytes()]
+
+
+def counting(
+    count: Callable[[Any, Any, int], None], num_steps: int, happen: Callable[[Any], None]
+) -> Callable[[Any, Any, int], None]:
+    """The loop's `_count`, after which `happen(trainer)` is called once, when `num_steps` steps are done."""
+    done = []
+
+    def and_then(trainer: Any, outcome: Any, steps: int) -> None:
+        count(trainer, outcome, steps)
+        done.append(1)
+        if len(done) == num_steps:
+            happen(trainer)
+
+    return and_then
+
+
+def ask_to_stop(trainer: Any) -> None:
+    """What SIGTERM does: the next step is the last."""
+    trainer.stop_requested = lambda: True

@@ -11,7 +11,7 @@ from seqrec.core.errors import ConfigError, TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.training.distributed import launch_by_horovodrun, launch_on_spark, pack_slices, unpack_slices
-from tests.training.small_runs import SEED, newest_checkpoint, small_model, small_training
+from tests.training.small_runs import SEED, checkpoint_of_step, newest_checkpoint, small_model, small_training
 
 Train = Callable[..., Manifest]
 
@@ -174,12 +174,17 @@ def test_gradients_that_are_not_averaged_are_caught(prepared: tuple[Storage, Man
 @pytest.mark.slow
 def test_four_workers_equal_one_with_sli_rec(train: Train, prepared: tuple[Storage, Manifest]) -> None:
     model = small_model(name="sli_rec", item_dim=32, category_dim=8)
-    alone = train(run="alone-sli-rec", model=model)
+    every_step = {"model": model, "num_epochs": 1, "checkpoint_every_steps": 1, "keep_last": 30}
 
-    together = train(run="together-sli-rec", model=model, num_workers=4, launcher="horovodrun")
+    alone = train(run="alone-sli-rec", **every_step)
+    together = train(run="together-sli-rec", num_workers=4, launcher="horovodrun", **every_step)
 
-    one, two = newest_checkpoint(prepared[0], alone), newest_checkpoint(prepared[0], together)
-    for name in one:
-        if "output_bias" not in name:
-            # Adam makes steps of up to the learning rate, 1e-3, even of gradients that are almost rounding noise.
-            np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=5e-4, err_msg=name)
+    # Rounding is all that differs, and for some steps it stays what it is: gradients differ by a few millionths of the
+    # largest. Later an example falls on the other side of a kink of a relu, and where gradients are near nothing (the
+    # attention's are 1e-9 at first) Adam makes steps of the learning rate out of that, so the end is not compared.
+    for step in (1, 10):
+        one, four = (checkpoint_of_step(prepared[0], manifest, step) for manifest in (alone, together))
+        for name in [name for name in one if "output_bias" not in name]:
+            is_slot = name.endswith("_moment")
+            bound = 1e-5 * np.abs(one[name]).max() if is_slot else 1e-6
+            np.testing.assert_allclose(four[name], one[name], rtol=0.0, atol=bound, err_msg=f"{name}, step {step}")

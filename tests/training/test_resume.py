@@ -15,7 +15,7 @@ import pytest
 from seqrec.core.errors import TrainingError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
-from tests.training.small_runs import differing, newest_checkpoint
+from tests.training.small_runs import ask_to_stop, counting, differing, newest_checkpoint
 from tests.training.test_distributed import BLIND
 
 ROOT = Path(__file__).parents[2]
@@ -46,20 +46,30 @@ def wait_for_step(storage: Storage, run: str, step: int, process: subprocess.Pop
         time.sleep(0.01)
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
-    storage = prepared[0]
-    process = start(storage, "killed")
-    wait_for_step(storage, "killed", 20, process)
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(20, id="before an epoch's end"),
+        pytest.param(10, id="in mid-epoch", marks=pytest.mark.slow),
+        pytest.param(24, id="after an epoch's end", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bits(
+    prepared: tuple[Storage, Manifest], finished: Manifest, step: int
+) -> None:
+    storage, run = prepared[0], f"killed-{step}"
+    process = start(storage, run)
+    wait_for_step(storage, run, step, process)
     time.sleep(random.uniform(0.0, 0.2))
     process.kill()
     process.wait()
-    assert Dataset(storage, "runs", "killed").manifest() is None
+    assert Dataset(storage, "runs", run).manifest() is None
 
-    again = start(storage, "killed")
+    again = start(storage, run)
     output = again.communicate()[0]
 
     assert again.returncode == 0, output
-    manifest = Dataset(storage, "runs", "killed").require("train")
+    manifest = Dataset(storage, "runs", run).require("train")
     assert not differing(newest_checkpoint(storage, manifest), newest_checkpoint(storage, finished))
     assert manifest.content == finished.content
 
@@ -92,22 +102,18 @@ def test_two_fresh_processes_under_load_agree(prepared: tuple[Storage, Manifest]
     assert not differing(*runs)
 
 
-def _run_worker_and_stop(job: Any) -> Any:
-    """A worker that is asked to stop after 37 steps, in mid-epoch."""
+def _run_worker_until(job: Any, num_steps: int, happen: Callable[[Any], None]) -> Any:
+    """A worker to which something happens once it has done `num_steps` steps."""
     from seqrec.training import loop
     from seqrec.training.worker import run_worker
 
-    real = loop._count
-    done = []
-
-    def count(trainer: Any, outcome: Any, steps: int) -> None:
-        real(trainer, outcome, steps)
-        done.append(1)
-        if len(done) == 36:
-            trainer.stop_requested = lambda: True
-
-    loop._count = count
+    loop._count = counting(loop._count, num_steps, happen)
     return run_worker(job)
+
+
+def _run_worker_and_stop(job: Any) -> Any:
+    """A worker that is asked to stop after 37 steps, in mid-epoch."""
+    return _run_worker_until(job, 36, ask_to_stop)
 
 
 @pytest.mark.slow
@@ -135,20 +141,12 @@ def test_two_workers_go_on_as_one_or_as_four(
 
 def _run_worker_that_raises(job: Any) -> Any:
     """Worker 1 runs into a fault of ours after ten steps."""
-    from seqrec.training import loop
-    from seqrec.training.worker import run_worker
 
-    real = loop._count
-    done = []
-
-    def count(trainer: Any, outcome: Any, steps: int) -> None:
-        real(trainer, outcome, steps)
-        done.append(1)
-        if len(done) == 10 and trainer.feed.stream_ids[0] == 1:
+    def fail(trainer: Any) -> None:
+        if trainer.feed.stream_ids[0] == 1:
             {}["nothing of that name"]
 
-    loop._count = count
-    return run_worker(job)
+    return _run_worker_until(job, 10, fail)
 
 
 @pytest.mark.slow
@@ -168,21 +166,13 @@ def test_a_worker_that_raises_shows_its_traceback(train: Train, monkeypatch: pyt
 
 def _run_worker_that_hangs(job: Any) -> Any:
     """Worker 1 sleeps for ever after ten steps."""
-    from seqrec.training import loop
-    from seqrec.training.worker import run_worker
 
-    real = loop._count
-    done = []
-
-    def count(trainer: Any, outcome: Any, steps: int) -> None:
-        real(trainer, outcome, steps)
-        done.append(1)
-        if len(done) == 10 and trainer.feed.stream_ids[0] == 1:
+    def hang(trainer: Any) -> None:
+        if trainer.feed.stream_ids[0] == 1:
             Storage(job.workdir).write_bytes("hangs", b"")
             time.sleep(10_000)
 
-    loop._count = count
-    return run_worker(job)
+    return _run_worker_until(job, 10, hang)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from seqrec.core.storage import Storage
 from seqrec.training.loss_config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 from tests.feed.prepared_data import write_prepared
-from tests.training.small_runs import arrays, differing, newest_checkpoint, small_model
+from tests.training.small_runs import arrays, ask_to_stop, counting, differing, newest_checkpoint, small_model
 
 Train = Callable[..., Manifest]
 
@@ -247,16 +247,7 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, num_steps: int) -> None:
     """Asks training to stop once it has done `num_steps` steps, as SIGTERM does."""
     from seqrec.training import loop
 
-    real = loop._count
-    done = []
-
-    def count(trainer: Any, outcome: Any, steps: int) -> None:
-        real(trainer, outcome, steps)
-        done.append(1)
-        if len(done) == num_steps - 1:
-            trainer.stop_requested = lambda: True
-
-    monkeypatch.setattr(loop, "_count", count)
+    monkeypatch.setattr(loop, "_count", counting(loop._count, num_steps - 1, ask_to_stop))
 
 
 def _history(storage: Storage, manifest: Manifest) -> list[dict[str, str]]:
