@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from seqrec.core.storage import Storage
 from seqrec.training.worker import TrainingJob
 from tests.training.small_runs import counting
 
@@ -139,7 +140,7 @@ def run_worker_that_raises(job: TrainingJob) -> Any:
 
     def fail(trainer: Any) -> None:
         if trainer.feed.stream_ids[0] == 1:
-            (Path(job.workdir) / RAISED).touch()
+            Storage(job.workdir).write_bytes(RAISED, b"")
             {}["a fault of the program"]
 
     loop._count = counting(loop._count, 10, fail)
