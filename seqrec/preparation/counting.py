@@ -16,7 +16,7 @@ from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 from seqrec.preparation.session import num_tasks
 
 _CHUNK = 1 << 16
-_BUFFERED = 1 << 22  # Integers gathered before they are counted: a pass over the whole array costs too.
+_BUFFERED = 1 << 24  # Integers gathered before they are counted: a pass over the whole array costs too.
 _SCHEMA = StructType([StructField("chunk", IntegerType()), StructField("counts", BinaryType())])
 _ARROW = pa.schema([("chunk", pa.int32()), ("counts", pa.binary())])
 

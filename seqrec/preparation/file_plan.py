@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 
@@ -55,8 +55,3 @@ def routing_keys(spark: SparkSession, num_files: int) -> np.ndarray:
         keys[missing.index] = missing
         start += count
     return keys
-
-
-def route(rows: DataFrame, num_files: int, file_key: str, order: list[str]) -> DataFrame:
-    """One partition per file, in file order, rows sorted by `order` in each: their order depends on the rows alone."""
-    return rows.repartition(num_files, file_key).sortWithinPartitions(*order)

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, TARGET_ITEM, TIMESTAMPS
 from seqrec.preparation.counting import count_into_array
 from seqrec.preparation.interactions import SECONDS_PER_DAY
+from seqrec.preparation.packing import unpack
 from seqrec.preparation.ragged import Ragged, column, lists, ranges
 from seqrec.preparation.splits import SplitRule, num_training_events
 
@@ -81,7 +82,7 @@ def count_users(kept: DataFrame, rule: SplitRule, id_ranks: np.ndarray, days: Da
     """One pass over the k-core.
 
     Args:
-        kept: one row per user, items as indices.
+        kept: packed, one row per bucket of users, items as indices.
         id_ranks: by item index, the rank of the item's id.
     """
     size = _MAX_LENGTH + 1
@@ -118,6 +119,11 @@ def share_after(train_days: np.ndarray, test_days: np.ndarray) -> float | None:
 
 
 def _pick_users(id_ranks: Broadcast, rule: SplitRule, days: Days, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    for users in unpack(batch):
+        yield from _pick_bucket(id_ranks.value, rule, days, users)
+
+
+def _pick_bucket(id_ranks: np.ndarray, rule: SplitRule, days: Days, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
     items, times = lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS)
     split, begin = rule.apply(times), times.offsets[:-1]
     day = times.values // SECONDS_PER_DAY - days.first
@@ -128,7 +134,7 @@ def _pick_users(id_ranks: Broadcast, rule: SplitRule, days: Days, batch: pa.Reco
     yield start + days.number + day[target]
     run_start, run_length = _runs(times, day)
     tied = ranges(run_start[target], target - run_start[target])
-    rank = id_ranks.value[items.values]
+    rank = id_ranks[items.values]
     of_target = np.repeat(rank[target], target - run_start[target])
     totals = {
         "tied_events": (run_length > 1).sum(),

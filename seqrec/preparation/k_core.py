@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 
 from seqrec.core.columns import ITEM_INDICES
 from seqrec.preparation.counting import count_into_array
+from seqrec.preparation.packing import unpack
 from seqrec.preparation.ragged import Ragged, lists
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Core:
 
 
 def count_items(events: DataFrame, num_items: int) -> np.ndarray:
-    """Interactions of each item, int64 [num_items]; `events` has one row per user."""
+    """Interactions of each item, int64 [num_items]; `events` has one packed row per bucket of users."""
     return count_into_array(events.select(ITEM_INDICES), _items_of, num_items)
 
 
@@ -49,7 +50,7 @@ def find_k_core(events: DataFrame, counts: np.ndarray, is_allowed: np.ndarray, k
     """Peels users and items below `k` until nothing changes; runs one Spark job a round and logs its size.
 
     Args:
-        events: one row per user, with all its item numbers.
+        events: packed, one row per bucket of users, with all their item numbers.
         counts: interactions of each item over `events`.
         is_allowed: bool, the items to begin with; interactions of others count for nobody.
 
@@ -78,7 +79,8 @@ def has_enough(items: Ragged, is_kept: np.ndarray, k: int) -> tuple[np.ndarray, 
 
 
 def _items_of(batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    yield lists(batch, ITEM_INDICES).values
+    for users in unpack(batch):
+        yield lists(users, ITEM_INDICES).values
 
 
 def _peel(flags: Broadcast, k: int, is_first: bool, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
@@ -87,11 +89,12 @@ def _peel(flags: Broadcast, k: int, is_first: bool, batch: pa.RecordBatch) -> It
     Whether a user was in before follows from the flags of the round before, so no state is kept between rounds.
     """
     before, now = flags.value
-    items = lists(batch, ITEM_INDICES)
-    in_now, is_in = has_enough(items, now, k)
-    was_in = np.ones(len(is_in), bool) if is_first else has_enough(items, before, k)[1]
-    owners_fallen = np.repeat(was_in & ~is_in, items.lengths)
-    yield items.values[in_now & owners_fallen]
-    num_items = len(now)
-    yield np.full(int(is_in.sum()), num_items)
-    yield np.full(int(items.sums(in_now)[is_in].sum()), num_items + 1)
+    for users in unpack(batch):
+        items = lists(users, ITEM_INDICES)
+        in_now, is_in = has_enough(items, now, k)
+        was_in = np.ones(len(is_in), bool) if is_first else has_enough(items, before, k)[1]
+        owners_fallen = np.repeat(was_in & ~is_in, items.lengths)
+        yield items.values[in_now & owners_fallen]
+        num_items = len(now)
+        yield np.full(int(is_in.sum()), num_items)
+        yield np.full(int(items.sums(in_now)[is_in].sum()), num_items + 1)

@@ -9,7 +9,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.file_plan import num_files_for
-from seqrec.preparation.negatives import Population
+from seqrec.preparation.population import Population
 from seqrec.preparation.run_vocabulary import RunVocabulary
 from seqrec.preparation.schemas import VOCABULARY_CATEGORIES
 from seqrec.preparation.split_counts import SplitCounts

@@ -5,6 +5,7 @@ Nothing is null and lists are flat: Petastorm turns a null integer into another 
 
 from pyspark.sql.types import (
     ArrayType,
+    BinaryType,
     DataType,
     IntegerType,
     LongType,
@@ -14,6 +15,7 @@ from pyspark.sql.types import (
 )
 
 from seqrec.core import columns as C
+from seqrec.preparation.packing import packed_schema
 
 _INTEGERS = ArrayType(IntegerType(), containsNull=False)
 _LONGS = ArrayType(LongType(), containsNull=False)
@@ -24,8 +26,11 @@ ITEM_NUMBER = "item_number"  # Rank of the item id among all ids, from 0: an ite
 TIE = "tie"
 NUM_REVIEWS = "num_reviews"
 NUM_UNIQUE = "num_unique"
+NUM_USERS = "num_users"
+NUM_EVENTS = "num_events"
 FILE_KEY = "file_key"
 ROW = "row"  # Orders the rows of one user.
+CHUNK = "chunk"  # Rows of one bucket for one file.
 
 
 def _table(**fields: DataType) -> StructType:
@@ -68,19 +73,18 @@ LATEST = _table(
 )
 
 # One row per user, events in time order. Items are numbers before the k-core and indices after it.
-USER_EVENTS = _table(
-    **{
-        C.USER: StringType(),
-        C.ITEM_INDICES: _INTEGERS,
-        C.TIMESTAMPS: _LONGS,
-        NUM_REVIEWS: IntegerType(),  # The user's reviews before duplicates went.
-        NUM_UNIQUE: IntegerType(),  # The user's reviews after exact duplicates went.
-    }
+USER_EVENTS = _table(**{C.USER: StringType(), USER_KEY: LongType(), C.ITEM_INDICES: _INTEGERS, C.TIMESTAMPS: _LONGS})
+
+# Scratch tables: one row holds USER_EVENTS of a bucket of users, packed; and what it was made of.
+KEPT_EVENTS = packed_schema(USER_EVENTS)
+ALL_EVENTS = packed_schema(
+    USER_EVENTS,
+    NUM_USERS,
+    NUM_REVIEWS,  # Before duplicates went.
+    NUM_UNIQUE,  # After exact duplicates went.
+    NUM_EVENTS,  # After repeated items went.
 )
-KEPT_EVENTS = _table(**{C.USER: StringType(), C.ITEM_INDICES: _INTEGERS, C.TIMESTAMPS: _LONGS})
-
-
-def with_routing(schema: StructType) -> StructType:
-    """`schema` and the columns that bring a row to its file and to its place there; they are not written."""
-    extra = [StructField(name, LongType(), nullable=False) for name in (FILE_KEY, USER_KEY, ROW)]
-    return StructType([*schema.fields, *extra])
+CHUNKS = StructType(
+    [StructField(FILE_KEY, LongType(), nullable=False), StructField(CHUNK, BinaryType(), nullable=False)]
+)
+ROUTING = (USER_KEY, ROW)  # Bring a row to its place in its file; they are not written.

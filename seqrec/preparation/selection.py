@@ -8,7 +8,6 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import ITEM_INDICES
 from seqrec.core.errors import DataError
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.interactions import Filtered, count_filtered, filter_reviews
@@ -16,7 +15,8 @@ from seqrec.preparation.item_numbers import collect_item_numbers, write_numbered
 from seqrec.preparation.item_sampling import sample_items
 from seqrec.preparation.k_core import count_items, find_k_core
 from seqrec.preparation.run_vocabulary import RunVocabulary
-from seqrec.preparation.schemas import NUM_REVIEWS, NUM_UNIQUE, USER_EVENTS
+from seqrec.preparation.schemas import ALL_EVENTS, NUM_EVENTS, NUM_REVIEWS, NUM_UNIQUE, NUM_USERS
+from seqrec.preparation.session import packed_session
 from seqrec.preparation.user_events import EventRule, build_user_events, num_buckets_for
 from seqrec.preparation.vocabulary import ItemIndices
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class Selection:
     """The interactions that stay: events of kept items, of users with at least `k` of them."""
 
-    events: DataFrame  # One row per user that passes the row filters, all its events, items as numbers.
+    events: DataFrame  # ALL_EVENTS: the users that pass the row filters, all their events, items as numbers.
     numbered_items: DataFrame
     filtered: Filtered
     counts: dict[str, Any]  # Of every step so far.
@@ -61,7 +61,7 @@ def select_interactions(
     num_buckets = num_buckets_for(filtered.counts["filtered_reviews"])
     build_user_events(kept_reviews, shared, rule, num_buckets).write.parquet(f"{scratch}/events", mode="overwrite")
     shared.destroy()
-    events = spark.read.schema(USER_EVENTS).parquet(f"{scratch}/events")
+    events = packed_session(spark).read.schema(ALL_EVENTS).parquet(f"{scratch}/events")
     counts: dict[str, Any] = filtered.counts | _count_events(events, filtered)
 
     item_counts = count_items(events, numbers.size)
@@ -94,10 +94,10 @@ def select_interactions(
 
 def _count_events(events: DataFrame, filtered: Filtered) -> dict[str, int]:
     row = events.agg(
-        F.count(F.lit(1)).alias("users"),
+        F.sum(NUM_USERS).alias("users"),
         F.sum(NUM_REVIEWS).alias("reviews"),
         F.sum(NUM_UNIQUE).alias("unique"),
-        F.sum(F.size(ITEM_INDICES).cast("long")).alias("events"),
+        F.sum(NUM_EVENTS).alias("events"),
     ).first()
     _check_sum("reviews by user", row["reviews"], "reviews after the filters", filtered.counts["filtered_reviews"])
     return {

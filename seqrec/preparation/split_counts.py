@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from seqrec.core.columns import ITEM_INDICES, TIMESTAMPS
 from seqrec.preparation.counting import count_into_array
 from seqrec.preparation.interactions import SECONDS_PER_DAY
+from seqrec.preparation.packing import unpack
 from seqrec.preparation.ragged import lists
 from seqrec.preparation.splits import SplitRule, num_training_events, num_training_targets
 from seqrec.preparation.user_events import keep_users_and_items
@@ -62,6 +63,11 @@ def count_days(events: DataFrame, is_kept: np.ndarray, k: int, first_day: int, n
 
 
 def _count(flags: Broadcast, k: int, rule: SplitRule, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    for users in unpack(batch):
+        yield from _count_bucket(flags, k, rule, users)
+
+
+def _count_bucket(flags: Broadcast, k: int, rule: SplitRule, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
     items, times = lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS)
     is_kept, is_known = flags.value
     num_latest = int((items.sums(is_known[items.values]) > 0).sum())
@@ -85,5 +91,6 @@ def _count(flags: Broadcast, k: int, rule: SplitRule, batch: pa.RecordBatch) -> 
 
 
 def _days(flags: Broadcast, k: int, first_day: int, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    _, _, times = keep_users_and_items(lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS), flags.value, k)
-    yield times.values // SECONDS_PER_DAY - first_day
+    for users in unpack(batch):
+        _, _, times = keep_users_and_items(lists(users, ITEM_INDICES), lists(users, TIMESTAMPS), flags.value, k)
+        yield times.values // SECONDS_PER_DAY - first_day

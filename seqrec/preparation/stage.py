@@ -16,7 +16,7 @@ from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.health import Days, count_test, count_users, measure_health
 from seqrec.preparation.health_report import draw_distributions, print_health, warnings_of
 from seqrec.preparation.interactions import with_item_groups
-from seqrec.preparation.negatives import Population, check_enough
+from seqrec.preparation.population import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,
     VOCABULARY_ITEMS_TABLE,
@@ -28,7 +28,7 @@ from seqrec.preparation.prepared_tables import (
 from seqrec.preparation.run_vocabulary import RunVocabulary, read_run_vocabulary
 from seqrec.preparation.schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS
 from seqrec.preparation.selection import Selection, select_interactions
-from seqrec.preparation.session import own_session
+from seqrec.preparation.session import own_session, packed_session
 from seqrec.preparation.split_counts import SplitCounts, count_days, count_split
 from seqrec.preparation.splits import SplitRule
 from seqrec.preparation.user_events import keep_indexed, max_own_items
@@ -142,7 +142,7 @@ def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str)
     kept = selection.events.transform(keep_indexed, index_by_number, selection.k)
     kept.write.parquet(f"{scratch}/kept", mode="overwrite")
     index_by_number.destroy()
-    return spark.read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
+    return packed_session(spark).read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
 
 
 def _population(

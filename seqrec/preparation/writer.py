@@ -1,4 +1,7 @@
-"""The sequence tables: built bucket by bucket, brought to files of equal size, written and checked."""
+"""The sequence tables: built bucket by bucket, brought to files of equal size, written and checked.
+
+What a bucket gives to a file travels as one binary value: see `packing`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -6,49 +9,60 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark import Broadcast
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from seqrec.core.columns import ITEM_INDICES, NUM_CONTEXT, TIMESTAMPS, USER
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
+from seqrec.core.storage import Storage
 from seqrec.preparation.draws import keyed
-from seqrec.preparation.file_plan import deal_evenly, route, routing_keys
-from seqrec.preparation.negatives import Population, draw_negatives
-from seqrec.preparation.ragged import Ragged, column, gather, lists
-from seqrec.preparation.schemas import EVALUATION, FILE_KEY, LATEST, ROW, TRAIN, USER_KEY, with_routing
+from seqrec.preparation.file_plan import deal_evenly, routing_keys
+from seqrec.preparation.negatives import draw_negatives
+from seqrec.preparation.packing import from_bytes, to_bytes, unpack_all
+from seqrec.preparation.population import Population
+from seqrec.preparation.ragged import Ragged, column, lists
+from seqrec.preparation.schemas import (
+    CHUNK,
+    CHUNKS,
+    EVALUATION,
+    FILE_KEY,
+    LATEST,
+    ROUTING,
+    ROW,
+    TRAIN,
+    USER_EVENTS,
+    USER_KEY,
+)
 from seqrec.preparation.sequences import Events, Rows, cut_histories, cut_segments
 from seqrec.preparation.splits import Split, SplitRule
 from seqrec.tables.files import COMPRESSION, describe_table
 
 _ONE_ROW_GROUP = str(256 << 20)  # Bytes; files are smaller.
+_ROWS_PER_BATCH = 10_000  # Of a file, on the way to Spark's writer.
 _ROWS_PER_DRAW = 20_000  # Rows whose negatives are drawn at once: about 100 MB with 49 each.
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of users, in the order of their ids."""
+    """A bucket of users, in the order of their keys."""
 
     users: pa.Array
     keys: np.ndarray  # uint64, hash of the user id.
     events: Events
 
     @classmethod
-    def of(cls, batches: Iterable[pa.RecordBatch]) -> "Bucket | None":
-        table = gather(batches)
-        if table is None:
-            return None
-        events = Events(lists(table, ITEM_INDICES), lists(table, TIMESTAMPS))
-        return cls(table.column(USER).chunk(0), column(table, USER_KEY).view(np.uint64), events)
+    def of(cls, rows: pa.RecordBatch) -> "Bucket":
+        events = Events(lists(rows, ITEM_INDICES), lists(rows, TIMESTAMPS))
+        return cls(rows.column(USER), column(rows, USER_KEY).view(np.uint64), events)
 
-    def routing(self, rows: Rows, sizes: np.ndarray, file_keys: np.ndarray) -> list[pa.Array]:
-        """File key, user key and row number of each row; files get equal shares of this bucket."""
-        files = deal_evenly(sizes, len(file_keys), int(self.keys[0] % np.uint64(len(file_keys))))
+    def routing(self, rows: Rows) -> list[pa.Array]:
+        """User key and row number of each row: its place within a file."""
         keys = self.keys[rows.owner].view(np.int64)
-        return [pa.array(file_keys[files]), pa.array(keys), pa.array(rows.end - self.events.items.offsets[rows.owner])]
+        return [pa.array(keys), pa.array(rows.end - self.events.items.offsets[rows.owner])]
 
     def slices(self, rows: Rows) -> tuple[Ragged, Ragged]:
         """Items and times of each row."""
@@ -58,10 +72,13 @@ class Bucket:
         return self.users.take(pa.array(rows.owner))
 
 
+# From a bucket to the columns of a sequence table with ROUTING behind them, and what each row counts in its file.
+Build = Callable[[Bucket], tuple[list[pa.Array], np.ndarray]]
+
+
 def build_train(events: DataFrame, rule: SplitRule, max_targets: int, max_history: int, num_files: int) -> DataFrame:
     """One row per training segment, one partition per file, files equal in targets."""
-    build = partial(_segments, rule, max_targets, max_history, routing_keys(events.sparkSession, num_files))
-    return _build(events, build, TRAIN, num_files)
+    return _build(events, partial(_segments, rule, max_targets, max_history), TRAIN, num_files)
 
 
 def build_evaluation(
@@ -73,13 +90,12 @@ def build_evaluation(
     num_files: int,
 ) -> DataFrame:
     """One row per target of validation or test, with its history and negatives; one partition per file."""
-    keys = routing_keys(events.sparkSession, num_files)
-    return _build(events, partial(_targets, targets_of, rule, max_history, negatives, keys), EVALUATION, num_files)
+    return _build(events, partial(_targets, targets_of, rule, max_history, negatives), EVALUATION, num_files)
 
 
 def build_latest(events: DataFrame, num_files: int) -> DataFrame:
     """One row per user with its whole history, one partition per file."""
-    return _build(events, partial(_latest, routing_keys(events.sparkSession, num_files)), LATEST, num_files)
+    return _build(events, _latest, LATEST, num_files)
 
 
 @dataclass(frozen=True)
@@ -114,10 +130,8 @@ def write_files(rows: DataFrame, attempt: Attempt, name: str, *, count_targets: 
     rows.write.option("parquet.block.size", _ONE_ROW_GROUP).parquet(
         attempt.uri(name), mode="overwrite", compression=COMPRESSION
     )
-    reader = rows.sparkSession.newSession()  # Many files a task again.
-    targets = _targets_by_file(reader, rows.schema, attempt, name) if count_targets else None
-    num_targets = None if targets is None else lambda path: targets.get(path.rpartition("/")[2], 0)
-    table = describe_table(reader, attempt, name, rows.schema, num_targets=num_targets)
+    num_targets = partial(_count_targets, attempt.storage) if count_targets else None
+    table = describe_table(rows.sparkSession, attempt, name, rows.schema, num_targets=num_targets)
     for file in table.files:
         with attempt.storage.open_input(file.path) as stream:
             groups = pq.ParquetFile(stream).metadata.num_row_groups
@@ -129,34 +143,58 @@ def write_files(rows: DataFrame, attempt: Attempt, name: str, *, count_targets: 
     return table
 
 
-def _targets_by_file(spark: SparkSession, schema: StructType, attempt: Attempt, name: str) -> dict[str, int]:
-    """Training targets by file name, read back from the files."""
-    stored = spark.read.schema(schema).parquet(attempt.uri(name))
-    file = F.element_at(F.split(F.input_file_name(), "/"), -1).alias("file")
-    counted = stored.select(file, (F.size(ITEM_INDICES) - F.col(NUM_CONTEXT)).alias("targets"))
-    return {
-        row["file"]: row["targets"] for row in counted.groupBy("file").agg(F.sum("targets").alias("targets")).collect()
-    }
+def _count_targets(storage: Storage, path: str) -> int:
+    """Training targets in a file: its events, as the footer counts them, less those that are only context."""
+    with storage.open_input(path) as stream:
+        file = pq.ParquetFile(stream)
+        column_names = [file.schema.column(i).path.partition(".")[0] for i in range(len(file.schema))]
+        place = column_names.index(ITEM_INDICES)
+        groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
+        num_events = sum(group.column(place).num_values for group in groups)  # No segment is empty.
+        return num_events - (pc.sum(file.read([NUM_CONTEXT]).column(0)).as_py() or 0)
 
 
-def _build(events: DataFrame, build: Callable, schema: StructType, num_files: int) -> DataFrame:
-    keyed_events = events.select(USER, F.xxhash64(USER).alias(USER_KEY), ITEM_INDICES, TIMESTAMPS)
-    rows = keyed_events.mapInArrow(partial(_build_bucket, build), with_routing(schema))
-    return rows.transform(route, num_files, FILE_KEY, [USER_KEY, USER, ROW]).select(*schema.names)
+def _build(events: DataFrame, build: Build, schema: StructType, num_files: int) -> DataFrame:
+    """The rows that `build` makes of each bucket, dealt to files; in order in each, whatever the buckets."""
+    keys = routing_keys(events.sparkSession, num_files)
+    names = [*schema.names, *ROUTING]
+    chunks = events.select(*USER_EVENTS.names).mapInArrow(partial(_deal, build, keys, names), CHUNKS)
+    return chunks.repartition(num_files, FILE_KEY).select(CHUNK).mapInArrow(partial(_assemble, schema.names), schema)
 
 
-def _build_bucket(
-    build: Callable[[Bucket], list[pa.Array]], batches: Iterable[pa.RecordBatch]
+def _deal(
+    build: Build, file_keys: np.ndarray, names: list[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    bucket = Bucket.of(batches)
-    if bucket is not None:
-        columns = build(bucket)
-        yield pa.RecordBatch.from_arrays(columns, names=[str(i) for i in range(len(columns))])
+    """One row per file that gets rows of a bucket; files get equal shares of the bucket."""
+    for rows in unpack_all(batches):
+        bucket = Bucket.of(rows)
+        if not len(bucket.keys):
+            continue
+        columns, sizes = build(bucket)
+        files = deal_evenly(sizes, len(file_keys), int(bucket.keys[0] % np.uint64(len(file_keys))))
+        order = np.argsort(files, kind="stable")
+        table = pa.Table.from_arrays(columns, names=names).take(pa.array(order)).combine_chunks()
+        bounds = np.searchsorted(files[order], np.arange(len(file_keys) + 1))
+        filled = np.flatnonzero(np.diff(bounds))
+        chunks = [to_bytes(table.slice(bounds[f], bounds[f + 1] - bounds[f]).to_batches()[0]) for f in filled]
+        yield pa.RecordBatch.from_arrays(
+            [pa.array(file_keys[filled]), pa.array(chunks, pa.binary())], names=CHUNKS.names
+        )
 
 
-def _segments(
-    rule: SplitRule, max_targets: int, max_history: int, file_keys: np.ndarray, bucket: Bucket
-) -> list[pa.Array]:
+def _assemble(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows of one file, in the order of user key, user and row number."""
+    chunks = [from_bytes(chunk.as_buffer()) for batch in batches for chunk in batch.column(0)]
+    if not chunks:
+        return
+    table = pa.Table.from_batches(chunks).combine_chunks()
+    order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in (USER_KEY, USER, ROW)])
+    for start in range(0, len(order), _ROWS_PER_BATCH):
+        rows = table.select(names).take(order.slice(start, _ROWS_PER_BATCH)).combine_chunks()
+        yield from rows.to_batches()
+
+
+def _segments(rule: SplitRule, max_targets: int, max_history: int, bucket: Bucket) -> tuple[list[pa.Array], np.ndarray]:
     events = bucket.events
     rows = cut_segments(events.items.offsets, rule.apply(events.times).num_train, max_targets, max_history)
     items, times = bucket.slices(rows)
@@ -166,13 +204,13 @@ def _segments(
         times.to_arrow(),
         pa.array(events.first_times[rows.owner]),
         pa.array(rows.position, pa.int32()),
-        *bucket.routing(rows, rows.end - rows.start - rows.position, file_keys),
-    ]
+        *bucket.routing(rows),
+    ], rows.end - rows.start - rows.position
 
 
 def _targets(
-    targets_of: Callable, rule: SplitRule, max_history: int, negatives: Negatives, file_keys: np.ndarray, bucket: Bucket
-) -> list[pa.Array]:
+    targets_of: Callable, rule: SplitRule, max_history: int, negatives: Negatives, bucket: Bucket
+) -> tuple[list[pa.Array], np.ndarray]:
     events = bucket.events
     rows = cut_histories(events.items.offsets, targets_of(rule.apply(events.times)), max_history)
     items, times = bucket.slices(rows)
@@ -186,11 +224,11 @@ def _targets(
         pa.array(targets),
         pa.array(events.times.values[rows.end]),
         negatives.draw(bucket, rows, targets).to_arrow(),
-        *bucket.routing(rows, np.ones(len(rows), np.int64), file_keys),
-    ]
+        *bucket.routing(rows),
+    ], np.ones(len(rows), np.int64)
 
 
-def _latest(file_keys: np.ndarray, bucket: Bucket) -> list[pa.Array]:
+def _latest(bucket: Bucket) -> tuple[list[pa.Array], np.ndarray]:
     offsets = bucket.events.items.offsets
     rows = Rows(np.arange(len(offsets) - 1), offsets[:-1], offsets[1:], np.diff(offsets))
     items, times = bucket.slices(rows)
@@ -199,5 +237,5 @@ def _latest(file_keys: np.ndarray, bucket: Bucket) -> list[pa.Array]:
         items.to_arrow(),
         times.to_arrow(),
         pa.array(bucket.events.first_times),
-        *bucket.routing(rows, np.ones(len(rows), np.int64), file_keys),
-    ]
+        *bucket.routing(rows),
+    ], np.ones(len(rows), np.int64)

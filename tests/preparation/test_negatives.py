@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from seqrec.core.errors import DataError
 from seqrec.preparation.draws import keyed
-from seqrec.preparation.negatives import Population, check_enough, draw_negatives
+from seqrec.preparation.negatives import draw_negatives
+from seqrec.preparation.population import Population, check_enough
 from seqrec.preparation.ragged import Ragged
 
 COUNTS = np.array([0, 50, 30, 10, 5, 5, 0, 3, 2, 1, 1])  # By item index; 0 is padding, item 6 never occurs.
