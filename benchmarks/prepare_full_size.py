@@ -2,8 +2,9 @@
 
     python benchmarks/prepare_full_size.py WORKDIR 20000000 [233100000 ...]
 
-Writes `ingested/<size>` straight from the generator of synthetic events (ingest has a benchmark of its own), then
-runs the stage as the job does, in a process of its own, with the driver heap given by SEQREC_HEAP (default 6g).
+Writes `ingested/<size>` straight from the generator of synthetic events (ingest has a benchmark of its own), above
+100 million as ten disjoint copies of a tenth (see prepare_copies.py), then runs the stage as the job does, in a
+process of its own, with the driver heap given by SEQREC_HEAP (default 6g).
 What is done already is skipped, so that it can be stopped and started again. Prints one line a size: seconds,
 CPU seconds, the highest resident memory of the whole process tree, bytes per training target.
 """
@@ -17,7 +18,9 @@ import time
 from pathlib import Path
 
 import psutil
+from prepare_copies import COPIES, write_copies
 
+COPIED_ABOVE = 100_000_000
 NUM_REVIEWS_OF_DUMP = 233_100_000
 NUM_USERS_OF_DUMP = 43_531_850
 NUM_ITEMS_OF_DUMP = 15_167_257
@@ -51,7 +54,13 @@ def run(workdir: Path, num_reviews: int) -> None:
     name = str(num_reviews)
     if Dataset(storage, "ingested", name).manifest() is None:
         started = time.monotonic()
-        write_ingested(spark, storage, name, num_reviews)
+        if num_reviews > COPIED_ABOVE:
+            tenth = num_reviews // COPIES
+            if Dataset(storage, "ingested", str(tenth)).manifest() is None:
+                write_ingested(spark, storage, str(tenth), tenth)
+            write_copies(storage, name, str(tenth))
+        else:
+            write_ingested(spark, storage, name, num_reviews)
         print(f"{name}: generated in {time.monotonic() - started:.0f} s", flush=True)
     with Peak() as peak:
         begun, ordered = time.monotonic(), {}
