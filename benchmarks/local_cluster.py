@@ -137,7 +137,8 @@ class LocalCluster:
         lines += [f"mount --bind {shlex.quote(str(node / 'hosts'))} /etc/hosts", f"hostname node-{number}"]
         lines.append(f"mount --rbind {shlex.quote(str(inner))} /tmp")
         for hidden in (sys.prefix, str(ROOT)):
-            lines.append(f"mount -t tmpfs -o ro,size=4k none {shlex.quote(hidden)}")
+            place = shlex.quote(hidden)  # Below /tmp it is hidden already.
+            lines.append(f"if [ -d {place} ]; then mount -t tmpfs -o ro,size=4k none {place}; fi")
         lines.append('exec "$@"')
         return ["ip", "netns", "exec", f"seqrec-{number}", "unshare", "--uts", "bash", "-c", "\n".join(lines), "node"]
 

@@ -39,7 +39,7 @@ class Storage:
             self._files, self._base = pafs.LocalFileSystem(), str(self._local_root)
         else:
             try:
-                self._files, self._base = pafs.FileSystem.from_uri(self.root.replace("s3a://", "s3://", 1))
+                self._files, self._base = open_file_system(self.root)
             except Exception as error:  # pyarrow raises many kinds, all meaning: cannot be opened.
                 raise StorageError(f"{root}: cannot open this storage: {_first_line(error)}.") from None
 
@@ -141,6 +141,26 @@ class Storage:
             return action()
         except OSError as error:
             raise StorageError(f"{self.root}/{path}: cannot {verb}: {explain(error)}") from error
+
+
+def open_file_system(address: str) -> tuple[pafs.FileSystem, str]:
+    """The file system of a URI and the path in it.
+
+    Of S3 the credentials come from the environment, and so does the server where it is not Amazon's own:
+    AWS_ENDPOINT_URL, such as http://127.0.0.1:9000.
+    """
+    address = address.replace("s3a://", "s3://", 1)
+    if address.startswith("s3://") and (endpoint := s3_endpoint()) is not None:
+        scheme, _, host = endpoint.rpartition("://")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        files = pafs.S3FileSystem(endpoint_override=host.rstrip("/"), scheme=scheme or "https", region=region)
+        return files, address.removeprefix("s3://")
+    return pafs.FileSystem.from_uri(address)
+
+
+def s3_endpoint() -> str | None:
+    """Another S3 server than Amazon's, by the variables that Amazon's own programs know."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def explain(error: OSError) -> str:

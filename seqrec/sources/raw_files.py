@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from seqrec.core.errors import DataError, StorageError
-from seqrec.core.storage import Storage, explain
+from seqrec.core.storage import Storage, explain, open_file_system
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -96,7 +96,7 @@ def _information(pattern: str) -> pafs.FileInfo:
     try:
         if local is not None:
             return pafs.LocalFileSystem().get_file_info(str(local))
-        filesystem, path = pafs.FileSystem.from_uri(pattern.replace("s3a://", "s3://", 1))
+        filesystem, path = open_file_system(pattern)
         return filesystem.get_file_info(path)
     except OSError as error:
         raise StorageError(f"{pattern}: cannot look up: {explain(error)}") from None
