@@ -4,13 +4,14 @@ A file appears under its name only when it is whole: until then its bytes are in
 attempt goes on, in this process or a later one.
 """
 
+import errno
 import json
 import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -31,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 _BUSY = (408, 429, 500, 502, 503, 504)
+_NO_APPENDING = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)  # What mounts answer that forbid it.
 _LONGEST_WAIT = 60.0  # Seconds.
 
 
@@ -131,10 +133,22 @@ class _Download:
 
     def _receive(self, response: requests.Response) -> None:
         self._show(self._have())
-        with self._part.open("ab") as part:
+        with self._open_part() as part:
             for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                 part.write(chunk)
                 self._show(self._shown + len(chunk))
+
+    def _open_part(self) -> BinaryIO:
+        """To go on at the end of the part file; from the beginning where the storage forbids that."""
+        if not self._have():
+            return self._part.open("wb")
+        try:
+            return self._part.open("ab")
+        except OSError as error:
+            if error.errno not in _NO_APPENDING:
+                raise
+            self._start_over()
+            raise _TryAgainError("this storage forbids appending, so the file is fetched from its beginning") from None
 
     def _check_archive(self, url: str) -> None:
         """Reads a .gz to its end: a server may send a wrong file of the right size."""

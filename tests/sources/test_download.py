@@ -14,6 +14,7 @@ from seqrec.core.storage import Storage
 from seqrec.sources.catalogue import files_to_download
 from seqrec.sources.config import DownloadConfig
 from seqrec.sources.stage import run_download
+from tests.core.strict_mount import strict_mount
 
 CONTENT = gzip.compress(b"".join(b'{"line": %d}\n' % number for number in range(60_000)), mtime=0)
 
@@ -112,6 +113,17 @@ def download(server, tmp_path):
 
     run.mirrors = mirrors
     return run
+
+
+def test_a_broken_download_starts_over_on_a_mount_that_forbids_appending(download, server, tmp_path):
+    with strict_mount(tmp_path) as mount:
+        (tmp_path / "work").symlink_to(mount)
+        server.faults = ["drop", "drop"]
+
+        manifest = download(max_attempts=6)
+
+        assert Path(manifest.details["reviews"][0].removeprefix("file://")).read_bytes() == CONTENT
+    assert [wanted is not None for _, wanted in server.requests] == [False, True, False]
 
 
 def names(tmp_path: Path) -> set[str]:
