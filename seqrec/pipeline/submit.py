@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.core.storage import s3_endpoint
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, folder_of, load_run_config
 from seqrec.pipeline.shipping import shipping_settings, wants_shipping
@@ -89,7 +90,7 @@ def build_command(
         settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
         settings["spark.ui.enabled"] = "false"
     settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
-    settings |= shipped or {}
+    settings |= _object_store_settings() | (shipped or {})
     settings |= _spark_block(arguments.job, config)
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
@@ -130,6 +131,18 @@ def _is_local(options: list[str], settings: dict[str, str]) -> bool:
         elif option.startswith("spark.master="):
             master = option.removeprefix("spark.master=")
     return master.startswith("local") and "SEQREC_CLUSTER" not in os.environ
+
+
+def _object_store_settings() -> dict[str, str]:
+    """Takes Spark to the S3 server that the environment names; the credentials Spark takes from there itself."""
+    endpoint = s3_endpoint()
+    if endpoint is None:
+        return {}
+    return {
+        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.path.style.access": "true",  # Other servers seldom have a host name for each bucket.
+        "spark.executorEnv.AWS_ENDPOINT_URL": endpoint,
+    }
 
 
 def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> dict[str, str]:

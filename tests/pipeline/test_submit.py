@@ -60,6 +60,17 @@ def test_a_cluster_is_left_its_own_master_and_memory():
     assert "spark.driver.host" not in settings_in(command)
 
 
+def test_spark_goes_to_the_object_store_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+
+    command = command_of("prepare", ["preparation.spark.hadoop.fs.s3a.path.style.access=false"])
+
+    assert settings_in(command)["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:9000"
+    assert settings_in(command)["spark.hadoop.fs.s3a.path.style.access"] == "false"
+    assert not any("hunter2" in word for word in command)  # Others may list processes.
+
+
 def test_memory_of_the_driver_follows_the_machine(monkeypatch):
     monkeypatch.setattr(submit, "usable_memory", lambda: 64 << 30)
 
