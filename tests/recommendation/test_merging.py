@@ -1,4 +1,5 @@
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -121,3 +122,32 @@ def test_find_answers_an_empty_history_with_popular_items():
     found = finder_of({"co_visitation": table_of({1: [(2, 1.0)]})}, popular=[4, 3]).find(histories_of([[], [1]])).items
 
     assert [row[row > 0].tolist() for row in found] == [[4, 3], [2, 4, 3]]
+
+
+def test_find_puts_the_nth_of_a_less_trusted_list_beside_a_later_one_of_the_first():
+    table = table_of({1: [(item, 1.0 / item) for item in range(2, 28)]})  # 26 items, the first of them heaviest.
+    finder = finder_of({"co_visitation": table}, popular=[30, 29], max_candidates=24)
+
+    found = finder.find(histories_of([[1]])).items
+
+    assert found[0].tolist() == [*range(2, 22), 30, *range(22, 25)]  # The first of popularity stands at place 20.
+
+
+def test_lists_hold_no_more_than_max_candidates():
+    table = table_of({1: [(item, 1.0 / item) for item in range(2, 28)]})
+    finder = finder_of({"co_visitation": table}, popular=range(1, 31), max_candidates=4)
+
+    found = finder.lists(histories_of([[1], [2]]))
+
+    rows = {source: [(keys >> 28 == row).sum() for row in (0, 1)] for source, keys in found.items()}
+    assert rows == {"co_visitation": [4, 0], "popularity": [4, 4]}
+
+
+def test_lists_keep_the_order_of_a_history_that_ended_long_ago():
+    finder = finder_of({"co_visitation": table_of({1: [(9, 1.0)], 2: [(8, 0.9)]})})
+    rows = histories_of([[1, 2]])
+    long_ago = replace(rows, as_of=rows.as_of + 100_000 * DAY)
+
+    found = finder.find(long_ago).items
+
+    assert found[0, :2].tolist() == finder.find(rows).items[0, :2].tolist() == [8, 9]
