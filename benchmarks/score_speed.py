@@ -1,6 +1,6 @@
 """Scoring groups of 1+49 candidates a second beside the reference implementation, in one run, in turns.
 
-    python benchmarks/score_speed.py REFERENCE_PYTHON REVIEWS [ROUNDS]
+    python benchmarks/score_speed.py REFERENCE_PYTHON REVIEWS [ROUNDS [full | as-is]]
 
 Arguments as for `train_speed.py`. The reference scores 400 rows (8 groups) at a time, its own batch size; ours 400
 groups.
@@ -12,9 +12,9 @@ import tempfile
 from side_by_side import compare, our_side, print_header, print_table, reference_side
 
 
-def main(reference_python: str, reviews: str, rounds: str = "7") -> None:
+def main(reference_python: str, reviews: str, rounds: str = "7", only: str = "") -> None:
     print_header("groups")
-    for full in (False, True):
+    for full in (False, True) if not only else (only == "full",):
         for model in ("a2svd", "sli_rec"):
             with tempfile.TemporaryDirectory() as folder:
                 sides = [

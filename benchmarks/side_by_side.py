@@ -10,12 +10,13 @@ HERE = Path(__file__).parent
 
 
 class Side:
-    """One process that answers "train 20" or "score 20" with what it did and how long it took."""
+    """A process that answers "train 20" or "score 20" with what it did and its seconds of clock and processor."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.name = name
         self.rates: list[float] = []
+        self.costs: list[float] = []  # Processor milliseconds for one.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -33,8 +34,9 @@ class Side:
 
     def work(self, kind: str, number: int) -> None:
         print(kind, number, file=self._process.stdin, flush=True)
-        done, seconds = self._process.stdout.readline().split()
+        done, seconds, processor_seconds = self._process.stdout.readline().split()
         self.rates.append(int(done) / float(seconds))
+        self.costs.append(1e3 * float(processor_seconds) / int(done))
 
     def stop(self) -> None:
         self._process.stdin.close()
@@ -43,6 +45,10 @@ class Side:
     @property
     def median(self) -> float:
         return statistics.median(self.rates)
+
+    @property
+    def cost(self) -> float:
+        return statistics.median(self.costs)
 
 
 def reference_side(python: str, model: str, reviews: str, folder: str, full: bool) -> Side:
@@ -65,17 +71,24 @@ def compare(sides: list[Side], kind: str, numbers: list[int], rounds: int) -> No
             side.work(kind, number)
     for side in sides:
         side.rates.pop(0)
+        side.costs.pop(0)
         side.stop()
 
 
 def print_table(model: str, histories: str, unit: str, sides: list[Side]) -> None:
     for side in sides:
         times = side.median / sides[0].median
+        cost, cheaper = side.cost, sides[0].cost / side.cost
         spread = f"{min(side.rates):,.0f} to {max(side.rates):,.0f}"
-        print(f"| {model} | {histories} | {side.name} | {side.median:,.0f} | {spread} | {times:.1f} |", flush=True)
+        print(
+            f"| {model} | {histories} | {side.name} | {side.median:,.0f} | {spread} | {times:.1f} "
+            f"| {cost:.3f} | {cheaper:.1f} |",
+            flush=True,
+        )
 
 
 def print_header(unit: str) -> None:
     print(
-        f"| model | histories | side | {unit}/s, median | from, to | times the reference |\n|---|---|---|---|---|---|"
+        f"| model | histories | side | {unit}/s, median | from, to | times the reference "
+        "| processor ms each | reference's over it |\n|---|---|---|---|---|---|---|---|"
     )

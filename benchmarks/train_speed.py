@@ -1,6 +1,6 @@
 """Training positives a second beside the reference implementation, in one run, in turns.
 
-    python benchmarks/train_speed.py REFERENCE_PYTHON REVIEWS [ROUNDS]
+    python benchmarks/train_speed.py REFERENCE_PYTHON REVIEWS [ROUNDS [full | as-is]]
 
 REFERENCE_PYTHON is the Python of an environment with recommenders 1.2.1 and TensorFlow 2.15.1:
     python3.11 -m venv ref && ref/bin/pip install "setuptools<70" wheel
@@ -14,9 +14,9 @@ import tempfile
 from side_by_side import compare, our_side, print_header, print_table, reference_side
 
 
-def main(reference_python: str, reviews: str, rounds: str = "7") -> None:
+def main(reference_python: str, reviews: str, rounds: str = "7", only: str = "") -> None:
     print_header("positives")
-    for full in (False, True):
+    for full in (False, True) if not only else (only == "full",):
         for model in ("a2svd", "sli_rec"):
             with tempfile.TemporaryDirectory() as folder:
                 sides = [

@@ -65,8 +65,8 @@ class A2svd(SequenceModel):
 
     def score(self, state: A2svdState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         item = self.embedding(candidates)  # [S, B, N, D] or [N, D]
-        user_kernel, item_kernel = self.tower.first_kernel([self.config.event_dim] * 2, training)
-        user_product = self.tower.multiply(state.user, user_kernel)[:, :, None, :]
+        (user_kernel, item_kernel), shift = self.tower.first_layer([self.config.event_dim] * 2, training)
+        user_product = (self.tower.multiply(state.user, user_kernel) + shift)[:, :, None, :]
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
 
 

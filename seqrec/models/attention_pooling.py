@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from seqrec.models.initializers import Initializer
-from seqrec.models.packing import PackedEvents, softmax_by_row
+from seqrec.models.packing import PackedEvents, softmax_by_row, sum_by_row
 
 
 class AttentionPooling(tf.Module):
@@ -25,4 +25,4 @@ class AttentionPooling(tf.Module):
         scores = tf.linalg.matvec(x, direction)  # [P]
         weight = events.is_real if self._masked else events.weight
         shares = softmax_by_row(scores, weight, events.row, num_rows)
-        return tf.math.unsorted_segment_sum(shares[:, None] * x, events.row, num_rows)
+        return sum_by_row(shares[:, None] * x, events.row, num_rows)

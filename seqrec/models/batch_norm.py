@@ -56,7 +56,7 @@ def _train_layer(
     @tf.custom_gradient
     def layer(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tuple:
         mean = rows.mean(x)
-        variance = rows.mean(tf.math.squared_difference(x, rows.spread(mean)))
+        variance = rows.mean(tf.square(x - rows.spread(mean)))
         root = tf.math.rsqrt(variance + epsilon)  # [S, C]
         factor = scale * root / keep_share
         output = tf.nn.relu(x * rows.spread(factor) + rows.spread(offset / keep_share - mean * factor))

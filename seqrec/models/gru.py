@@ -69,8 +69,8 @@ class Gru(SequenceModel):
 
     def score(self, state: GruState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         item = self.embedding(candidates)  # [S, B, N, D] or [N, D]
-        user_kernel, item_kernel = self.tower.first_kernel([self._hidden_size, self.config.event_dim], training)
-        user_product = self.tower.multiply(state.user, user_kernel)[:, :, None, :]
+        (user_kernel, item_kernel), shift = self.tower.first_layer([self._hidden_size, self.config.event_dim], training)
+        user_product = (self.tower.multiply(state.user, user_kernel) + shift)[:, :, None, :]
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
 
     def _last_state(self, inputs: tf.Tensor, order: TimeOrder) -> tf.Tensor:

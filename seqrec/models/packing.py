@@ -66,6 +66,20 @@ def padded_place(events: PackedEvents, num_positions: tf.Tensor) -> tf.Tensor:
     return tf.where(place < ends[:, None], place, num_events)
 
 
+def sum_by_row(values: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
+    """[R, ...]: the sum of [P, ...] values over each history's events.
+
+    Its gradient is a plain gather; TensorFlow's own looks at every element for negative row numbers, of which there
+    are none here.
+    """
+
+    @tf.custom_gradient
+    def add_up(values: tf.Tensor) -> tuple:
+        return tf.math.unsorted_segment_sum(values, row, num_rows), lambda upstream: tf.gather(upstream, row)
+
+    return add_up(values)
+
+
 def softmax_by_row(scores: tf.Tensor, weight: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
     """Softmax over each history's events, an event of weight w counting w times; all 0 where nothing counts.
 
@@ -79,5 +93,5 @@ def softmax_by_row(scores: tf.Tensor, weight: tf.Tensor, row: tf.Tensor, num_row
     counted = tf.where(weight > 0.0, scores, scores.dtype.min)
     highest = tf.gather(tf.math.unsorted_segment_max(counted, row, num_rows), row)
     raised = weight * tf.exp(tf.minimum(scores - tf.stop_gradient(highest), 0.0))
-    total = tf.gather(tf.math.unsorted_segment_sum(raised, row, num_rows), row)
+    total = tf.gather(sum_by_row(raised, row, num_rows), row)
     return tf.math.divide_no_nan(raised, total)

@@ -106,8 +106,8 @@ class SliRec(SequenceModel):
         long_term = state.long_term[:, :, None, :]
         alpha = self._fusion_gate(state, item, short_term, training)[..., None]  # [S, B, N, 1]
         user = alpha * long_term + (1.0 - alpha) * short_term
-        user_kernel, item_kernel = self.tower.first_kernel([self._width] * 2, training)
-        product = self.tower.multiply(user, user_kernel) + self.tower.multiply(item, item_kernel)
+        (user_kernel, item_kernel), shift = self.tower.first_layer([self._width] * 2, training)
+        product = self.tower.multiply(user, user_kernel) + (self.tower.multiply(item, item_kernel) + shift)
         return self.tower(product, EvenRows(), training)
 
     def _short_term(self, history: History, x: tf.Tensor, events: PackedEvents) -> tf.Tensor:
@@ -133,7 +133,7 @@ class SliRec(SequenceModel):
     ) -> tf.Tensor:
         """alpha, float32 [S, B, N]: the share of the long-term taste."""
         widths = (self._width, self._width, self._width, 1)
-        of_item, of_long, of_short, of_time = self.fusion.first_kernel(widths, training)
-        once = self.fusion.multiply(state.long_term, of_long) + state.last_time[..., None] * of_time[0]  # [S, B, C]
+        (of_item, of_long, of_short, of_time), shift = self.fusion.first_layer(widths, training)
+        once = self.fusion.multiply(state.long_term, of_long) + state.last_time[..., None] * of_time[0] + shift
         product = self.fusion.multiply(short_term, of_short) + self.fusion.multiply(item, of_item)
         return tf.sigmoid(self.fusion(product + once[:, :, None, :], EvenRows(), training))

@@ -1,6 +1,6 @@
 """Short-term part, second half: hidden states weighted by how they meet each candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -13,6 +13,9 @@ from seqrec.models.tower import Tower
 
 if TYPE_CHECKING:
     from seqrec.models.contract import TrainingContext
+
+# A block's [pairs, 80] is then 2.6 MB: in cache on a CPU, and still enough work for all cores.
+_PAIRS_PER_BLOCK = 8192
 
 
 class TargetAttention(tf.Module):
@@ -50,15 +53,44 @@ class TargetAttention(tf.Module):
             candidates: float32 [R, N, D], embedded, or [1, N, D] if shared by all histories.
         """
         keys = tf.matmul(hidden, self.matrix)  # [P, D]
-        of_key, of_candidate, of_difference, of_product = self.tower.first_kernel([self._event_dim] * 4, training)
-        met = keys[:, None, :] * _for_each_event(candidates, events.row)  # [P, N, D]
-        product = self.tower.multiply(met, of_product)  # [P, N, C]
-        product += _for_each_event(self.tower.multiply(candidates, of_candidate - of_difference), events.row)
-        product += self.tower.multiply(keys, of_key + of_difference)[:, None, :]
-        rows = PackedRows(events.stream, events.weight, events.num_per_stream)
-        scores = self.tower(product, rows, training)  # [P, N]
+        parts, shift = self.tower.first_layer([self._event_dim] * 4, training)
+        of_key, of_candidate, of_difference, of_product = parts
+        key_product = self.tower.multiply(keys, of_key + of_difference) + shift  # [P, C]
+        candidate_product = self.tower.multiply(candidates, of_candidate - of_difference)  # [R, N, C]
+
+        def first_product(keys: tf.Tensor, key_product: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+            met = keys[:, None, :] * _for_each_event(candidates, row)  # [P, N, D]
+            product = self.tower.multiply(met, of_product)  # [P, N, C]
+            product += _for_each_event(candidate_product, row)
+            return product + key_product[:, None, :]
+
+        if training is None:
+            layers = self.tower.later_layers()
+            scores = _by_blocks(
+                lambda *block: self.tower.infer(first_product(*block), layers),
+                (keys, key_product, events.row),
+                tf.shape(candidates)[1],
+            )
+        else:
+            rows = PackedRows(events.stream, events.weight, events.num_per_stream)
+            scores = self.tower(first_product(keys, key_product, events.row), rows, training)  # [P, N]
         shares = softmax_by_row(scores, events.is_real, events.row, tf.size(events.row_start))
         return _weighted_sums(shares, hidden, events)
+
+
+def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], num_candidates: tf.Tensor) -> tf.Tensor:
+    """score(*inputs), float32 [P, N], for a block of events at a time: what a block needs stays in the cache."""
+    num_events = tf.shape(inputs[0])[0]
+    size = tf.maximum(_PAIRS_PER_BLOCK // num_candidates, 1)
+    num_blocks = (num_events + size - 1) // size
+    scores = tf.TensorArray(tf.float32, num_blocks, infer_shape=False, element_shape=[None, None])
+
+    def step(block: tf.Tensor, scores: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        part = (each[block * size : (block + 1) * size] for each in inputs)
+        return block + 1, scores.write(block, score(*part))
+
+    _, scores = tf.while_loop(lambda block, _: block < num_blocks, step, (0, scores), parallel_iterations=1)
+    return tf.reshape(scores.concat(), [num_events, num_candidates])
 
 
 def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqrec.models import target_attention
 from seqrec.models.contract import TrainingContext
 from tests.models.plain_models import PlainModel
 from tests.models.random_batches import (
@@ -103,6 +104,20 @@ def test_score_equals_plain(name, compatibility):
     history = random_history(rng, 2, 4, 6)
     candidates = random_candidates(rng, 2, 4, 3)
     model = random_model(name, compatibility=compatibility, max_history_length=8)
+
+    logits = model.score(model.encode(as_tensors(history)), tf.constant(candidates))
+
+    expected, _ = plain_logits(plain_copy(model), history, candidates, training=False)
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 10**6])
+def test_attention_scores_alike_in_blocks_of_any_size(monkeypatch, pairs):
+    rng = np.random.default_rng(8)
+    history = random_history(rng, 2, 5, 6)
+    candidates = random_candidates(rng, 2, 5, 3)
+    model = random_model("sli_rec", max_history_length=6)
+    monkeypatch.setattr(target_attention, "_PAIRS_PER_BLOCK", pairs)
 
     logits = model.score(model.encode(as_tensors(history)), tf.constant(candidates))
 
