@@ -82,7 +82,7 @@ def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], n
     """score(*inputs), float32 [P, N], for a block of events at a time: what a block needs stays in the cache."""
     num_events = tf.shape(inputs[0])[0]
     size = tf.maximum(_PAIRS_PER_BLOCK // num_candidates, 1)
-    num_blocks = (num_events + size - 1) // size
+    num_blocks = tf.maximum((num_events + size - 1) // size, 1)  # Without any event, one empty block.
     scores = tf.TensorArray(tf.float32, num_blocks, infer_shape=False, element_shape=[None, None])
 
     def step(block: tf.Tensor, scores: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
