@@ -288,8 +288,8 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None) -> Iterator[None]:
     """While inside, SIGINT or SIGTERM to the driver calls `ask_to_stop`; a second one ends the workers at once.
 
-    Horovod's launchers set handlers of their own, and leave them behind; theirs freeze the workers and kill them five
-    seconds later, whatever they are saving. With None those stay.
+    Horovod's launchers set handlers of their own, and leave them behind; theirs end the workers within five seconds,
+    whatever they are saving. With None those stay.
     """
     from horovod.runner import gloo_run
 
