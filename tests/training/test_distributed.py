@@ -1,5 +1,7 @@
 """Real Horovod: one launch by horovodrun whose workers check many things, one launch by Spark for the whole stage."""
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,13 @@ import tensorflow as tf
 from seqrec.core.errors import ConfigError, TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.distributed import launch_by_horovodrun, launch_on_spark, pack_slices, unpack_slices
+from seqrec.training.distributed import (
+    _signals_ask_to_stop,
+    launch_by_horovodrun,
+    launch_on_spark,
+    pack_slices,
+    unpack_slices,
+)
 from tests.training.small_runs import SEED, checkpoint_of_step, newest_checkpoint, small_model, small_training
 
 Train = Callable[..., Manifest]
@@ -137,6 +145,25 @@ def test_more_workers_than_slots_are_refused(spark: Any) -> None:
         ConfigError, match=r"num_workers=4 but Spark runs with 2 slots: submit with --master local\[4\]"
     ):
         launch_on_spark(_gather_facts, None, 4, 60, spark)
+
+
+def test_the_first_signal_asks_to_stop_and_the_second_one_ends() -> None:
+    from horovod.runner import gloo_run
+
+    asked: list[int] = []
+    theirs = gloo_run.register_shutdown_event
+    before = signal.getsignal(signal.SIGTERM)
+
+    with _signals_ask_to_stop(lambda: asked.append(1)):
+        end_at_once = gloo_run.register_shutdown_event()  # As Horovod does when it launches.
+        os.kill(os.getpid(), signal.SIGTERM)
+        after_first = (list(asked), end_at_once.is_set())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert after_first == ([1], False)
+    assert end_at_once.is_set()
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert gloo_run.register_shutdown_event is theirs
 
 
 def _train_without_averaging(job: Any) -> None:
