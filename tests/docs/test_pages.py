@@ -71,6 +71,11 @@ def test_commands_are_ones_that_the_jobs_take(page: Path, monkeypatch: pytest.Mo
 @every_page
 def test_a_command_that_is_not_run_says_why(page: Path) -> None:
     for block in blocks_of(page):
+        is_plain = block.language in ("", "sh", "shell", "console", "text")
+        is_command = re.search(r"^(\./|seqrec |python|pip|export |bash )", block.text, re.MULTILINE)
+        assert block.not_run or not (is_plain and is_command), (
+            f"{page.name}: mark as bash, or say why not: {block.text}"
+        )
         if block.not_run is not None:
             reason = block.not_run.partition(" (")[0]
             assert reason in REASONS, f"{page.name}: '{block.not_run}' is none of {', '.join(REASONS)}"
