@@ -100,10 +100,12 @@ def _score_counts(sums: Sums, ranking: int) -> ScoreCounts:
 def _slice_sums(batch: pa.RecordBatch, values: np.ndarray, plan: Plan) -> np.ndarray:
     """int64 [all labels of all slicings, columns of values]."""
     parts = matrix(batch, "parts")
-    sums = np.zeros((sum(plan.num_labels), values.shape[1]), np.int64)
-    for index, first in enumerate(np.cumsum((0, *plan.num_labels[:-1]))):
-        np.add.at(sums, first + parts[:, index], values)
-    return sums
+    sums = [
+        # Exact, as in `weighted_sums`.
+        (parts[:, index] == np.arange(num_labels)[:, None]).astype(np.float64) @ values.astype(np.float64)
+        for index, num_labels in enumerate(plan.num_labels)
+    ]
+    return np.concatenate(sums).astype(np.int64)
 
 
 def _ranks(batch: pa.RecordBatch) -> np.ndarray:

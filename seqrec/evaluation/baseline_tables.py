@@ -28,6 +28,7 @@ from seqrec.tables.files import read_table
 
 _WINDOW = 5  # Events that count as following an event soon.
 _ENTRY_BYTES = 12  # A key and a weight.
+_ENTRIES_A_TASK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,9 @@ def collect_entries(
         number = entries.count()
         if number > max_entries:
             return number
-        packed = entries.mapInArrow(_to_bytes, "packed binary").collect()
+        # Few tasks: the table is small once it is counted, and a Python worker for each of many partitions is not.
+        tasks = 1 + number // _ENTRIES_A_TASK
+        packed = entries.coalesce(tasks).mapInArrow(_to_bytes, "packed binary").collect()
     finally:
         entries.unpersist()
     tables = [pa.ipc.open_stream(bytes(row[0])).read_all() for row in packed]

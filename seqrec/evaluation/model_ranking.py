@@ -1,5 +1,6 @@
 """A trained run as a ranking: the scoring half that uses TensorFlow, once per Python worker process."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -96,6 +97,8 @@ def _loaded(ranking: ModelRanking) -> LoadedModel:
         while len(_LOADED) >= _MAX_LOADED:
             _LOADED.pop(next(iter(_LOADED)))
         _LOADED[key] = _load(ranking)
+        # Spark's worker collects garbage after every task, and would go through all objects of TensorFlow each time.
+        gc.freeze()
     return _LOADED[key]
 
 

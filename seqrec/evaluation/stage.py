@@ -187,6 +187,9 @@ def _score(
         paired=len(inputs.runs) > 1 and inputs.config.num_replicates > 0,
     )
     try:
+        # On its own: in one task with what follows it would need two Python workers for each core, and Spark gives a
+        # task any idle one, so that all of them would load the models in the end.
+        predictions.count()
         if contest.catalogue is None:
             plan = _with_pooled_auc(plan, predictions, counts)
         return plan, add_up(predictions, spark.sparkContext.broadcast(plan))
@@ -202,6 +205,6 @@ def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: SplitCounts) ->
     return dataclasses.replace(
         plan,
         pooled=tuple(auc(each) for each in by_ranking),
-        shares=tuple(shares(each) for each in by_ranking),
+        shares=tuple(shares(each) for each in by_ranking) if plan.num_replicates else None,
         dropped_bits=dropped,
     )
