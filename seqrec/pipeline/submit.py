@@ -90,7 +90,7 @@ def build_command(
         settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
         settings["spark.ui.enabled"] = "false"
     settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
-    settings |= _object_store_settings() | (shipped or {})
+    settings |= {**_object_store_settings(), **(shipped or {})}
     settings |= _spark_block(arguments.job, config)
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
