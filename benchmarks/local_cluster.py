@@ -158,6 +158,8 @@ class LocalCluster:
 
     def _remove_network(self) -> None:
         for number in range(1, self.num_workers + 1):
+            # The pair goes with its namespace, but not while a process of a killed cluster is in there.
+            subprocess.run(["ip", "link", "del", f"seqrec-v{number}"], capture_output=True)
             subprocess.run(["ip", "netns", "del", f"seqrec-{number}"], capture_output=True)
         subprocess.run(["ip", "link", "del", DEVICE], capture_output=True)
 

@@ -47,6 +47,8 @@ def object_store() -> Iterator[str]:
             endpoint_override=f"127.0.0.1:{port}",
             scheme="http",
             region="us-east-1",
+            connect_timeout=60,
+            request_timeout=60,
             allow_bucket_creation=True,
         )
         files.create_dir(BUCKET)
