@@ -14,6 +14,7 @@ FILE_PATH = "file_path"  # Column: the file of a line, as Spark gives it; see `p
 STATE = "state"  # Column: what becomes of a line: `good`, `blank` or one of the reasons.
 GOOD = "good"
 BLANK = "blank"  # Empty lines, and the header of a ratings file.
+TRUNCATED = "truncated"
 REASONS = (
     "malformed",  # Not JSON, not a literal, not an object.
     "several_records",  # More than one object in a line, as when a newline is lost.
@@ -27,9 +28,10 @@ REASONS = (
     "bad_timestamp",  # Outside ingestion.first_day and last_day.
     "bad_rating",  # Not a number from 0 to 5.
     "too_long",  # More than ingestion.max_line_bytes.
-    "truncated",  # The line in which a cut-off archive ends.
+    TRUNCATED,  # The line in which a cut-off archive ends.
 )
 _STATES = (GOOD, BLANK, *REASONS)
+_BIN = "bin"  # Column: the file and the state of a line as one number.
 _STATE_BITS = 5
 _UNQUOTED = frozenset("/:@&=+$,;!~*'()")  # Beside letters, digits and `-._`, which `quote` leaves alone too.
 _FILE_BITS = 40  # With the state 45, so that a double holds the number, and its mean with itself, to less than a half.
@@ -103,8 +105,10 @@ class LineCounter:
         """
         state_number = F.call_function("array_position", F.array(*map(F.lit, _STATES)), F.col(STATE)) - 1
         key = self._file_number(F.col(FILE_PATH)) * (1 << _STATE_BITS) + state_number
-        bins = F.histogram_numeric(key.cast("double"), F.lit(self._num_bins))
-        return lines.observe(self._observation, F.to_json(bins).alias("bins"))
+        # A column of its own: Spark compiles it, but would interpret it inside an observed metric.
+        bins = F.histogram_numeric(_BIN, F.lit(self._num_bins))
+        observed = lines.withColumn(_BIN, key.cast("double")).observe(self._observation, F.to_json(bins).alias("bins"))
+        return observed.drop(_BIN)
 
     def counts(self) -> list[FileCounts]:
         """The account of every file. Blocks until the lines have been written."""

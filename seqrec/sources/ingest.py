@@ -17,6 +17,7 @@ from seqrec.sources.accounting import (
     FILE_PATH,
     GOOD,
     STATE,
+    TRUNCATED,
     FileCounts,
     LineCounter,
     accounts_table,
@@ -153,18 +154,23 @@ def build_rejects(
 
     Only files that have rejects are read again; a clean dump is read once.
     """
-    with_rejects = {account.source for account in counts if account.num_rejects}
+    with_rejects = {account.source for account in counts if account.rejects.keys() - {TRUNCATED}}
     cut = [
-        (source.file.uri, "truncated", line[:_REJECT_CHARACTERS])
+        (source.file.uri, TRUNCATED, line[:_REJECT_CHARACTERS])
         for source in [*reviews, *metadata]
         for line in source.cut_lines
     ]
     rejects = spark.createDataFrame(cut, REJECTS)
-    sides: tuple[tuple[Sequence[LineSource], Parser], ...] = ((reviews, parsed_reviews), (metadata, parsed_metadata))
-    for sources, parse in sides:
+    sides: dict[str, tuple[Sequence[LineSource], Parser]] = {
+        "reviews": (reviews, parsed_reviews),
+        "metadata": (metadata, parsed_metadata),
+    }
+    for side, (sources, parse) in sides.items():
         chosen = [source for source in sources if source.file.uri in with_rejects]
         if chosen:
-            bad = parse(spark, chosen, config).where(~F.col(STATE).isin(GOOD, BLANK))
+            # Observed, so that the states are found before the filter: Spark would copy the parser into its condition.
+            parsed = parse(spark, chosen, config).observe(f"rejects of {side}", F.count(F.lit(1)).alias("lines"))
+            bad = parsed.where(~F.col(STATE).isin(GOOD, BLANK))
             rejects = rejects.unionByName(_as_rejects(spark, bad, chosen))
     return rejects
 
@@ -186,7 +192,7 @@ def _with_cut_lines(counts: list[FileCounts], sources: Sequence[LineSource]) -> 
     cut = {source.file.uri: len(source.cut_lines) for source in sources}
     for account in counts:
         if cut[account.source]:
-            account.add("truncated", cut[account.source])
+            account.add(TRUNCATED, cut[account.source])
     return counts
 
 

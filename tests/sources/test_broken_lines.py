@@ -54,6 +54,7 @@ BROKEN_REVIEWS = {
     "time null": (line().replace(b"1400000000", b"null"), "missing_timestamp"),
     "user with a space": (line(reviewerID="A 1"), "bad_user"),
     "user with a newline": (line(reviewerID="A\n1"), "bad_user"),
+    "user ends in a newline": (line(reviewerID="A1\n"), "bad_user"),
     "user is a list": (line(reviewerID=["A1"]), "bad_user"),
     "item is an object": (line(asin={"id": "B1"}), "bad_item"),
     "item with an escaped NUL": (line(asin="B\x001"), "bad_item"),

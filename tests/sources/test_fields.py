@@ -93,6 +93,7 @@ def test_is_id_accepts_ids_only(results):
         "": False,
         "a b": False,
         "a\tb": False,
+        "A1B2\n": False,
         "a\x00": False,
         "a\ufffd": False,
         '"a"': False,
