@@ -1,92 +1,78 @@
 """The same ratings (CSV) and review lines (JSON) to the same Parquet: seqrec, DuckDB, Polars, the reference's reader.
 
-    python benchmarks/ingest_beside_others.py --workdir /tmp/beside [--ratings 20000000] [--lines 2000000]
-        [--others duckdb polars] [--reference /path/to/python-with-recommenders]
+    python benchmarks/ingest_beside_others.py --workdir WORKDIR --engines ENGINES_PYTHON --reference REFERENCE_PYTHON
+        [--ratings 20000000] [--lines 2000000] [--cores 2] [--rounds 3]
 
-Each runs in a process of its own on the same files; DuckDB, Polars and the reference are the benchmark's
-dependencies only. The others write user, item, rating and time; seqrec also checks every line, keeps accounts and
-hashes, and computes the digest of what it wrote. Prints a table; keep it in
-benchmarks/results/ingest_beside_others_<yyyymmdd>.md.
+ENGINES_PYTHON is a Python that has duckdb and polars, REFERENCE_PYTHON one that has recommenders 1.2.1; both are the
+benchmark's dependencies only. Each reader runs in a process of its own on the same files, one after the other, in
+every round; the reference only in the first. DuckDB and Polars run twice: see `ingest_engines` for `plain` and `same
+work`. Beyond the latter, seqrec hashes whole lines, accounts for every line of every file by reason, and reads back
+what it wrote for the digest. Prints a table of medians; keep it in benchmarks/results/ingest_<yyyymmdd>.md.
 """
 
 import argparse
 import gzip
 import os
+import resource
 import shutil
+import statistics
 import subprocess
-import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
-from ingest_full_size import spark_of
+from ingest_full_size import Watch, spark_of
 
 from seqrec.core.storage import Storage
 from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.sources.raw_files import find_raw_files
 from seqrec.sources.stage import run_ingest, run_synthesize
 
-_DUCKDB = {
-    "csv": """
-import duckdb
-duckdb.sql("SET threads={cores}; SET memory_limit='8GB'")
-duckdb.sql(\"\"\"COPY (SELECT column1 AS user_id, column0 AS item_id, column2 AS rating, column3 AS timestamp
-  FROM read_csv('{folder}/*.csv', header=false, columns={{'column0': 'VARCHAR', 'column1': 'VARCHAR',
-  'column2': 'FLOAT', 'column3': 'BIGINT'}})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)\"\"\")
-""",
-    "json": """
-import duckdb
-duckdb.sql("SET threads={cores}; SET memory_limit='8GB'")
-duckdb.sql(\"\"\"COPY (SELECT reviewerID AS user_id, asin AS item_id, overall AS rating, unixReviewTime AS timestamp,
-  verified FROM read_json('{folder}/*.json', format='newline_delimited', columns={{'reviewerID': 'VARCHAR',
-  'asin': 'VARCHAR', 'overall': 'FLOAT', 'unixReviewTime': 'BIGINT', 'verified': 'BOOLEAN'}})) TO '{target}'
-  (FORMAT parquet, COMPRESSION zstd)\"\"\")
-""",
-}
-_POLARS = {
-    "csv": """
-import os
-os.environ["POLARS_MAX_THREADS"] = "{cores}"
-import polars as pl
-names = ["item_id", "user_id", "rating", "timestamp"]
-schema = dict(zip(names, [pl.String, pl.String, pl.Float32, pl.Int64]))
-pl.scan_csv("{folder}/*.csv", has_header=False, schema=schema).sink_parquet("{target}", compression="zstd")
-""",
-    "json": """
-import os
-os.environ["POLARS_MAX_THREADS"] = "{cores}"
-import polars as pl
-schema = dict(reviewerID=pl.String, asin=pl.String, overall=pl.Float32, unixReviewTime=pl.Int64, verified=pl.Boolean)
-pl.scan_ndjson("{folder}/*.json", schema=schema).sink_parquet("{target}", compression="zstd")
-""",
-}
+# The reference evaluates every line as Python, in which the `true` of a 2018 line is no name: it gets one.
 _REFERENCE = """
-from recommenders.datasets.amazon_reviews import _reviews_preprocessing
-_reviews_preprocessing("{one}")
+import sys
+import recommenders.datasets.amazon_reviews as reader
+reader.true, reader.false, reader.null = True, False, None
+reader._reviews_preprocessing(sys.argv[1])
 """
+_ENGINES = str(Path(__file__).with_name("ingest_engines.py"))
+
+Taken = tuple[float, float]  # Seconds, CPU seconds.
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", default="/tmp/beside")
+    parser.add_argument("--workdir", required=True)
     parser.add_argument("--ratings", type=int, default=20_000_000)
     parser.add_argument("--lines", type=int, default=2_000_000)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--others", nargs="*", default=["duckdb", "polars"])
-    parser.add_argument("--reference", help="Python of an environment that holds recommenders 1.2.1")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engines", help="Python that has duckdb and polars")
+    parser.add_argument("--reference", help="Python that has recommenders 1.2.1")
     arguments = parser.parse_args()
     work = Path(arguments.workdir)
-    print("| input | reader | s | rows/s |\n|---|---|---|---|")
+    print("| input | reader | s | CPU s | rows/s | seconds of seqrec / its seconds |\n|---|---|---|---|---|---|")
     for kind, rows in (("csv", arguments.ratings), ("json", arguments.lines)):
         folder = synthesized(work, kind, rows, arguments.cores)
-        times = {"seqrec": by_seqrec(work, kind, folder, arguments.cores)}
-        for other in arguments.others:
-            code = {"duckdb": _DUCKDB, "polars": _POLARS}[other][kind]
-            target = work / f"{other}.parquet"
-            times[other] = by_process(sys.executable, code.format(folder=folder, target=target, cores=arguments.cores))
-        if kind == "json" and arguments.reference:
-            times["recommenders 1.2.1"] = by_process(arguments.reference, _REFERENCE.format(one=joined(folder, work)))
-        for reader, seconds in times.items():
-            print(f"| {kind}, {rows:,} | {reader} | {seconds:.1f} | {rows / seconds:,.0f} |", flush=True)
+        taken: dict[str, list[Taken]] = defaultdict(list)
+        for number in range(arguments.rounds):
+            taken["seqrec"].append(by_seqrec(work, kind, folder, arguments.cores))
+            for engine in ("duckdb", "polars") if arguments.engines else ():
+                for amount in ("plain", "same"):
+                    target = work / f"{engine}.parquet"
+                    command = [arguments.engines, _ENGINES, engine, kind, amount, folder, target, arguments.cores]
+                    taken[f"{engine}, {amount}{' work' if amount == 'same' else ''}"].append(by_process(command))
+            if kind == "json" and arguments.reference and number == 0:
+                command = [arguments.reference, "-c", _REFERENCE, joined(folder, work)]
+                taken["recommenders 1.2.1"].append(by_process(command))
+        ours = statistics.median(seconds for seconds, _ in taken["seqrec"])
+        for reader, runs in taken.items():
+            seconds, cpu_seconds = (statistics.median(values) for values in zip(*runs, strict=True))
+            print(
+                f"| {kind}, {rows:,} | {reader} | {seconds:.1f} | {cpu_seconds:.1f} | {rows / seconds:,.0f} "
+                f"| {ours / seconds:.2f} |",
+                flush=True,
+            )
 
 
 def synthesized(work: Path, kind: str, rows: int, cores: int) -> Path:
@@ -117,20 +103,25 @@ def synthesized(work: Path, kind: str, rows: int, cores: int) -> Path:
     return folder
 
 
-def by_seqrec(work: Path, kind: str, folder: Path, cores: int) -> float:
-    """Seconds of `ingest` in a session that has run, as a pipeline's has; starting one takes about 10 s."""
+def by_seqrec(work: Path, kind: str, folder: Path, cores: int) -> Taken:
+    """What `ingest` takes in a session that has started, as a pipeline's has; starting one takes about 10 s."""
     storage = Storage(str(work))
     with spark_of(cores, "4g", str(work)) as spark:
         spark.range(10).count()
         started = time.monotonic()
-        run_ingest(spark, storage, kind, SourceConfig(kind="files", reviews=str(folder)), IngestionConfig(), True)
-        return time.monotonic() - started
+        with Watch() as watch:
+            run_ingest(spark, storage, kind, SourceConfig(kind="files", reviews=str(folder)), IngestionConfig(), True)
+        return time.monotonic() - started, watch.cpu_seconds
 
 
-def by_process(python: str, code: str) -> float:
-    started = time.monotonic()
-    subprocess.run([python, "-c", code], check=True, env={**os.environ, "PYTHONPATH": ""})
-    return time.monotonic() - started
+def by_process(command: list[object]) -> Taken:
+    def children() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    started, cpu_seconds = time.monotonic(), children()
+    subprocess.run([str(word) for word in command], check=True, env={**os.environ, "PYTHONPATH": ""})
+    return time.monotonic() - started, children() - cpu_seconds
 
 
 def joined(folder: Path, work: Path) -> Path:
