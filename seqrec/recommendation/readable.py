@@ -64,26 +64,34 @@ def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> Hist
 
 def _history_table(user: str, history: Histories, names: dict[int, tuple[str, str | None]]) -> Table:
     table = Table(title=f"last items of {user} ({len(history.items.values)} known)", title_justify="left")
-    for heading in ("day", "item", "title"):
+    has_titles = _has_titles(names)
+    for heading in ("day", "item", *["title"] * has_titles):
         table.add_column(heading, no_wrap=heading != "title")
     last = zip(history.items.values[-_MAX_SHOWN:], history.times.values[-_MAX_SHOWN:], strict=True)
     for item, time in last:
         item_id, title = names[int(item)]
-        table.add_row(_day(int(time)), item_id, title or "")
+        table.add_row(_day(int(time)), item_id, *[title or ""] * has_titles)
     return table
 
 
 def _list_table(run: str, as_of: int, lists: Lists, names: dict[int, tuple[str, str | None]]) -> Table:
     table = Table(title=f"recommended by {run} as of {_day(as_of)}", title_justify="left")
-    for heading in ("rank", "item", "title", "score", "found by"):
+    has_titles = _has_titles(names)
+    for heading in ("rank", "item", *["title"] * has_titles, "score", "found by"):
         table.add_column(
             heading, no_wrap=heading != "title", justify="right" if heading in ("rank", "score") else "left"
         )
     for place in np.flatnonzero(lists.items[0]):
         item_id, title = names[int(lists.items[0, place])]
         source = LIST_SOURCES[lists.sources[0, place]]
-        table.add_row(str(place + 1), item_id, title or "", f"{lists.scores[0, place]:.3f}", source)
+        shown = [title or ""] * has_titles
+        table.add_row(str(place + 1), item_id, *shown, f"{lists.scores[0, place]:.3f}", source)
     return table
+
+
+def _has_titles(names: dict[int, tuple[str, str | None]]) -> bool:
+    """Without metadata nobody knows a title: then there is no column for them."""
+    return any(title for _, title in names.values())
 
 
 def _day(seconds: int) -> str:
