@@ -2,7 +2,7 @@
 RUN = bash conf/environment.sh
 # Two at a time, each file in one process: a Spark session and its fixtures are made once per process.
 PARALLEL = -n 2 --dist loadfile
-SOURCES = seqrec jobs tests benchmarks setup.py
+SOURCES = seqrec jobs tests benchmarks docs setup.py
 
 .PHONY: environment format lint test test-all
 
