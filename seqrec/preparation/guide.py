@@ -26,6 +26,8 @@ class Guide:
         first, last = float(ascending[0]), float(ascending[-1])
         per_unit = cells / (last - first) if last > first else 0.0
         begins = first + np.arange(cells) / per_unit if per_unit else np.full(cells, first)
+        # The largest integers round up to a float beyond their type; a cell may begin too early, never too late.
+        begins = np.minimum(begins, np.nextafter(last, -np.inf))
         starts = np.searchsorted(ascending, begins.astype(ascending.dtype), side="right")
         return cls(first, per_unit, starts.astype(np.int32))
 

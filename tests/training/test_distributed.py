@@ -16,9 +16,8 @@ from seqrec.training.distributed import (
     _signals_ask_to_stop,
     launch_by_horovodrun,
     launch_on_spark,
-    pack_slices,
-    unpack_slices,
 )
+from seqrec.training.exchanged_values import pack_slices, unpack_slices
 from tests.training.small_runs import SEED, checkpoint_of_step, newest_checkpoint, small_model, small_training
 
 Train = Callable[..., Manifest]

@@ -1,0 +1,42 @@
+"""Forms in which values travel between workers: slices packed as one tensor, a variable as one number to compare."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
+    """Several slices as one float32 [rows, 2 + widest], so that they travel in one exchange instead of two each.
+
+    The first two columns are the number of the slices and the row's index, as bits; narrow rows are filled up.
+    """
+    widest = max(int(part.values.shape[1]) for part in slices)
+    rows = []
+    for number, part in enumerate(slices):
+        indices = tf.cast(part.indices, tf.int32)
+        keys = tf.bitcast(tf.stack([tf.fill(tf.shape(indices), number), indices], axis=1), tf.float32)
+        values = tf.pad(part.values, [[0, 0], [0, widest - int(part.values.shape[1])]])
+        rows.append(tf.concat([keys, values], axis=1))
+    return tf.concat(rows, axis=0)
+
+
+def unpack_slices(packed: tf.Tensor, like: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
+    """What `pack_slices` packed, of one worker or of several one after the other."""
+    keys = tf.bitcast(packed[:, :2], tf.int32)
+    parts = []
+    for number, part in enumerate(like):
+        own = tf.squeeze(tf.where(keys[:, 0] == number), axis=1)
+        values = tf.gather(packed, own)[:, 2 : 2 + int(part.values.shape[1])]
+        parts.append(
+            tf.IndexedSlices(values, tf.cast(tf.gather(keys[:, 1], own), part.indices.dtype), part.dense_shape)
+        )
+    return parts
+
+
+def checksum(variable: tf.Variable) -> int:
+    """Sum of a variable's bits, each word weighted by its place; wraps around, so large tables stay cheap."""
+    values = np.ascontiguousarray(variable.numpy()).reshape(-1)
+    words = values.view({4: np.uint32, 8: np.uint64}[values.dtype.itemsize]).astype(np.uint64)
+    places = np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return int((words * places).sum(dtype=np.uint64).view(np.int64))
