@@ -81,6 +81,7 @@ class HorovodWorkers(Workers):
         super().__init__()
         import horovod.tensorflow as hvd
 
+        _unset_broken_settings()
         hvd.init()
         self._hvd = hvd
         self._compress = compress
@@ -141,6 +142,17 @@ class HorovodWorkers(Workers):
                     f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
                     "differ from worker 0's, as when gradients are not averaged. Go on from an earlier checkpoint."
                 )
+
+
+def _unset_broken_settings() -> None:
+    """Takes out what `horovod.runner.run` sets to the text "(None,)": its defaults end in commas (0.28.1).
+
+    Horovod reads it as 0: its thread then never sleeps between two looks for work, on a core that training needs, and
+    remembers no exchange (by processor time, half of a step of SLi-Rec was lost to it).
+    """
+    for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
+        if os.environ.get(name) == "(None,)":
+            del os.environ[name]
 
 
 def launch_on_spark(

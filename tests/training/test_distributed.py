@@ -33,6 +33,7 @@ def _gather_facts(job: Any) -> dict[str, Any]:
     workers = HorovodWorkers()
     rank = float(workers.rank)
     facts: dict[str, Any] = {"size": workers.size, "local_size": workers.local_size}
+    facts["settings"] = {name: value for name, value in os.environ.items() if name.startswith("HOROVOD_")}
 
     @tf.function(autograph=False)
     def exchange() -> Any:
@@ -75,6 +76,11 @@ def _gather_facts(job: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:
     return launch_by_horovodrun(_gather_facts, None, 2, 60, None)
+
+
+def test_no_worker_is_left_with_the_settings_that_keep_horovod_spinning(facts: dict[str, Any]) -> None:
+    assert facts["settings"]["HOROVOD_SIZE"] == "2"
+    assert [name for name, value in facts["settings"].items() if value == "(None,)"] == []
 
 
 def test_exchange_averages_dense_gradients_and_statistics(facts: dict[str, Any]) -> None:
