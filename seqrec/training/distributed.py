@@ -148,7 +148,7 @@ def _unset_broken_settings() -> None:
     """Takes out what `horovod.runner.run` sets to the text "(None,)": its defaults end in commas (0.28.1).
 
     Horovod reads it as 0: its thread then never sleeps between two looks for work, on a core that training needs, and
-    remembers no exchange (by processor time, half of a step of SLi-Rec was lost to it).
+    remembers no exchange: a fifth of a SLi-Rec step's processor time was lost to it.
     """
     for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
         if os.environ.get(name) == "(None,)":
