@@ -10,7 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
@@ -91,6 +91,7 @@ class _Splitter:
         self._folder = folder
         self._piece_bytes = piece_bytes
         self._keep_truncated = keep_truncated
+        self._cut_line: str | None = None
 
     def piece_path(self, number: int) -> str:
         return f"{self._folder}/part-{number:05d}.txt.lz4"
@@ -99,24 +100,37 @@ class _Splitter:
         progress = self._load()
         if progress.is_done:
             return progress
+        # A piece is compressed and written while the next one is decompressed; never a piece after one that failed.
+        with ThreadPoolExecutor(1) as writer:
+            writing: Future[_Progress] | None = None
+            for piece in self._pieces(progress.num_bytes, report):
+                if writing is not None:
+                    writing.result()
+                num_bytes = progress.num_bytes + len(piece)
+                progress = replace(progress, num_pieces=progress.num_pieces + 1, num_bytes=num_bytes)
+                writing = writer.submit(self._write, progress, piece)
+            if writing is not None:
+                writing.result()
+        return self._save(replace(progress, is_done=True, cut_line=self._cut_line))
+
+    def _pieces(self, num_bytes: int, report: Callable[[int], None]) -> Iterator[bytearray]:
+        """Pieces of whole lines, from `num_bytes` on; what a broken archive ends in becomes `_cut_line`."""
         waiting = bytearray()
         try:
-            for chunk in _after(self._chunks(report), progress.num_bytes):
+            for chunk in _after(self._chunks(report), num_bytes):
                 waiting += chunk
                 while len(waiting) >= self._piece_bytes and (end := self._end_of_piece(waiting)):
-                    progress = self._write(progress, waiting[:end])
+                    yield waiting[:end]
                     del waiting[:end]
                 self._check_line(waiting)
         except BrokenArchiveError:
             if not self._keep_truncated:
                 raise
             end = waiting.rfind(b"\n") + 1
-            cut_line = bytes(waiting[end:][:_CUT_BYTES]).decode("utf-8", errors="replace")
-            progress = replace(progress, cut_line=cut_line or None)
+            self._cut_line = bytes(waiting[end:][:_CUT_BYTES]).decode("utf-8", errors="replace") or None
             del waiting[end:]
         if waiting:
-            progress = self._write(progress, waiting)
-        return self._save(replace(progress, is_done=True))
+            yield waiting
 
     def _end_of_piece(self, waiting: bytearray) -> int:
         """After the last newline of a piece, or after the first one if a line is longer than a piece; 0: no newline."""
@@ -125,13 +139,14 @@ class _Splitter:
     def _chunks(self, report: Callable[[int], None]) -> Iterator[bytes]:
         file, compression = self._source.file, self._source.sniffed.compression
         if compression is Compression.GZIP and not self._keep_truncated:
-            return read_chunks_in_parallel(file, os.cpu_count() or 1, report)
+            # One core compresses; two threads of the parallel decompressor are no faster than one that is not.
+            return read_chunks_in_parallel(file, (os.cpu_count() or 1) - 1, report)
         return read_chunks(file, compression, report)
 
-    def _write(self, progress: _Progress, lines: bytes | bytearray) -> _Progress:
-        self._storage.write_bytes(self.piece_path(progress.num_pieces), in_hadoop_frames(lines))
-        done = replace(progress, num_pieces=progress.num_pieces + 1, num_bytes=progress.num_bytes + len(lines))
-        return self._save(done)
+    def _write(self, progress: _Progress, lines: bytearray) -> _Progress:
+        """Writes the last piece of `progress`, then that it is there."""
+        self._storage.write_bytes(self.piece_path(progress.num_pieces - 1), in_hadoop_frames(lines))
+        return self._save(progress)
 
     def _check_line(self, waiting: bytearray) -> None:
         if len(waiting) > max(_MAX_LINE_BYTES, 2 * self._piece_bytes):
@@ -154,8 +169,8 @@ def in_hadoop_frames(content: bytes | bytearray) -> bytes:
     codec = pa.Codec("lz4_raw")
     frames = []
     for start in range(0, len(content), _BLOCK_BYTES):
-        block = bytes(content[start : start + _BLOCK_BYTES])
-        compressed = codec.compress(block, asbytes=True)
+        block = memoryview(content)[start : start + _BLOCK_BYTES]
+        compressed = codec.compress(block)
         frames += [struct.pack(">II", len(block), len(compressed)), compressed]
     return b"".join(frames)
 
