@@ -79,7 +79,7 @@ def build_command(
             "no spark-submit on the PATH: unset SEQREC_ENV to let seqrec make its own environment, or install pyspark."
         )
     settings = dict(_EVERYWHERE)
-    if arguments.job == "train":
+    if arguments.job == "train" or _pipeline_trains(arguments, config):
         settings |= _TRAINING
     is_local = _is_local(options, _spark_block(arguments.job, config))
     command = [spark_submit]
@@ -113,6 +113,12 @@ def usable_memory() -> int:
         except (OSError, ValueError):  # No such control group, or "max".
             continue
     return memory
+
+
+def _pipeline_trains(arguments: Arguments, config: LoadedConfig) -> bool:
+    """Whether Horovod's workers will be tasks of the pipeline's own Spark application."""
+    run = config.run
+    return arguments.job == "pipeline" and run.pipeline.one_process and run.training.num_workers > 1
 
 
 def _local_slots(arguments: Arguments, config: LoadedConfig) -> int:

@@ -30,6 +30,15 @@ def test_training_is_submitted_without_retries_or_speculation():
     assert "spark.task.maxFailures" not in settings_in(command_of("prepare"))
 
 
+def test_a_pipeline_in_one_process_has_trainings_settings_where_it_trains_with_several_workers():
+    one_process = ["pipeline.one_process=true"]
+    two_workers = [*one_process, "training.num_workers=2"]
+
+    assert settings_in(command_of("pipeline", two_workers))["spark.task.maxFailures"] == "1"
+    assert "spark.task.maxFailures" not in settings_in(command_of("pipeline", one_process))
+    assert "spark.task.maxFailures" not in settings_in(command_of("prepare", two_workers))
+
+
 def test_a_stage_is_submitted_with_the_spark_block_of_its_own_section():
     overrides = ["preparation.spark.sql.shuffle.partitions=7", "training.spark.executor.memory=9g"]
 
