@@ -14,15 +14,16 @@ import numpy as np
 import tensorflow as tf
 from beauty_sequences import Sequences, cut_windows, read_sequences
 
-from seqrec.core.batch import History
+from seqrec.core.batch import History, TrainBatch
 from seqrec.models.config import ModelConfig
-from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.models.vocabulary import ModelVocabulary
-from seqrec.training.loss_config import LossConfig
-from seqrec.training.losses import NegativeSampler, candidates_of, softmax_loss
-from seqrec.training.optimizer_config import OptimizerConfig
+from seqrec.training.config import TrainingConfig
+from seqrec.training.distributed import Workers
+from seqrec.training.losses import NegativeSampler
 from seqrec.training.optimizers import build_optimizer
+from seqrec.training.train_step import TrainStep
 
 BATCH, HISTORY, NUM_TEST_NEGATIVES = 400, 50, 49
 
@@ -49,30 +50,17 @@ def main(model_name: str, reviews: str, full: str, compatibility: str, num_strea
 def train_worker(model: SequenceModel, sequences: Sequences, full: bool, num_streams: int) -> Iterator[int]:
     """Trains a batch, and yields the number of positives."""
     train_count = np.bincount(sequences.items[sequences.train_targets], minlength=sequences.num_items + 1)
-    sampler = NegativeSampler(LossConfig(), train_count)
-    variables = model.trainable_variables
-    optimizer = build_optimizer(OptimizerConfig(), variables)
-
-    @tf.function(input_signature=(*_signature(num_streams), tf.TensorSpec([], tf.int64)))
-    def step(history: History, target: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        training = TrainingContext(1, number, tf.range(num_streams))
-        negatives = sampler.draw(target, history, training)
-        candidates = candidates_of(target, negatives)
-        with tf.GradientTape() as tape:
-            logits = model.score(model.encode(history, training), candidates, training)
-            loss = softmax_loss(logits, negatives)
-        optimizer.apply(tape.gradient(loss, variables), variables, 1e-3)
-        model.apply_moments(tf.reduce_mean(training.moments(), axis=0))
-        return loss
-
+    config = TrainingConfig(num_streams=num_streams, global_batch_size=BATCH)
+    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    sampler = NegativeSampler(config.loss, train_count)
+    step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(num_streams))
     rng = np.random.default_rng(1)
     number = 0
     while True:
         order = rng.permutation(sequences.train_targets)
         for start in range(0, len(order) - BATCH + 1, BATCH):
-            history, target = _batch(sequences, order[start : start + BATCH], full, num_streams)
-            loss = float(step(history, target, tf.constant(number, tf.int64)))
-            assert np.isfinite(loss)
+            batch = TrainBatch(*_batch(sequences, order[start : start + BATCH], full, num_streams))
+            assert np.isfinite(float(step(batch, number, False).loss))
             number += 1
             yield BATCH
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from seqrec.core.errors import ConfigError, TrainingError
 from seqrec.training.exchanged_values import checksum, pack_slices, unpack_slices
-from seqrec.training.optimizers import merge_rows
+from seqrec.training.optimizers import MergedSlices, merge_rows
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -113,7 +113,7 @@ class HorovodWorkers(Workers):
             gathered = self._hvd.allgather(packed, name="sparse")
             for i, slices in zip(sparse, unpack_slices(gathered, [gradients[i] for i in sparse]), strict=True):
                 merged = merge_rows(slices)
-                means[i] = tf.IndexedSlices(merged.values / self.size, merged.indices, merged.dense_shape)
+                means[i] = MergedSlices(merged.values / self.size, merged.indices, merged.dense_shape)
         return means, statistics, bytes_sent
 
     def gather_rows(self, rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,10 @@ from seqrec.training.optimizer_config import OptimizerConfig
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
+class MergedSlices(tf.IndexedSlices):
+    """Slices with every row once, as `merge_rows` makes them: whoever needs that need not merge them again."""
+
+
 class Adam(tf.Module):
     """Adam whose moments decay and whose weights move in every row at every step (TensorFlow 1's AdamOptimizer).
 
@@ -91,7 +95,7 @@ class RowSparseAdam(Adam):
             return
         beta_1, beta_2, epsilon = self._config.beta_1, self._config.beta_2, self._config.epsilon
         rate = learning_rate * tf.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
-        merged = merge_rows(gradient)
+        merged = gradient if isinstance(gradient, MergedSlices) else merge_rows(gradient)
         rows, slope = merged.indices, merged.values
         mean = beta_1 * tf.gather(first, rows) + (1.0 - beta_1) * slope
         square = beta_2 * tf.gather(second, rows) + (1.0 - beta_2) * tf.square(slope)
@@ -100,14 +104,14 @@ class RowSparseAdam(Adam):
         variable.scatter_sub(tf.IndexedSlices(rate * mean / (tf.sqrt(square) + epsilon), rows))
 
 
-def merge_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+def merge_rows(gradient: tf.IndexedSlices) -> MergedSlices:
     """The same gradient with every row once: the slices of a repeated row are added.
 
     Use it before an exchange between workers too: slices travel as they are.
     """
     unique, place = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(unique))
-    return tf.IndexedSlices(values, unique, gradient.dense_shape)
+    return MergedSlices(values, unique, gradient.dense_shape)
 
 
 def build_optimizer(config: OptimizerConfig, variables: Sequence[tf.Variable]) -> Adam:

@@ -104,6 +104,8 @@ def _mean(gradients: list[Any]) -> Gradient | None:
     """The mean of one variable's gradients; slices of rows stay slices, every row once."""
     if gradients[0] is None:
         return None
+    if len(gradients) == 1 and not isinstance(gradients[0], tf.IndexedSlices):
+        return gradients[0]
     if isinstance(gradients[0], tf.IndexedSlices):
         values = tf.concat([gradient.values for gradient in gradients], axis=0) / len(gradients)
         indices = tf.concat([gradient.indices for gradient in gradients], axis=0)

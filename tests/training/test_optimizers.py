@@ -48,15 +48,16 @@ def test_adam_moves_rows_that_have_no_gradient_any_more():
     assert (variable.numpy()[3] < before[3]).all()
 
 
+@pytest.mark.parametrize("merge", [lambda gradient: gradient, merge_rows], ids=["as_they_are", "merged_before"])
 @pytest.mark.parametrize("optimizer_class", [Adam, RowSparseAdam])
-def test_repeated_rows_are_added_before_the_moments(optimizer_class):
+def test_repeated_rows_are_added_before_the_moments(optimizer_class, merge):
     rng = np.random.default_rng(2)
     start, values = rng.normal(size=[3, 2]), rng.normal(size=[2, 4, 2])
     variable = tf.Variable(start, dtype=tf.float32, name="w")
     optimizer = optimizer_class([variable], CONFIG)
 
     for value in values:
-        optimizer.apply([slices([0, 2, 0, 1], value, height=3)], [variable], RATE)
+        optimizer.apply([merge(slices([0, 2, 0, 1], value, height=3))], [variable], RATE)
 
     summed = np.stack([values[:, 0] + values[:, 2], values[:, 3], values[:, 1]], axis=1)
     np.testing.assert_allclose(variable, numpy_adam(start, summed), atol=1e-5)
