@@ -8,6 +8,9 @@ from rich.table import Table
 
 from seqrec.preparation.health import WARN_ABOVE_AUC
 
+_ONE_SIDED = 0.9  # Share of same-day pairs that only an order by id reaches: by chance it is about a half.
+_FEW_TARGETS = 30  # Below, chance may reach it too.
+
 
 def warnings_of(health: dict[str, Any]) -> list[str]:
     """What should be mended before results are believed; empty when nothing is wrong."""
@@ -18,10 +21,27 @@ def warnings_of(health: dict[str, Any]) -> list[str]:
             f"Ranking test candidates by item id alone reaches an AUC of {auc:.3f}: the order of ties gives the "
             "target away. Use preparation.tie_order: hash."
         )
+    elif (higher := _one_sided_share(health)) is not None:
+        found.append(
+            f"Where a test target shares user and day with another item, its id is the higher one in {higher:.0%}: the "
+            "order of ties gives the target away to whatever learns ids. Use preparation.tie_order: hash."
+        )
     if health["steps"].get("unknown_events"):
         share = health["steps"]["unknown_events"] / health["steps"]["events"]
         found.append(f"The run's vocabulary does not know the items of {share:.1%} of the events: they are left out.")
     return found
+
+
+def _one_sided_share(health: dict[str, Any]) -> float | None:
+    """How often the target of a tied day has the higher id, if only an order by id can explain it.
+
+    The AUC of the id alone does not see it where popular items have ids that draw the other way.
+    """
+    higher = health["share_of_same_day_pairs_with_the_higher_id_as_target"]
+    tied = health["share_of_test_targets_on_the_day_of_the_last_history_event"]
+    if higher is None or tied is None or tied * health["split"]["test"] < _FEW_TARGETS:
+        return None
+    return higher if max(higher, 1.0 - higher) > _ONE_SIDED else None
 
 
 def print_health(health: dict[str, Any], name: str) -> None:

@@ -11,6 +11,8 @@ from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import publish_ingested, read_raw_reviews, read_rows
 
 FILES = ("Gift_Cards_5", "All_Beauty_5", "reviews_Beauty_5")
+# Of All_Beauty's 85 items the popular ones, which are drawn as negatives, have the higher ids: the AUC hides the leak.
+AUC_TELLS = {"Gift_Cards_5", "reviews_Beauty_5"}
 
 
 def share_of_higher_targets(rows: list[dict], items: dict[int, str]) -> float:
@@ -42,6 +44,9 @@ def test_the_target_of_a_tied_day_is_the_higher_id_half_of_the_time_under_hash(s
     for tie_order, health in reported.items():
         key = "share_of_same_day_pairs_with_the_higher_id_as_target"
         assert health[key] == pytest.approx(found[tie_order], abs=1e-4)
-    assert reported["hash"]["auc_of_ranking_by_item_id"] < 0.55 < reported["item_id"]["auc_of_ranking_by_item_id"]
+    auc = {tie_order: health["auc_of_ranking_by_item_id"] for tie_order, health in reported.items()}
+    assert auc["hash"] < 0.55
+    assert (auc["item_id"] > 0.55) == (name in AUC_TELLS)
+    assert auc["item_id"] > auc["hash"]
     assert not reported["hash"]["warnings"]
     assert "tie_order: hash" in reported["item_id"]["warnings"][0]
