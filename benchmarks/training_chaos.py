@@ -52,8 +52,9 @@ class Case:
 
 
 # The worker that was the cause, by rank, host and process; what it did last and when; and who only followed.
-CULPRIT = r"Worker 1 on HOST \(process \d+\) .*Last seen in {} of epoch \d, step \d+ of 24, last heartbeat \d+ s ago"
+CULPRIT = r"Worker 1 on HOST \(process \d+\) .*Last seen in ({}) of epoch \d, step \d+ of 24, last heartbeat \d+ s ago"
 CULPRIT += r"\. Worker 0 only followed\."
+TRAINING = "training|validation|checkpoint"  # A worker goes on while its status is read and the blow falls.
 FIRST_CULPRIT = r"Worker 0 on HOST \(process \d+\) .* Worker 1 only followed\."
 SLOW_VALIDATION = {"validation_batch_size": 1}
 CASES = [
@@ -70,7 +71,7 @@ CASES = [
         traceback='{}["a fault of the program"]',
     ),
     Case("a worker killed at start", KILL_LIMIT, "Worker 1", faults.kill_at_start),
-    Case("a worker killed in mid-epoch", KILL_LIMIT, CULPRIT.format("training"), faults.kill_in_mid_epoch),
+    Case("a worker killed in mid-epoch", KILL_LIMIT, CULPRIT.format(TRAINING), faults.kill_in_mid_epoch),
     Case(
         "a worker killed in validation",
         KILL_LIMIT,
@@ -79,7 +80,7 @@ CASES = [
         settings=SLOW_VALIDATION,
     ),
     Case("worker 0 killed in a checkpoint", KILL_LIMIT, FIRST_CULPRIT, faults.kill_in_checkpoint),
-    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, CULPRIT.format("training"), faults.stop_in_mid_epoch),
+    Case("a worker stopped (SIGSTOP)", STOP_LIMIT, CULPRIT.format(TRAINING), faults.stop_in_mid_epoch),
     Case("workers asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_to_stop),
     Case("the job asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_the_driver_to_stop),
     Case("the driver killed (SIGKILL)", KILL_LIMIT, "", faults.kill_the_driver),
@@ -89,7 +90,7 @@ CASES = [
 
 
 def settings_of(case: Case, launcher: str) -> TrainingConfig:
-    values: dict[str, Any] = {"num_epochs": 4, "global_batch_size": 80, "num_streams": 4, "files_per_group": 1}
+    values: dict[str, Any] = {"num_epochs": 16, "global_batch_size": 80, "num_streams": 4, "files_per_group": 1}
     values |= {"num_workers": 2, "num_threads": 1, "patience": 0, "launcher": launcher, **case.settings}
     return TrainingConfig(**values)
 
@@ -129,7 +130,7 @@ def _spark(launcher: str) -> Iterator[None]:
 
 
 def start(case: Case, workdir: Path, launcher: str) -> faults.Job:
-    scratch = workdir / "tmp"
+    scratch = scratch_of(case, workdir)
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.training_chaos", "--launcher", launcher]
     command += ["--train", str(workdir), case.name]
@@ -137,6 +138,11 @@ def start(case: Case, workdir: Path, launcher: str) -> faults.Job:
     with (workdir / "screen").open("a") as screen:
         process = subprocess.Popen(command, stdout=screen, stderr=screen, env=environment, cwd=ROOT)
     return faults.Job(process, workdir, scratch)
+
+
+def scratch_of(case: Case, workdir: Path) -> Path:
+    """The temporary folder: on another disk than the one that is full."""
+    return workdir.with_name(f"{workdir.name}-tmp") if case.before is faults.fill_the_disk else workdir / "tmp"
 
 
 def run_case(case: Case, launcher: str, expected: dict[str, np.ndarray]) -> tuple[str, float, str]:
@@ -155,7 +161,7 @@ def run_case(case: Case, launcher: str, expected: dict[str, np.ndarray]) -> tupl
         except subprocess.TimeoutExpired:
             code = None
         seconds = time.monotonic() - blown
-        left = _workers_left(workdir)
+        left = _workers_left(job.scratch)
         screen = (workdir / "screen").read_text()
         said = next((line for line in screen.splitlines() if line.startswith("error:")), "(no error line)")
         wrong = []
@@ -195,7 +201,7 @@ def differences(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
     return [f"{len(far)} variables differ from an undisturbed run's, such as {far[0]}"] if far else []
 
 
-def _workers_left(workdir: Path) -> list[str]:
+def _workers_left(scratch: Path) -> list[str]:
     """Processes of the job that are there ten seconds after its end; they are ended."""
     end = time.monotonic() + 10
     while True:
@@ -203,7 +209,7 @@ def _workers_left(workdir: Path) -> list[str]:
         for process in psutil.process_iter(["cmdline", "environ"]):
             with contextlib.suppress(psutil.Error):
                 environment = process.info["environ"] or {}
-                if environment.get("TMPDIR") == str(workdir / "tmp") and process.status() != psutil.STATUS_ZOMBIE:
+                if environment.get("TMPDIR") == str(scratch) and process.status() != psutil.STATUS_ZOMBIE:
                     left[process] = " ".join(process.info["cmdline"] or [])[:60]
         if not left or time.monotonic() > end:
             break
@@ -226,6 +232,7 @@ def workdir_of(case: Case) -> Iterator[Path]:
     finally:
         if is_mounted:
             subprocess.run(["umount", "-l", str(folder)], check=False)
+        shutil.rmtree(scratch_of(case, folder), ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -34,13 +34,14 @@ class Job:
 
     def worker(self, rank: int) -> psutil.Process:
         """The process of a worker, once it is there."""
-        while True:
+        while self.process.poll() is None:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     is_worker = any("run_task" in part or "gloo_exec_fn" in part for part in child.cmdline()[:4])
                     if is_worker and child.environ().get("HOROVOD_RANK") == str(rank):
                         return child
             time.sleep(0.05)
+        raise SystemExit("The job ended before its worker could be found: train for longer.")
 
     def status(self, rank: int) -> dict[str, Any]:
         for path in self.scratch.glob(f"seqrec-control-*/worker-{rank}.json"):

@@ -27,6 +27,7 @@ from seqrec.training.worker_status import (
 )
 
 _LOOK_SECONDS = 1.0
+_PROBE_BYTES = 65_536  # A little more than a status.
 _SETTLE_SECONDS = 4.0  # After the end: until the last word of the workers that could still write one.
 
 
@@ -117,9 +118,20 @@ class Watcher:
             what = f"has made no progress for {self._job.training.hang_timeout} s, so the workers were ended."
         else:
             what = "was killed, or its machine was lost, or it was stopped."
+        if not failed and (full := self._full_disk()) is not None:
+            return full
         if any(status is None for status in observer.statuses):
             return TrainingError(unstarted(observer.statuses, str(error)))
         return TrainingError(observer.explain(what))
+
+    def _full_disk(self) -> StorageError | None:
+        """Why workers may have ended without a word: where their statuses go, nothing can be written."""
+        try:
+            self._control.write_bytes("probe", bytes(_PROBE_BYTES))
+            self._control.delete("probe")
+        except StorageError as error:
+            return error
+        return None
 
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):

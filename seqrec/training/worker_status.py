@@ -148,7 +148,7 @@ class Observer:
     def explain(self, what_happened: str) -> str:
         """Which worker was the cause, in a few lines; a traceback follows where there is one."""
         failed = [s for s in self.statuses if s is not None and s.state == FAILED]
-        if failed:
+        if failed and not self._has_long_gone():
             first = failed[0]
             where = f"Worker {first.rank} on {first.host} failed in {_place(first)}: {first.error}"
             if first.error_class in _ONE_LINE_ERRORS:
@@ -175,6 +175,12 @@ class Observer:
             f"last heartbeat {ago:.0f} s ago.{self._followers([cause.rank])}"
         )
 
+    def _has_long_gone(self) -> bool:
+        """Whether a worker fell silent long before the last word of another, whose error can only be its consequence."""
+        last_beat = max(self.beat_at)
+        running = [s.rank for s in self.statuses if s is not None and s.state == RUNNING]
+        return any(self.beat_at[rank] < last_beat - _LONG_SILENCE for rank in running)
+
     def _followers(self, causes: Sequence[int]) -> str:
         others = [str(rank) for rank in range(len(self.statuses)) if rank not in causes]
         if not others:
@@ -185,7 +191,10 @@ class Observer:
 _SLOW_PHASES = {"starting", "first step", "checkpoint"}  # Where no sign of progress can be given for long.
 _PATIENCE = 10
 _SILENCE = 5.0  # Seconds behind the other workers' heartbeats that tell a worker which has gone from one that waits.
+_LONG_SILENCE = 15.0  # Likewise, where that other one says that it failed.
 _SILENT_PATIENCE = 3  # Tracing a model holds Python's lock, so that even heartbeats come late on a busy machine.
+# Not "horovod": a path with that name is in every traceback of a worker that horovodrun has started.
+_OF_AN_EXCHANGE = ("Horovod", "horovod_all", "horovod_broadcast", "gloo/transport", "Connection closed by peer")
 _ONE_LINE_ERRORS = {"DataError", "ConfigError", "StorageError", "TrainingError"}
 
 
@@ -198,5 +207,5 @@ def is_followed(error: BaseException) -> bool:
     """Whether an error only tells that another worker has gone."""
     names = {kind.__name__ for kind in type(error).__mro__}
     text = str(error)
-    # Inside a traced step it comes out as an error of the graph, at a node called Horovod-something.
-    return "HorovodInternalError" in names or "Horovod" in text or "Connection closed by peer" in text
+    # Inside a traced step it comes out as an error of the graph, in Horovod's or in Gloo's words.
+    return "HorovodInternalError" in names or any(words in text for words in _OF_AN_EXCHANGE)

@@ -124,6 +124,16 @@ def test_is_hung_only_judges_workers_that_all_run() -> None:
     assert not observer.is_hung(60)
 
 
+def test_explain_blames_one_that_fell_silent_long_before_another_failed() -> None:
+    observer = observer_of(status(0), status(1))
+    observer.beat_at[1] -= 31
+
+    observer.see([status(0, state=FAILED, beats=9, error_class="UnknownError", error="timed out"), status(1)])
+
+    assert "Worker 1 on host1 (process 101) was killed" in observer.explain("was killed.")
+    assert "last heartbeat 31 s ago. Worker 0 only followed." in observer.explain("was killed.")
+
+
 def test_is_followed_knows_horovods_errors() -> None:
     class HorovodInternalError(RuntimeError):
         pass
@@ -131,4 +141,7 @@ def test_is_followed_knows_horovods_errors() -> None:
     assert is_followed(HorovodInternalError("x"))
     assert is_followed(RuntimeError("[Rank 0] Connection closed by peer [127.0.0.1]"))
     assert is_followed(RuntimeError("Graph execution error:\nDetected at node HorovodGroupedAllreduce"))
+    gloo = "[/tmp/x/third_party/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 30000ms for recv operation"
+    assert is_followed(RuntimeError(f"Graph execution error:\n{gloo}"))
     assert not is_followed(KeyError("x"))
+    assert not is_followed(RuntimeError('File "/venv/horovod/runner/run_task.py", line 37: no such row'))
