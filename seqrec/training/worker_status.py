@@ -176,7 +176,7 @@ class Observer:
         )
 
     def _has_long_gone(self) -> bool:
-        """Whether a worker fell silent long before the last word of another, whose error can only be its consequence."""
+        """Whether a worker fell silent long before another's last word, whose error can only be its consequence."""
         last_beat = max(self.beat_at)
         running = [s.rank for s in self.statuses if s is not None and s.state == RUNNING]
         return any(self.beat_at[rank] < last_beat - _LONG_SILENCE for rank in running)
