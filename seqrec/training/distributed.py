@@ -162,13 +162,14 @@ def launch_on_spark(
     start_timeout: int,
     spark: Any,
     ask_to_stop: Callable[[], None] | None = None,
+    end_now: threading.Event | None = None,
 ) -> Any:
     """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
 
     All tasks must run at the same time. Must be called in the main thread.
 
     Args:
-        ask_to_stop: see `_signals_ask_to_stop`.
+        ask_to_stop, end_now: see `_signals_ask_to_stop`.
 
     Raises:
         ConfigError: Spark runs locally with fewer slots than workers, so they could never all start.
@@ -188,7 +189,7 @@ def launch_on_spark(
             "ever. Submit with --conf spark.task.maxFailures=1.",
             stacklevel=2,
         )
-    with _signals_ask_to_stop(ask_to_stop):
+    with _signals_ask_to_stop(ask_to_stop, end_now):
         results = horovod.spark.run(
             worker,
             args=(job,),
@@ -218,15 +219,16 @@ def launch_by_horovodrun(
     start_timeout: int,
     hosts: str | None,
     ask_to_stop: Callable[[], None] | None = None,
+    end_now: threading.Event | None = None,
 ) -> Any:
     """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result.
 
     Args:
-        ask_to_stop: see `_signals_ask_to_stop`.
+        ask_to_stop, end_now: see `_signals_ask_to_stop`.
     """
     from horovod.runner import run
 
-    with _signals_ask_to_stop(ask_to_stop), _environment(_worker_environment()):
+    with _signals_ask_to_stop(ask_to_stop, end_now), _environment(_worker_environment()):
         results = run(
             worker,
             args=(job,),
@@ -262,18 +264,19 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None) -> Iterator[None]:
+def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None, end_now: Any = None) -> Iterator[None]:
     """While inside, SIGINT or SIGTERM to the driver calls `ask_to_stop`; a second one ends the workers at once.
 
-    Horovod's launchers set handlers of their own, and leave them behind; theirs end the workers within five seconds,
-    whatever they are saving. With None those stay.
+    Setting `end_now` does the latter too. On Spark it is needed for a worker that is stopped: Horovod's launcher there
+    waits for every worker, even when one has failed. Horovod's launchers set handlers of their own, and leave them
+    behind; theirs end the workers within five seconds, whatever they are saving. With None those stay.
     """
     from horovod.runner import gloo_run
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     theirs = gloo_run.register_shutdown_event
     if ask_to_stop is not None:
-        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(ask_to_stop)
+        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(ask_to_stop, end_now or threading.Event())
     try:
         yield
     finally:
@@ -282,8 +285,7 @@ def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None) -> Iterator[Non
             signal.signal(number, handler)
 
 
-def _event_of_second_signal(at_first: Callable[[], None]) -> threading.Event:
-    event = threading.Event()
+def _event_of_second_signal(at_first: Callable[[], None], event: threading.Event) -> threading.Event:
     numbers: list[int] = []
 
     def handle(number: int, _: Any) -> None:

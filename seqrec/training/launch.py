@@ -28,6 +28,7 @@ from seqrec.training.worker_status import (
 
 _LOOK_SECONDS = 1.0
 _PROBE_BYTES = 65_536  # A little more than a status.
+_FOLLOW_SECONDS = 10.0  # For the others, once one has failed, to find out and end by themselves.
 _SETTLE_SECONDS = 4.0  # After the end: until the last word of the workers that could still write one.
 
 
@@ -64,10 +65,16 @@ def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, An
     try:
         if spark is not None:
             return launch_on_spark(
-                run_worker, job, config.num_workers, config.start_timeout, spark, watcher.ask_to_stop
+                run_worker, job, config.num_workers, config.start_timeout, spark, watcher.ask_to_stop, watcher.end_now
             )
         return launch_by_horovodrun(
-            run_worker, job, config.num_workers, config.start_timeout, config.hosts, watcher.ask_to_stop
+            run_worker,
+            job,
+            config.num_workers,
+            config.start_timeout,
+            config.hosts,
+            watcher.ask_to_stop,
+            watcher.end_now,
         )
     except SeqrecError:
         raise
@@ -89,6 +96,7 @@ class Watcher:
         self._num_lines = 0
         self._hung = False
         self._stop_asked = threading.Event()
+        self.end_now = threading.Event()  # Has the launcher end all workers that are left.
         self._said: str | None = None  # The word that the workers were told.
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -141,6 +149,8 @@ class Watcher:
             word = ABORT if self._hung else STOP if self._stop_asked.is_set() else None
             if word != self._said:
                 self._say(word)
+            if self._hung or self._observer.seconds_since_failure() > _FOLLOW_SECONDS:
+                self.end_now.set()
 
     def _say(self, word: str | None) -> None:
         if word == STOP:

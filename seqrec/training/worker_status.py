@@ -120,6 +120,7 @@ class Observer:
         self.statuses: list[WorkerStatus | None] = [None] * num_workers
         self.beat_at = [now] * num_workers
         self.tick_at = [now] * num_workers
+        self._failed_at: float | None = None
 
     def see(self, statuses: Sequence[WorkerStatus | None]) -> None:
         now = time.monotonic()
@@ -131,6 +132,12 @@ class Observer:
             if old is None or (new.num_ticks, new.phase) != (old.num_ticks, old.phase):
                 self.tick_at[rank] = now
             self.statuses[rank] = new
+            if new.state in (FAILED, FOLLOWED) and self._failed_at is None:
+                self._failed_at = now
+
+    def seconds_since_failure(self) -> float:
+        """Since a worker was first seen to have ended badly; 0 if none has."""
+        return 0.0 if self._failed_at is None else time.monotonic() - self._failed_at
 
     def is_hung(self, timeout: float) -> bool:
         """Whether a worker has fallen silent, or none has advanced, for `timeout` seconds (longer in slow phases).

@@ -134,6 +134,17 @@ def test_explain_blames_one_that_fell_silent_long_before_another_failed() -> Non
     assert "last heartbeat 31 s ago. Worker 0 only followed." in observer.explain("was killed.")
 
 
+def test_seconds_since_failure_count_from_the_first_that_ended_badly() -> None:
+    observer = observer_of(status(0), status(1))
+    assert observer.seconds_since_failure() == 0.0
+
+    observer.see([status(0, state=FOLLOWED), status(1)])
+    first = observer.seconds_since_failure()
+    observer.see([status(0, state=FOLLOWED), status(1, state=FAILED)])
+
+    assert 0.0 < first < observer.seconds_since_failure()
+
+
 def test_is_followed_knows_horovods_errors() -> None:
     class HorovodInternalError(RuntimeError):
         pass
