@@ -68,7 +68,7 @@ def kill_at_start(job: Job) -> None:
 
 
 def kill_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
+    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
     _kill(job, 1)
 
 
@@ -84,28 +84,28 @@ def kill_in_checkpoint(job: Job) -> None:
 
 
 def stop_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
+    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
     job.worker(1).send_signal(signal.SIGSTOP)
 
 
 def ask_to_stop(job: Job) -> None:
-    job.wait_for(lambda: job.status(0).get("epoch") == 1)
+    job.wait_for(lambda: job.status(0).get("epoch", 0) >= 1)
     for rank in (0, 1):
         job.worker(rank).send_signal(signal.SIGTERM)
 
 
 def ask_the_driver_to_stop(job: Job) -> None:
-    job.wait_for(lambda: job.status(0).get("epoch") == 1)
+    job.wait_for(lambda: job.status(0).get("epoch", 0) >= 1)
     job.process.send_signal(signal.SIGTERM)
 
 
 def kill_the_driver(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
+    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
     job.process.kill()
 
 
 def kill_everything(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch") == 1 and job.status(1).get("step", 0) > 3)
+    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
     processes = [psutil.Process(job.process.pid), *psutil.Process(job.process.pid).children(recursive=True)]
     for process in processes:
         with contextlib.suppress(psutil.Error):
