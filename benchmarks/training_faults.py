@@ -58,6 +58,11 @@ def _kill(job: Job, rank: int) -> None:
     job.worker(rank).send_signal(signal.SIGKILL)
 
 
+def _wait_for_mid_epoch(job: Job) -> None:
+    """Until worker 1 is in its second epoch or a later one: statuses come once a second, and may skip one."""
+    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
+
+
 def wait_for_the_fault(job: Job) -> None:
     """Until a worker has run into its own fault, see `run_worker_that_raises`."""
     job.wait_for(lambda: (job.workdir / RAISED).exists())
@@ -68,7 +73,7 @@ def kill_at_start(job: Job) -> None:
 
 
 def kill_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
+    _wait_for_mid_epoch(job)
     _kill(job, 1)
 
 
@@ -84,7 +89,7 @@ def kill_in_checkpoint(job: Job) -> None:
 
 
 def stop_in_mid_epoch(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
+    _wait_for_mid_epoch(job)
     job.worker(1).send_signal(signal.SIGSTOP)
 
 
@@ -100,12 +105,12 @@ def ask_the_driver_to_stop(job: Job) -> None:
 
 
 def kill_the_driver(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
+    _wait_for_mid_epoch(job)
     job.process.kill()
 
 
 def kill_everything(job: Job) -> None:
-    job.wait_for(lambda: job.status(1).get("epoch", 0) >= 1 and job.status(1).get("step", 0) > 3)
+    _wait_for_mid_epoch(job)
     processes = [psutil.Process(job.process.pid), *psutil.Process(job.process.pid).children(recursive=True)]
     for process in processes:
         with contextlib.suppress(psutil.Error):
