@@ -18,7 +18,7 @@ LAYERS = [
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
     "petastorm": {"feed"},
-    "horovod": {"training/distributed.py"},
+    "horovod": {"training/distributed.py", "training/launchers.py"},
     "tensorflow": {"feed", "models", "training", "evaluation", "recommendation"},
     "pyspark": {
         "tables",
@@ -28,7 +28,7 @@ OWNERS = {
         "recommendation",
         "tuning",
         "pipeline",
-        "training/distributed.py",
+        "training/launchers.py",
     },
 }
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}

@@ -1,31 +1,23 @@
-"""What goes between workers: the only place that knows Horovod.
+"""What goes between workers: with `launchers.py`, which starts them, the only place that knows Horovod.
 
 `Workers` is one worker alone, for which every exchange is the identity; `HorovodWorkers` is one of several. The rest
 of training cannot tell them apart. Every method that exchanges something must be called by all workers alike.
 """
 
-import contextlib
 import json
 import os
-import signal
 import socket
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core.errors import ConfigError, TrainingError
+from seqrec.core.errors import TrainingError
 from seqrec.training.exchanged_values import checksum, pack_slices, unpack_slices
 from seqrec.training.optimizers import MergedSlices, merge_rows
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
-
-_FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
 
 
 class Workers:
@@ -153,147 +145,3 @@ def _unset_broken_settings() -> None:
     for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
         if os.environ.get(name) == "(None,)":
             del os.environ[name]
-
-
-def launch_on_spark(
-    worker: Callable[[Any], Any],
-    job: Any,
-    num_workers: int,
-    start_timeout: int,
-    spark: Any,
-    ask_to_stop: Callable[[], None] | None = None,
-    end_now: threading.Event | None = None,
-) -> Any:
-    """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
-
-    All tasks must run at the same time. Must be called in the main thread.
-
-    Args:
-        ask_to_stop, end_now: see `_signals_ask_to_stop`.
-
-    Raises:
-        ConfigError: Spark runs locally with fewer slots than workers, so they could never all start.
-    """
-    import horovod.spark
-
-    context = spark.sparkContext
-    is_local = context.master.startswith("local")
-    if is_local and context.defaultParallelism < num_workers:
-        raise ConfigError(
-            f"training.num_workers={num_workers} but Spark runs with {context.defaultParallelism} slots: submit with "
-            f"--master local[{num_workers}], or use fewer workers."
-        )
-    if not is_local and context.getConf().get("spark.task.maxFailures", "4") != "1":
-        warnings.warn(
-            "spark.task.maxFailures is not 1: after a worker's failure Spark may start it again alone and wait for "
-            "ever. Submit with --conf spark.task.maxFailures=1.",
-            stacklevel=2,
-        )
-    with _signals_ask_to_stop(ask_to_stop, end_now):
-        results = horovod.spark.run(
-            worker,
-            args=(job,),
-            num_proc=num_workers,
-            start_timeout=start_timeout,
-            use_gloo=True,
-            executable=_shipped_python(context),
-            env=_worker_environment(),
-            stdout=sys.stdout,
-            stderr=sys.stderr,
-            verbose=0,
-            nics={"lo"} if is_local else None,
-        )
-    return results[0]
-
-
-def _shipped_python(context: Any) -> str | None:
-    """Python in an archive that was unpacked beside each executor; None: the driver's path holds everywhere."""
-    python = context.pythonExec
-    return python if os.sep in python and not os.path.isabs(python) else None
-
-
-def launch_by_horovodrun(
-    worker: Callable[[Any], Any],
-    job: Any,
-    num_workers: int,
-    start_timeout: int,
-    hosts: str | None,
-    ask_to_stop: Callable[[], None] | None = None,
-    end_now: threading.Event | None = None,
-) -> Any:
-    """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result.
-
-    Args:
-        ask_to_stop, end_now: see `_signals_ask_to_stop`.
-    """
-    from horovod.runner import run
-
-    with _signals_ask_to_stop(ask_to_stop, end_now), _environment(_worker_environment()):
-        results = run(
-            worker,
-            args=(job,),
-            num_proc=num_workers,
-            hosts=hosts or f"localhost:{num_workers}",
-            start_timeout=start_timeout,
-            use_gloo=True,
-        )
-    return results[0]
-
-
-def _worker_environment() -> dict[str, str]:
-    """What workers need of the driver's environment, which is not theirs; and where this package is found."""
-    root = str(Path(__file__).parents[2])
-    kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
-    path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables while inside: horovodrun hands its own environment to the workers."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _signals_ask_to_stop(ask_to_stop: Callable[[], None] | None, end_now: Any = None) -> Iterator[None]:
-    """While inside, SIGINT or SIGTERM to the driver calls `ask_to_stop`; a second one ends the workers at once.
-
-    Setting `end_now` does the latter too. On Spark it is needed for a worker that is stopped: Horovod's launcher there
-    waits for every worker, even when one has failed. Horovod's launchers set handlers of their own, and leave them
-    behind; theirs end the workers within five seconds, whatever they are saving. With None those stay.
-    """
-    from horovod.runner import gloo_run
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    theirs = gloo_run.register_shutdown_event
-    if ask_to_stop is not None:
-        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(ask_to_stop, end_now or threading.Event())
-    try:
-        yield
-    finally:
-        gloo_run.register_shutdown_event = theirs
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _event_of_second_signal(at_first: Callable[[], None], event: threading.Event) -> threading.Event:
-    numbers: list[int] = []
-
-    def handle(number: int, _: Any) -> None:
-        if numbers:
-            event.set()
-        numbers.append(number)
-        at_first()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return event

@@ -56,7 +56,7 @@ def launch(job: TrainingJob, launcher: str) -> dict[str, Any]:
 
 
 def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, Any]:
-    from seqrec.training.distributed import launch_by_horovodrun, launch_on_spark
+    from seqrec.training.launchers import launch_by_horovodrun, launch_on_spark
 
     config = job.training
     is_local = config.hosts is None if spark is None else spark.sparkContext.master.startswith("local")
@@ -64,18 +64,8 @@ def _launch_watched(job: TrainingJob, launcher: str, spark: Any) -> dict[str, An
     watcher = Watcher(job)
     try:
         if spark is not None:
-            return launch_on_spark(
-                run_worker, job, config.num_workers, config.start_timeout, spark, watcher.ask_to_stop, watcher.end_now
-            )
-        return launch_by_horovodrun(
-            run_worker,
-            job,
-            config.num_workers,
-            config.start_timeout,
-            config.hosts,
-            watcher.ask_to_stop,
-            watcher.end_now,
-        )
+            return launch_on_spark(run_worker, job, config.num_workers, config.start_timeout, spark, watcher)
+        return launch_by_horovodrun(run_worker, job, config.num_workers, config.start_timeout, config.hosts, watcher)
     except SeqrecError:
         raise
     except Exception as error:
@@ -105,6 +95,9 @@ class Watcher:
     def ask_to_stop(self) -> None:
         """Has the workers save and end; may be called by a signal's handler."""
         self._stop_asked.set()
+
+    def worker_ended_badly(self) -> None:
+        self._observer.note_failure()
 
     def close(self) -> None:
         self._ended.set()

@@ -132,11 +132,16 @@ class Observer:
             if old is None or (new.num_ticks, new.phase) != (old.num_ticks, old.phase):
                 self.tick_at[rank] = now
             self.statuses[rank] = new
-            if new.state in (FAILED, FOLLOWED) and self._failed_at is None:
-                self._failed_at = now
+            if new.state in (FAILED, FOLLOWED):
+                self.note_failure()
+
+    def note_failure(self) -> None:
+        """A worker has ended badly, by its own word or by that of the launcher."""
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
 
     def seconds_since_failure(self) -> float:
-        """Since a worker was first seen to have ended badly; 0 if none has."""
+        """Since a worker was first known to have ended badly; 0 if none has."""
         return 0.0 if self._failed_at is None else time.monotonic() - self._failed_at
 
     def is_hung(self, timeout: float) -> bool:

@@ -1,7 +1,6 @@
 """Real Horovod: one launch by horovodrun whose workers check many things, one launch by Spark for the whole stage."""
 
 import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -9,15 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqrec.core.errors import ConfigError, TrainingError
+from seqrec.core.errors import TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.distributed import (
-    _signals_ask_to_stop,
-    launch_by_horovodrun,
-    launch_on_spark,
-)
 from seqrec.training.exchanged_values import pack_slices, unpack_slices
+from seqrec.training.launchers import launch_by_horovodrun
 from tests.training.small_runs import SEED, checkpoint_of_step, newest_checkpoint, small_model, small_training
 
 Train = Callable[..., Manifest]
@@ -143,32 +138,6 @@ def test_two_workers_equal_one(train: Train, spark: Any, prepared: tuple[Storage
         np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=5e-6, err_msg=name)
     metrics = [manifest.details["best"]["group_auc"] for manifest in (alone, together)]
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-3)
-
-
-def test_more_workers_than_slots_are_refused(spark: Any) -> None:
-    with pytest.raises(
-        ConfigError, match=r"num_workers=4 but Spark runs with 2 slots: submit with --master local\[4\]"
-    ):
-        launch_on_spark(_gather_facts, None, 4, 60, spark)
-
-
-def test_the_first_signal_asks_to_stop_and_the_second_one_ends() -> None:
-    from horovod.runner import gloo_run
-
-    asked: list[int] = []
-    theirs = gloo_run.register_shutdown_event
-    before = signal.getsignal(signal.SIGTERM)
-
-    with _signals_ask_to_stop(lambda: asked.append(1)):
-        end_at_once = gloo_run.register_shutdown_event()  # As Horovod does when it launches.
-        os.kill(os.getpid(), signal.SIGTERM)
-        after_first = (list(asked), end_at_once.is_set())
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    assert after_first == ([1], False)
-    assert end_at_once.is_set()
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert gloo_run.register_shutdown_event is theirs
 
 
 def _train_without_averaging(job: Any) -> None:
