@@ -77,6 +77,7 @@ class SynthesisConfig:
     text_words: int = 0  # Mean words of a review's text; 0 leaves text and summary out. Real reviews have about 80.
     num_clusters: int = 10  # Hidden tastes; they cross the visible categories.
     taste_share: float = 0.7  # Of a user's events that follow the lasting taste; the others fall anywhere.
+    stay_share: float = 0.7  # Of a user's days whose items have the phase of the day before; 0.5 tells least of order.
     step_share: float = 0.97  # Of the gaps between days that tell whether the phase of the items changes.
     shuffle_structure: bool = False  # Draw items without regard to user and time: same marginals, nothing to learn.
     shuffle_times: bool = False  # Keep the lasting taste, but let the gaps tell nothing about the next item.
@@ -99,7 +100,7 @@ class SynthesisConfig:
             )
         if self.num_items < 2 * self.num_clusters:
             raise ValueError(f"num_items: {self.num_items} is less than two for each of {self.num_clusters} clusters.")
-        for name in ("taste_share", "step_share"):
+        for name in ("taste_share", "stay_share", "step_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a share. Give a number from 0 to 1.")
         for name in ("text_words", "num_files"):

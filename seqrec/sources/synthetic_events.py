@@ -6,14 +6,16 @@ Two things are planted:
    A user has three favourite clusters, and most events fall into them. A model that looks at the history as a bag of
    items can learn it; the last item's category tells nothing of it.
 2. *Short-term step.* Every item has one of two phases, found equally in all clusters; half of the categories hold
-   items of the one, half of the other. All items that a user reviews on one day share a phase, drawn by a fair coin.
-   Going from one day to the next, a gap of a few days means that the phase stays, a gap of weeks that it changes. So
-   the next item's phase follows from the last item *and* the time since then, and from neither alone. Days of several
-   events have no order inside, so that breaking ties tells nothing.
+   items of the one, half of the other. All items that a user reviews on one day share a phase. From one day to the
+   next it stays in `stay_share` of the cases; a gap of a few days means that it has stayed, a gap of weeks that it has
+   changed. So the last item alone tells the next one's phase in so many cases, the last item *and* the time since then
+   in all but a few, the time alone in none. Days of several events have no order inside, so that breaking ties tells
+   nothing.
 
 Targets and popularity-drawn negatives have the same popularity, so popularity alone ranks by chance.
 """
 
+from collections.abc import Callable
 from math import gcd
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -31,6 +33,7 @@ NUM_PHASES = 2
 _NUM_EVENTS = "num_events"
 _NUM_DAYS = "num_days"
 _DAYS = "days"
+_PHASES = "phases"
 _DAY_NUMBER = "day_number"
 _CLUSTER = "cluster"
 _PHASE = "phase"
@@ -67,28 +70,36 @@ def build_events(spark: SparkSession, config: SynthesisConfig, seed: int) -> Dat
 
 
 def with_days(users: DataFrame, config: SynthesisConfig, seed: int) -> DataFrame:
-    """Adds the days (since 1970, ascending) on which each user writes."""
+    """Adds the days (since 1970, ascending) on which each user writes, and the phase of the items of each day."""
     num_days = F.least(F.lit(_MAX_DAYS), F.ceil(F.col(_NUM_EVENTS) * _SHARED_DAYS).cast("int") + 1)
     user = F.col(USER_NUMBER)
+
+    def stays(number: Column) -> Column:
+        return uniform(seed, "stays", user, number) < config.stay_share
 
     def add_day(days: Column, number: Column) -> Column:
         if config.shuffle_times or config.shuffle_structure:
             is_near = uniform(seed, "unrelated gap", user, number) < 0.5
         else:
-            stays = _phase(seed, user, number) == _phase(seed, user, number - 1)
-            is_near = stays == (uniform(seed, "step", user, number) < config.step_share)
+            is_near = stays(number) == (uniform(seed, "step", user, number) < config.step_share)
         draw = uniform(seed, "gap", user, number)
         gap = F.when(is_near, _between(*_NEAR, draw)).otherwise(_between(*_FAR, draw))
         return F.concat(days, F.array(F.element_at(days, -1) + gap))
 
-    offsets = F.when(F.col(_NUM_DAYS) == 1, F.array(F.lit(0).cast("long"))).otherwise(
-        F.aggregate(F.sequence(F.lit(1), F.col(_NUM_DAYS) - 1), F.array(F.lit(0).cast("long")), add_day)
-    )
+    def add_phase(phases: Column, number: Column) -> Column:
+        last = F.element_at(phases, -1)
+        return F.concat(phases, F.array(F.when(stays(number), last).otherwise(1 - last)))
+
+    def folded(first: Column, add: Callable[[Column, Column], Column]) -> Column:
+        steps = F.sequence(F.lit(1), F.col(_NUM_DAYS) - 1)
+        return F.when(F.col(_NUM_DAYS) == 1, F.array(first)).otherwise(F.aggregate(steps, F.array(first), add))
+
     spread = integer_below(_START_SPREAD, seed, "start", user)
     start = F.greatest(F.lit(_FIRST_DAY).cast("long"), _LAST_DAY - F.element_at(F.col("offsets"), -1) - spread)
     return (
         users.withColumn(_NUM_DAYS, num_days)
-        .withColumn("offsets", offsets)
+        .withColumn("offsets", folded(F.lit(0).cast("long"), add_day))
+        .withColumn(_PHASES, folded(integer_below(NUM_PHASES, seed, "first phase", user), add_phase))
         .withColumn("start", start)
         .withColumn(_DAYS, F.transform("offsets", lambda offset: offset + F.col("start")))
         .drop("offsets", "start")
@@ -108,6 +119,7 @@ def build_visits(users: DataFrame, seed: int) -> DataFrame:
         .select(
             USER_NUMBER,
             _DAYS,
+            _PHASES,
             F.explode(F.sequence(F.lit(0), F.col(_NUM_EVENTS) - 1)).alias(EVENT_NUMBER),
             F.col("shift"),
             _NUM_EVENTS,
@@ -129,7 +141,7 @@ def with_item(visits: DataFrame, config: SynthesisConfig, seed: int) -> DataFram
     if config.shuffle_structure or config.shuffle_times:
         phase = integer_below(NUM_PHASES, seed, "unrelated phase", *event)
     else:
-        phase = _phase(seed, F.col(USER_NUMBER), F.col(_DAY_NUMBER))
+        phase = F.col(_PHASES)[F.col(_DAY_NUMBER)]
     num_groups = config.num_clusters * NUM_PHASES
     group = F.col(_CLUSTER) * NUM_PHASES + F.col(_PHASE)
     group_size = F.floor((F.lit(config.num_items - 1) - group) / num_groups) + 1
@@ -153,10 +165,6 @@ def _favourite(config: SynthesisConfig, seed: int, user: Column, event: Column) 
     first, second = _FAVOURITE_LIMITS
     number = F.when(draw < first, 0).when(draw < second, 1).otherwise(2)
     return integer_below(config.num_clusters, seed, "favourite", user, number)
-
-
-def _phase(seed: int, user: Column, day_number: Column) -> Column:
-    return integer_below(NUM_PHASES, seed, "phase", user, day_number.cast("int"))
 
 
 def _between(first: int, last: int, draw: Column) -> Column:

@@ -102,9 +102,26 @@ def test_build_events_keeps_one_phase_on_a_day(planted):
             assert phases.setdefault(timestamp, phase_of(item)) == phase_of(item)
 
 
-def test_build_events_tells_the_phase_by_last_item_and_gap_only_together(planted):
+def test_build_events_tells_the_phase_by_last_item_and_gap_together(planted):
     assert share_that_gap_tells_phase(planted) > 0.95
-    assert abs(share_of_same_phase(planted) - 0.5) < 0.03
+
+
+def test_build_events_tells_the_phase_by_the_last_item_alone_as_often_as_it_stays(spark, planted):
+    assert abs(share_of_same_phase(planted) - 0.7) < 0.03
+    even = events(spark, stay_share=0.5)
+    assert abs(share_of_same_phase(even) - 0.5) < 0.03
+    assert share_that_gap_tells_phase(even) > 0.95
+
+
+def test_build_events_tells_the_phase_by_the_gap_alone_never(planted):
+    first = [
+        phase_of(other)
+        for rows in planted.values()
+        for (earlier, _, _), (later, _, other) in pairwise(rows)
+        if 0 < later - earlier <= 3 * DAY
+    ]
+
+    assert abs(sum(first) / len(first) - 0.5) < 0.03
 
 
 def test_build_events_gives_users_a_lasting_taste(planted):
