@@ -21,49 +21,45 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
     import numpy as np
     import tensorflow as tf
 
-    from seqrec.core.batch import History
+    from seqrec.core.batch import History, TrainBatch
     from seqrec.models.config import ModelConfig
-    from seqrec.models.contract import TrainingContext
     from seqrec.models.registry import build_model
     from seqrec.models.vocabulary import ModelVocabulary
+    from seqrec.training.config import TrainingConfig
+    from seqrec.training.distributed import Workers
     from seqrec.training.loss_config import LossConfig
-    from seqrec.training.losses import NegativeSampler, candidates_of, softmax_loss
+    from seqrec.training.losses import NegativeSampler
     from seqrec.training.optimizer_config import OptimizerConfig
     from seqrec.training.optimizers import build_optimizer
+    from seqrec.training.train_step import TrainStep
 
     rng = np.random.default_rng(1)
     category = rng.integers(0, 501, num_items + 1).astype(np.int32)
     category[0] = 0
     vocabulary = ModelVocabulary(num_trained_items=num_items, num_categories=500, item_category=category)
     model = build_model(ModelConfig(name=model_name), vocabulary, seed=1)
-    sampler = NegativeSampler(LossConfig(negatives="uniform"), np.ones(num_items + 1, np.int64))
-    variables = model.trainable_variables
-    optimizer = build_optimizer(OptimizerConfig(name=optimizer_name), variables)
+    config = TrainingConfig(
+        loss=LossConfig(negatives="uniform"),
+        optimizer=OptimizerConfig(name=optimizer_name),
+        num_streams=1,
+        global_batch_size=BATCH,
+    )
+    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    sampler = NegativeSampler(config.loss, np.ones(num_items + 1, np.int64))
+    step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(1))
 
-    @tf.function
-    def step(history: History, target: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        training = TrainingContext(1, number, tf.constant([0]))
-        negatives = sampler.draw(target, history, training)
-        candidates = candidates_of(target, negatives)
-        with tf.GradientTape() as tape:
-            logits = model.score(model.encode(history, training), candidates, training)
-            loss = softmax_loss(logits, negatives)
-        optimizer.apply(tape.gradient(loss, variables), variables, 1e-3)
-        model.apply_moments(tf.reduce_mean(training.moments(), axis=0))
-        return loss
-
-    def batch() -> tuple[History, tf.Tensor]:
+    def batch() -> TrainBatch:
         items = np.zeros([1, BATCH, HISTORY], np.int32)
         items[..., :EVENTS] = rng.integers(1, num_items + 1, [1, BATCH, EVENTS])
         times = tf.zeros(items.shape)
         history = History(tf.constant(items), tf.fill([1, BATCH], EVENTS), times, times)
-        return history, tf.constant(rng.integers(1, num_items + 1, [1, BATCH]).astype(np.int32))
+        return TrainBatch(history, tf.constant(rng.integers(1, num_items + 1, [1, BATCH]).astype(np.int32)))
 
     seconds = []
     for number in range(STEPS + 3):
-        history, target = batch()
+        examples = batch()
         start, used = time.perf_counter(), time.process_time()
-        float(step(history, target, tf.constant(number, tf.int64)))
+        float(step(examples, number, False).loss)
         seconds.append((time.perf_counter() - start, time.process_time() - used))
     walls, processors = zip(*seconds[3:], strict=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

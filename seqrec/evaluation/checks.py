@@ -70,16 +70,15 @@ def check_validation_before_test(validation: DataFrame, test: DataFrame, where: 
         F.max(TARGET_TIMESTAMP).alias("validation_time"), F.max(POSITION).alias("validation_position")
     )
     is_late = (F.col("validation_time") > F.col("test_time")) | (F.col("validation_position") >= F.col("test_position"))
-    number, user = (
+    number, num_users, user = (
         last_validation.join(first_test, on=USER, how="inner")
-        .where(is_late)
-        .agg(F.count(F.lit(1)), F.min(USER))
+        .agg(F.count(F.when(is_late, 1)), F.count(F.lit(1)), F.min(F.when(is_late, F.col(USER))))
         .first()
     )
     if number:
         raise DataError(
-            f"{where}: {number} users have a validation event after their test event, user {user} first: the split "
-            "leaks the future. Run the job 'prepare' again (--set force=true)."
+            f"{where}: a validation event comes after the test event for {number} of {num_users} users, user {user} "
+            "first: the split leaks the future. Run the job 'prepare' again (--set force=true)."
         )
 
 

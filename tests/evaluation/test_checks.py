@@ -71,7 +71,9 @@ def test_check_validation_before_test_allows_the_same_day(build: Build) -> None:
 def test_check_validation_before_test_refuses_a_later_event(build: Build, position: int, day: int) -> None:
     validation = build([("ann", position, [3], [DAY], DAY, 4, day * DAY, [5, 6])])
 
-    with pytest.raises(DataError, match="1 users have a validation event after their test event, user ann first"):
+    with pytest.raises(
+        DataError, match="a validation event comes after the test event for 1 of 1 users, user ann first"
+    ):
         check_validation_before_test(validation, build(CLEAN), "here")
 
 

@@ -39,7 +39,7 @@ PLANTED = [
     ("test", short_history, f"1 of 20 rows break the rule 'a history has min(position, {MAX_STORED_HISTORY}) events'"),
     ("test", target_in_own_history, f"the rule 'a history has min(position, {MAX_STORED_HISTORY}) events'"),
     ("test", target_as_negative, "1 of 20 rows break the rule 'no negative is the target'"),
-    ("validation", late_validation, "1 users have a validation event after their test event"),
+    ("validation", late_validation, "a validation event comes after the test event for 1 of 20 users"),
 ]
 
 
