@@ -1,6 +1,6 @@
 """Recommendations at size: users a second, memory, and which bound they run into.
 
-PYTHONPATH=. python benchmarks/recommend_size.py --users 1000000 --items 15000000 --model a2svd --workdir /tmp/size
+PYTHONPATH=. python benchmarks/recommend_size.py --users 1000000 --items 15000000 --workdir /tmp/size
 
 Writes prepared data of users whose events follow a Zipf law over the whole catalogue, a run with untrained weights,
 finds 500 candidates for each user and lists the best 10. Two Spark workers of one TensorFlow thread each; the resident
@@ -12,7 +12,9 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,27 +39,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=15_000_000)
-    parser.add_argument("--model", default="a2svd")
+    parser.add_argument("--models", nargs="+", default=["a2svd", "sli_rec"])
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--heap", default="3g")
     chosen = parser.parse_args()
     storage = Storage(chosen.workdir)
     prepared = write_prepared(storage, chosen.users, chosen.items)
-    write_run(storage, prepared, chosen.model, chosen.items)
+    for model in chosen.models:
+        write_run(storage, prepared, model, chosen.items)
     spark = start_spark(chosen.heap)
     memory = PeakMemory()
     timed("candidates", chosen.users, memory, lambda: run_candidates(spark, storage, "size", CandidatesConfig(), 1))
     config = RecommendationConfig()
-    timed(
-        f"recommend {chosen.model}",
-        chosen.users,
-        memory,
-        lambda: run_recommend(spark, storage, "size", chosen.model, config, 1),
-    )
+    for model in chosen.models:
+        listing = partial(run_recommend, spark, storage, "size", model, config, 1)
+        timed(f"recommend {model}", chosen.users, memory, listing)
     spark.stop()
 
 
-def timed(name: str, users: int, memory: "PeakMemory", action) -> None:  # type: ignore[no-untyped-def]
+def timed(name: str, users: int, memory: "PeakMemory", action: Callable[[], object]) -> None:
     memory.reset()
     started = time.perf_counter()
     action()
