@@ -114,7 +114,10 @@ class Watcher:
             return user_error(failed[0].error_class, failed[0].error)
         stopped = [status for status in observer.statuses if status is not None and status.state in (STOPPED, DONE)]
         if stopped and not failed and len(stopped) == len(observer.statuses):
-            return TrainingError(f"Stopped after step {stopped[0].step} of epoch {stopped[0].epoch + 1}; saved there.")
+            why = "" if self._stop_asked.is_set() else _who_was_signalled(stopped)
+            return TrainingError(
+                f"Stopped after step {stopped[0].step} of epoch {stopped[0].epoch + 1}; saved there.{why}"
+            )
         if self._hung:
             what = f"has made no progress for {self._job.training.hang_timeout} s, so the workers were ended."
         else:
@@ -184,6 +187,17 @@ def unstarted(statuses: Sequence[WorkerStatus | None], error: str) -> str:
         return f"Worker {first[1]} ended with exit code {first[2]} while it was starting; the others only followed."
     missing = [str(rank) for rank, status in enumerate(statuses) if status is None]
     return f"Worker {', '.join(missing)} did not start: {(error.strip() or 'no reason given').splitlines()[0]}"
+
+
+def _who_was_signalled(stopped: Sequence[WorkerStatus]) -> str:
+    """What to add for a stop that the driver was not asked for."""
+    names = [f"{one.rank} on {one.host} (process {one.pid})" for one in stopped if one.was_signalled]
+    if not names:
+        return ""
+    return (
+        f" Worker {', '.join(names)} was told to end (SIGTERM), as when its executor is lost; run the same command to "
+        "go on."
+    )
 
 
 def _with_control(job: TrainingJob, is_local: bool) -> tuple[TrainingJob, str | None]:

@@ -70,7 +70,7 @@ class _stopping_at_sigterm:  # noqa: N801 - reads as the statement it stands in.
 
     def __enter__(self) -> None:
         try:
-            self._before = signal.signal(signal.SIGTERM, lambda *_: self._writer.stop_requested.set())
+            self._before = signal.signal(signal.SIGTERM, lambda *_: self._writer.stop_at_signal())
         except ValueError:  # Not the main thread: signals are somebody else's business.
             self._before = None
 

@@ -35,6 +35,7 @@ class WorkerStatus:
     num_ticks: int = 0  # Grows with every sign of progress.
     beats: int = 0
     state: str = RUNNING
+    was_signalled: bool = False  # By a SIGTERM to this worker itself.
     error_class: str = ""
     error: str = ""  # One line.
     traceback: str = ""
@@ -54,6 +55,11 @@ class StatusWriter:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
+
+    def stop_at_signal(self) -> None:
+        """Asks for a stop after the step at hand, for a signal that this worker alone has had."""
+        self.status.was_signalled = True
+        self.stop_requested.set()
 
     def tick(self) -> None:
         self.status.num_ticks += 1

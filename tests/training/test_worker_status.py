@@ -3,11 +3,13 @@ import time
 import pytest
 
 from seqrec.core.storage import Storage
+from seqrec.training.launch import _who_was_signalled
 from seqrec.training.worker_status import (
     DONE,
     FAILED,
     FOLLOWED,
     STOP,
+    STOPPED,
     Observer,
     StatusWriter,
     WorkerStatus,
@@ -52,6 +54,13 @@ def test_status_writer_hears_the_word_of_the_driver(storage: Storage) -> None:
 
     assert writer.stop_requested.wait(30)
     writer.end(DONE)
+
+
+def test_a_stop_that_nobody_asked_the_driver_for_names_who_was_told_to_end() -> None:
+    told = status(1, state=STOPPED, was_signalled=True)
+
+    assert "Worker 1 on host1 (process 101) was told to end (SIGTERM)" in _who_was_signalled([status(0), told])
+    assert _who_was_signalled([status(0), status(1)]) == ""
 
 
 def test_explain_shows_the_traceback_of_the_worker_that_failed() -> None:
