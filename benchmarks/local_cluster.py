@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 SPARK_HOME = Path(pyspark.__file__).parent
 DEVICE = "seqrec0"  # The bridge, and each worker's end: Horovod wants one name of the network on all machines.
 NETWORK = "10.77.0"
+# Else a worker keeps the unpacked environment, gigabytes, of every application that it ever ran.
+_CLEANUP = " ".join(f"-Dspark.worker.cleanup.{key}" for key in ("enabled=true", "interval=20", "appDataTtl=20"))
 
 
 @dataclass
@@ -103,6 +105,7 @@ class LocalCluster:
         worker = ["org.apache.spark.deploy.worker.Worker", "--cores", str(self.cores), "--memory", self.memory]
         worker += ["--work-dir", str(node / "work"), "--webui-port", str(self.port + 1 + number), self.url]
         settings = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_DIRS": str(node / "scratch")}
+        settings["SPARK_WORKER_OPTS"] = _CLEANUP
         self._start(f"worker-{number}", worker, settings, self._inside(number, node) if self.apart else ())
 
     def _start(self, name: str, command: list[str], settings: dict[str, str] | None = None, prefix=()) -> None:
