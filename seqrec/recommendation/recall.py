@@ -55,8 +55,8 @@ def recall_table(results: Mapping[str, Mapping[str, float]], split: str, max_can
     table = Table(title=f"recall@{max_candidates} of the {split} targets: found first by a source (found by it alone)")
     names = [name for name in SOURCES if f"by {name}" in results[ALL]]
     for heading in ("slice", "rows", "recall", *names):
-        # In words, which wrap: names would be cut off on a narrow screen.
-        table.add_column(heading.replace("_", " "), justify="left" if heading == "slice" else "right")
+        # In words, which wrap or fold: a narrow screen would cut names off.
+        table.add_column(heading.replace("_", " "), justify="left" if heading == "slice" else "right", overflow="fold")
     for label, result in results.items():
         shares: list[Any] = [f"{result[f'by {name}']:.3f} ({result[f'alone {name}']:.3f})" for name in names]
         table.add_row(label, f"{result['rows']:,}", f"{result['recall']:.3f}", *shares)
