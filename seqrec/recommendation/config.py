@@ -1,6 +1,6 @@
 """Settings of candidates, recommendations and export. Free of Spark and TensorFlow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
@@ -8,6 +8,9 @@ from seqrec.core.secrets import refuse_secret
 
 # In order of trust: of equal standing, a candidate counts as found by the first.
 SOURCES = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
+# The n-th of a source's list stands beside the (n * stride)-th of the first source's: less trusted lists are thinner.
+STRIDES = dict(zip(SOURCES, (1, 2, 3, 4, 20), strict=True))
+_MAX_STRIDE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,8 @@ class CandidatesConfig:
     histories: Literal["latest", "validation", "test"] = "latest"
     max_candidates: int = 500  # Of each user, best first.
     sources: tuple[str, ...] = SOURCES  # Ways to find candidates.
+    # Source -> n: its list is thinned to every n-th place when lists are merged. Those not named: 1, 2, 3, 4 and 20.
+    strides: dict[str, int] = field(default_factory=dict)
     exclude_own_items: bool = True  # Leave out what the user has in the history.
     num_recent_items: int = 20  # Last events of a history from which candidates are looked up.
     history_decay: float = 0.8  # An event counts this much of the one after it.
@@ -33,6 +38,12 @@ class CandidatesConfig:
         unknown = [name for name in self.sources if name not in SOURCES]
         if unknown or not self.sources:
             raise ValueError(f"sources is {list(self.sources)}: give some of {', '.join(SOURCES)}.")
+        for name, stride in self.strides.items():
+            if name not in SOURCES or not isinstance(stride, int) or not 1 <= stride <= _MAX_STRIDE:
+                raise ValueError(
+                    f"strides has '{name}: {stride}': give one of {', '.join(SOURCES)} a whole number from 1 to "
+                    f"{_MAX_STRIDE}."
+                )
         for name in (
             *("max_candidates", "num_recent_items", "window", "num_neighbours", "max_user_events"),
             "num_category_items",

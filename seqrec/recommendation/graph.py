@@ -38,7 +38,7 @@ from seqrec.preparation.co_visitation import (
 )
 from seqrec.preparation.ragged import column, lists
 from seqrec.preparation.schemas import LATEST, TRAIN, VOCABULARY_ITEMS
-from seqrec.recommendation.config import CandidatesConfig
+from seqrec.recommendation.config import STRIDES, CandidatesConfig
 from seqrec.recommendation.merging import CandidateFinder
 from seqrec.recommendation.neighbour_tables import NeighbourTable, map_array, save_array, write_neighbours
 from seqrec.tables import schemas as ingested_schemas
@@ -100,6 +100,7 @@ def finder_at(storage: Storage, path: str, config: CandidatesConfig, item_catego
         history_decay=config.history_decay,
         history_half_life_days=config.history_half_life_days,
         exclude_own_items=config.exclude_own_items,
+        strides={**STRIDES, **config.strides},
     )
 
 

@@ -19,8 +19,6 @@ from seqrec.recommendation.neighbour_tables import NeighbourTable
 _ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
 MAX_ROWS = 1 << 12
 _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
-# The n-th of a source's list stands beside the (n * stride)-th of the first source's: less trusted lists are thinner.
-_STRIDES = {"co_visitation": 1, "also_bought": 2, "also_viewed": 3, "category_popularity": 4, "popularity": 20}
 _SECONDS_PER_DAY = 86_400
 
 
@@ -48,6 +46,7 @@ class CandidateFinder:
     history_decay: float
     history_half_life_days: float
     exclude_own_items: bool
+    strides: Mapping[str, int]  # Of each source, see `STRIDES`.
 
     def __post_init__(self) -> None:
         if len(self.item_category) > 1 << _ITEM_BITS:
@@ -75,7 +74,7 @@ class CandidateFinder:
         """The best of all lists; an item in several of them stands where it stands best."""
         parts = []
         for source, keys in lists.items():
-            place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * _STRIDES[source], _PLACE_MASK)
+            place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * self.strides[source], _PLACE_MASK)
             parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | SOURCES.index(source))
         by_item = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
         by_item = by_item[_is_first(by_item >> (_PLACE_BITS + _SOURCE_BITS))]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from seqrec.preparation.ragged import Ragged
-from seqrec.recommendation.config import SOURCES
+from seqrec.recommendation.config import SOURCES, STRIDES, CandidatesConfig
 from seqrec.recommendation.histories import Histories
 from seqrec.recommendation.merging import CandidateFinder
 from seqrec.recommendation.neighbour_tables import NeighbourTable
@@ -36,6 +36,7 @@ def finder_of(tables, popular=(), **settings) -> CandidateFinder:
     defaults = dict(
         max_candidates=8, num_recent_items=3, history_decay=0.5, history_half_life_days=10.0, exclude_own_items=True
     )
+    defaults["strides"] = STRIDES
     return CandidateFinder(
         tables=tables,
         popular_items=np.array(popular, np.int32),
@@ -108,6 +109,24 @@ def test_find_says_which_source_put_an_item_highest():
 
     sources = {int(i): SOURCES[s] for i, s in zip(found.items[0], found.sources[0], strict=True) if i}
     assert sources == {9: "co_visitation", 8: "co_visitation", 7: "also_bought", 6: "popularity"}
+
+
+@pytest.mark.parametrize(("stride", "expected"), [(1, [9, 7, 8, 5, 6]), (2, [9, 8, 7, 6, 5]), (4, [9, 8, 6, 7, 5])])
+def test_find_thins_a_list_by_its_stride(stride, expected):
+    tables = {
+        "co_visitation": table_of({1: [(9, 0.5), (8, 0.4), (6, 0.3)]}),
+        "also_bought": table_of({1: [(7, 1.0), (5, 0.9)]}),
+    }
+
+    found = finder_of(tables, strides={**STRIDES, "also_bought": stride}).find(histories_of([[1]]))
+
+    assert [int(item) for item in found.items[0] if item] == expected
+
+
+@pytest.mark.parametrize("strides", [{"also_bougth": 3}, {"popularity": 0}, {"popularity": 2.5}, {"popularity": 1001}])
+def test_candidates_config_refuses_a_stride_that_means_nothing(strides):
+    with pytest.raises(ValueError, match="strides has"):
+        CandidatesConfig(strides=strides)
 
 
 def test_find_looks_up_categories_by_the_category_of_the_item():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.preparation.ragged import Ragged
-from seqrec.recommendation.config import SOURCES, RecommendationConfig
+from seqrec.recommendation.config import SOURCES, STRIDES, RecommendationConfig
 from seqrec.recommendation.histories import Histories
 from seqrec.recommendation.merging import CandidateFinder, Candidates
 from seqrec.recommendation.top_k import (
@@ -51,6 +51,7 @@ def recommender_of(popular: list[int], exclude_in_finder: bool = True, **setting
         history_decay=0.5,
         history_half_life_days=10.0,
         exclude_own_items=exclude_in_finder,
+        strides=STRIDES,
     )
     shares = np.linspace(1.0, 0.5, len(popular)).astype(np.float32)
     config = RecommendationConfig(**{"k": 3, "candidate_weight": 0.0, **settings})
