@@ -71,8 +71,8 @@ STAGES = (
         memory_gib=_table_gib,
         disk="0.4 I GB for each of 3 checkpoints",
         disk_gb=lambda x: 3 * 0.4 * x.items,
-        basis="Amazon Beauty: 54,600 targets/s on two cores (mean history 8); all 50 long 1.46 times as slow; memory: 15.5 "
-        "million items",
+        basis="Amazon Beauty: 54,600 targets/s on two cores (mean history 8); all 50 long 1.46 times as slow; memory: "
+        "15.5 million items",
         up_to=0.2,
     ),
     Stage(
