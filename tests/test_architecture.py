@@ -90,3 +90,11 @@ def test_config_modules_need_neither_spark_nor_tensorflow(path):
 def test_every_package_has_a_layer():
     packages = {path.name for path in (ROOT / "seqrec").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert packages == set(RANK)
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_function_is_called_that_spark_3_5_0_fails_at(path: Path) -> None:
+    """Spark 3.5.0, that of Databricks' 15.4 runtime: "Invalid call to dataType on unresolved object"."""
+    called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+    assert "nullif" not in called

@@ -72,7 +72,8 @@ def build_item_rows(numbered_items: DataFrame, indices: Broadcast) -> DataFrame:
 
 def with_category(item_rows: DataFrame, items: DataFrame) -> DataFrame:
     """Adds `category`, null where the catalogue names none."""
-    named = items.select(ITEM, F.nullif(F.col(CATEGORY), F.lit("")).alias(CATEGORY))
+    # Not `nullif`, at which Spark 3.5.0 fails, that of Databricks' 15.4 runtime.
+    named = items.select(ITEM, F.when(F.col(CATEGORY) != "", F.col(CATEGORY)).alias(CATEGORY))
     return item_rows.join(named, on=ITEM, how="left")
 
 
