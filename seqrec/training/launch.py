@@ -97,6 +97,7 @@ class Watcher:
         self._stop_asked.set()
 
     def worker_ended_badly(self) -> None:
+        """Gives the others a little time to find out and end by themselves; called by the launcher's threads."""
         self._observer.note_failure()
 
     def close(self) -> None:

@@ -165,16 +165,19 @@ def _event_of_second_signal(supervisor: Supervisor) -> threading.Event:
 def _spark_ends_are_told(supervisor: Supervisor | None) -> Iterator[None]:
     """While inside, the supervisor is told as soon as a worker on Spark has ended badly.
 
-    Horovod's launcher there waits for every worker before it says a word of any. One that is stopped, it would wait
-    for for ever; one that still waits for a dead one to connect, for half a minute.
+    Horovod's launcher there waits for every worker before it says a word of any: for ever where one is stopped, for
+    half a minute where one still waits for a dead one to connect.
     """
     from horovod.spark import gloo_run
 
+    if supervisor is None:
+        yield
+        return
     theirs = gloo_run.rsh
 
     def rsh(*arguments: Any, **named: Any) -> int:
         exit_code = theirs(*arguments, **named)
-        if exit_code != 0 and supervisor is not None:
+        if exit_code != 0:
             supervisor.worker_ended_badly()
         return exit_code
 

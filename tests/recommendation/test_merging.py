@@ -34,9 +34,13 @@ def histories_of(rows: list[list[int]], days_apart: int = 1) -> Histories:
 
 def finder_of(tables, popular=(), **settings) -> CandidateFinder:
     defaults = dict(
-        max_candidates=8, num_recent_items=3, history_decay=0.5, history_half_life_days=10.0, exclude_own_items=True
+        max_candidates=8,
+        num_recent_items=3,
+        history_decay=0.5,
+        history_half_life_days=10.0,
+        exclude_own_items=True,
+        strides=STRIDES,
     )
-    defaults["strides"] = STRIDES
     return CandidateFinder(
         tables=tables,
         popular_items=np.array(popular, np.int32),
