@@ -8,6 +8,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pyarrow.fs as pafs
 from seqrec.core.errors import StorageError
 
 _ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
+_IN_MOTION = (errno.ENOENT, errno.ENOTEMPTY)  # What deleting meets where something else is at work.
+_DELETE_SECONDS = 10.0  # For what is deleted to come to rest; the JVM of a killed job is gone after one or two.
 
 
 @dataclass(frozen=True)
@@ -120,12 +123,28 @@ class Storage:
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
 
     def delete(self, path: str) -> None:
-        """Deletes a file or a folder; nothing to do when it is not there."""
-        info = self._files.get_file_info(self._full(path))
-        if info.type == pafs.FileType.Directory:
-            self._guard("delete", path, lambda: self._files.delete_dir(self._full(path)))
-        elif info.type == pafs.FileType.File:
-            self._guard("delete", path, lambda: self._files.delete_file(self._full(path)))
+        """Deletes a file or a folder; nothing to do when it is not there.
+
+        Where something else still deletes or writes below it, as the JVM of a killed job does for a moment, until
+        that has come to rest.
+        """
+        end = time.monotonic() + _DELETE_SECONDS
+        while True:
+            try:
+                self._guard("delete", path, lambda: self._delete_once(self._full(path)))
+                return
+            except StorageError as error:
+                is_in_motion = isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_MOTION
+                if not is_in_motion or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def _delete_once(self, full_path: str) -> None:
+        kind = self._files.get_file_info(full_path).type
+        if kind == pafs.FileType.Directory:
+            self._files.delete_dir(full_path)
+        elif kind == pafs.FileType.File:
+            self._files.delete_file(full_path)
 
     def check_writable(self) -> None:
         """Fails early, with one line, where nothing can be written."""

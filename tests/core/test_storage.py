@@ -1,5 +1,6 @@
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_on_databricks_spark_knows_mounts_by_their_own_names(monkeypatch, root, 
     assert storage.uri("a") == uri
     assert storage.local("a") == Path(local)  # What Petastorm reads, as file://.
     assert Storage(storage.uri()).local("a") == Path(local)  # What a training worker is told.
+
+
+def test_delete_forgives_that_something_else_deletes_the_same(tmp_path):
+    """As the JVM of a killed job does with its own unfinished files."""
+    storage = Storage(str(tmp_path))
+    for number in range(3_000):
+        storage.write_bytes(f"folder/{number % 10}/{number}", b"")
+    files = sorted((tmp_path / "folder").rglob("*"), reverse=True)
+    other = threading.Thread(target=lambda: [path.unlink(missing_ok=True) for path in files if path.is_file()])
+    other.start()
+
+    storage.delete("folder")
+
+    other.join()
+    assert not (tmp_path / "folder").exists()
 
 
 def test_delete_removes_files_and_folders_and_forgives_their_absence(tmp_path):
