@@ -8,14 +8,13 @@ Prints a table; keep it in benchmarks/results/ingest_<yyyymmdd>.md.
 
 import argparse
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from pyspark.sql import SparkSession
+from watch import Watch
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
@@ -23,52 +22,6 @@ from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.sources.stage import run_ingest, run_synthesize
 
 _USERS_SHARE, _ITEMS_SHARE = 43 / 233.1, 15 / 233.1
-
-
-class Watch:
-    """What this process and all its children took between entering and leaving.
-
-    `peak_rss`: the greatest sum of resident memory, in bytes, sampled every second; pages that processes share count
-    more than once. `cpu_seconds`: of all cores together; those of a child that has ended count as of the last sample.
-    """
-
-    def __init__(self) -> None:
-        self.peak_rss = 0
-        self._cpu_at_start: dict[int, float] = {}
-        self._cpu: dict[int, float] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    @property
-    def cpu_seconds(self) -> float:
-        return sum(self._cpu.values()) - sum(self._cpu_at_start.values())
-
-    def __enter__(self) -> "Watch":
-        self._sample()
-        self._cpu_at_start = dict(self._cpu)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self._sample()
-
-    def _watch(self) -> None:
-        while not self._done.wait(1.0):
-            self._sample()
-
-    def _sample(self) -> None:
-        me = psutil.Process()
-        total = 0
-        for process in [me, *me.children(recursive=True)]:
-            try:
-                total += process.memory_info().rss
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            self._cpu[process.pid] = times.user + times.system
-        self.peak_rss = max(self.peak_rss, total)
 
 
 @contextmanager
@@ -125,7 +78,7 @@ def dump_like(num_reviews: int) -> SynthesisConfig:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", default="/tmp/full_size")
+    parser.add_argument("--workdir", required=True)
     parser.add_argument("--reviews", type=int, default=233_100_000)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--heap", default="6g")

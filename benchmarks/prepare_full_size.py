@@ -13,12 +13,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import psutil
 from prepare_copies import COPIES, write_copies
+from watch import Watch
 
 COPIED_ABOVE = 100_000_000
 NUM_REVIEWS_OF_DUMP = 233_100_000
@@ -62,7 +61,7 @@ def run(workdir: Path, num_reviews: int) -> None:
         else:
             write_ingested(spark, storage, name, num_reviews)
         print(f"{name}: generated in {time.monotonic() - started:.0f} s", flush=True)
-    with Peak() as peak:
+    with Watch() as peak:
         begun, ordered = time.monotonic(), {}
         write_kept = stage._write_kept_events
 
@@ -81,7 +80,7 @@ def run(workdir: Path, num_reviews: int) -> None:
         "cpu_seconds": round(peak.cpu_seconds),
         # Until there are the vocabulary and each user's kept events in order, as other engines are asked for.
         "until_ordered_events": ordered,
-        "peak_resident_gib": round(peak.resident / 2**30, 2),
+        "peak_resident_gib": round(peak.peak_rss / 2**30, 2),
         "train_targets": targets,
         "bytes_per_target": round(sum(file.size for file in train.files) / targets, 2),
         "train_files": len(train.files),
@@ -132,41 +131,6 @@ def write_ingested(spark, storage, name: str, num_reviews: int) -> None:
     attempt = Dataset(storage, "ingested", name).begin(Recipe(stage="ingest", settings={"reviews": name}, inputs={}))
     tables = {"reviews": write_table(reviews, attempt, "reviews"), "items": write_table(items, attempt, "items")}
     attempt.publish(tables=tables, counts={})
-
-
-class Peak:
-    """The highest resident memory of this process and all below it, and the CPU time they take."""
-
-    def __enter__(self) -> "Peak":
-        self.resident, self._done = 0, threading.Event()
-        self._cpu_of: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    @property
-    def cpu_seconds(self) -> float:
-        return sum(last - first for first, last in self._cpu_of.values())
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        while not self._done.wait(0.5):
-            resident = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    resident += process.memory_info().rss
-                    times = process.cpu_times()
-                    used = times.user + times.system
-                    born_here = process.create_time() > me.create_time() + 60
-                    first, _ = self._cpu_of.get(process.pid, (0.0 if born_here else used, used))
-                    self._cpu_of[process.pid] = (first, used)
-                except psutil.NoSuchProcess:
-                    continue
-            self.resident = max(self.resident, resident)
 
 
 def main() -> None:

@@ -8,20 +8,17 @@ memory is that of this process and all it started (JVM, workers), sampled every 
 """
 
 import argparse
-import dataclasses
-import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from pyspark.sql import SparkSession
+from watch import Watch
 
 from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, FileEntry, Manifest, Recipe, Table
@@ -48,23 +45,22 @@ def main() -> None:
     for model in chosen.models:
         write_run(storage, prepared, model, chosen.items)
     spark = start_spark(chosen.heap)
-    memory = PeakMemory()
-    timed("candidates", chosen.users, memory, lambda: run_candidates(spark, storage, "size", CandidatesConfig(), 1))
+    timed("candidates", chosen.users, lambda: run_candidates(spark, storage, "size", CandidatesConfig(), 1))
     config = RecommendationConfig()
     for model in chosen.models:
         listing = partial(run_recommend, spark, storage, "size", model, config, 1)
-        timed(f"recommend {model}", chosen.users, memory, listing)
+        timed(f"recommend {model}", chosen.users, listing)
     spark.stop()
 
 
-def timed(name: str, users: int, memory: "PeakMemory", action: Callable[[], object]) -> None:
-    memory.reset()
+def timed(name: str, users: int, action: Callable[[], object]) -> None:
     started = time.perf_counter()
-    action()
+    with Watch(shared_once=True) as watch:
+        action()
     seconds = time.perf_counter() - started
     print(
-        f"{name}: {seconds:,.0f} s, {users / seconds:,.0f} users/s, peak resident {memory.peak / 2**30:.2f} GiB, "
-        f"processor {memory.processor:.0f} s",
+        f"{name}: {seconds:,.0f} s, {users / seconds:,.0f} users/s, peak resident {watch.peak_rss / 2**30:.2f} GiB, "
+        f"processor {watch.cpu_seconds:.0f} s",
         flush=True,
     )
 
@@ -168,54 +164,6 @@ def write_run(storage: Storage, prepared: Manifest, model: str, num_items: int) 
     storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump({"model": plain}).encode())
     tables = {name: prepared.tables[name] for name in ("vocabulary/items", "vocabulary/categories")}
     attempt.publish(tables=tables, counts={}, details=dict(prepared.details), content=f"random {model}")
-
-
-@dataclasses.dataclass
-class PeakMemory:
-    """Resident memory of this process and its children, the highest of one sample a second; shared pages once."""
-
-    peak: int = 0
-    processor: float = 0.0
-
-    def __post_init__(self) -> None:
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def reset(self) -> None:
-        self.peak, self.processor, self._start = 0, 0.0, None
-
-    _start: float | None = None
-
-    def _watch(self) -> None:
-        while True:
-            resident, ticks = 0, 0
-            for process in own_processes():
-                try:
-                    text = Path(f"/proc/{process}/smaps_rollup").read_text()
-                    resident += int(text.split("\nPss:")[1].split()[0]) * 1024
-                    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-                    ticks += int(fields[11]) + int(fields[12])
-                except (OSError, IndexError):
-                    continue
-            self.peak = max(self.peak, resident)
-            seconds = ticks / os.sysconf("SC_CLK_TCK")
-            self._start = seconds if self._start is None else self._start
-            self.processor = max(self.processor, seconds - self._start)
-            time.sleep(1.0)
-
-
-def own_processes() -> list[int]:
-    """This process and all below it."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    found = [os.getpid()]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process]
-    return found
 
 
 if __name__ == "__main__":

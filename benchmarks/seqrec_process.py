@@ -2,8 +2,8 @@
 
     python benchmarks/seqrec_process.py MODEL REVIEWS FULL COMPATIBILITY NUM_STREAMS
 
-"train 20" times 20 steps of 400 positives, from cutting the windows to the updated weights; "score 20" times 20
-batches of 400 groups of 1+49.
+"train 20" times 20 steps of 400 positives, from cutting the windows (in a thread of its own, as `train` does) to the
+updated weights; "score 20" times 20 batches of 400 groups of 1+49.
 """
 
 import sys
@@ -15,6 +15,7 @@ import tensorflow as tf
 from beauty_sequences import Sequences, cut_windows, read_sequences
 
 from seqrec.core.batch import History, TrainBatch
+from seqrec.feed.batching import prefetched
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
@@ -26,6 +27,7 @@ from seqrec.training.optimizers import build_optimizer
 from seqrec.training.train_step import TrainStep
 
 BATCH, HISTORY, NUM_TEST_NEGATIVES = 400, 50, 49
+BATCHES_AHEAD = 4
 
 
 def main(model_name: str, reviews: str, full: str, compatibility: str, num_streams: str) -> None:
@@ -54,15 +56,17 @@ def train_worker(model: SequenceModel, sequences: Sequences, full: bool, num_str
     optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
     sampler = NegativeSampler(config.loss, train_count)
     step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(num_streams))
+    for number, batch in enumerate(prefetched(_train_batches(sequences, full, num_streams), BATCHES_AHEAD)):
+        assert np.isfinite(float(step(batch, number, False).loss))
+        yield BATCH
+
+
+def _train_batches(sequences: Sequences, full: bool, num_streams: int) -> Iterator[TrainBatch]:
     rng = np.random.default_rng(1)
-    number = 0
     while True:
         order = rng.permutation(sequences.train_targets)
         for start in range(0, len(order) - BATCH + 1, BATCH):
-            batch = TrainBatch(*_batch(sequences, order[start : start + BATCH], full, num_streams))
-            assert np.isfinite(float(step(batch, number, False).loss))
-            number += 1
-            yield BATCH
+            yield TrainBatch(*_batch(sequences, order[start : start + BATCH], full, num_streams))
 
 
 def score_worker(model: SequenceModel, sequences: Sequences, full: bool) -> Iterator[int]:

@@ -39,6 +39,8 @@ class Storage:
         self.root = root.rstrip("/") or "/"
         self._local_root = _local_root(self.root)
         if self._local_root is not None:
+            if ":" not in self.root:  # Absolute: Spark's executors, which are handed it, run in other folders.
+                self.root = str(self._local_root)
             self._files, self._base = pafs.LocalFileSystem(), str(self._local_root)
         else:
             try:
@@ -100,6 +102,16 @@ class Storage:
     def exists(self, path: str) -> bool:
         info = self._guard("look up", path, lambda: self._files.get_file_info(self._full(path)))
         return info.type != pafs.FileType.NotFound
+
+    def look_up(self, path: str) -> StoredFile:
+        """
+        Raises:
+            StorageError: there is no such file.
+        """
+        info = self._guard("look up", path, lambda: self._files.get_file_info(self._full(path)))
+        if info.type != pafs.FileType.File:
+            raise StorageError(f"{self.root}/{path}: no such file. Run the stage that makes it again.")
+        return StoredFile(path, info.size, info.mtime_ns / 1e9)
 
     def list_files(self, path: str) -> list[StoredFile]:
         """All files below a folder, sorted by path; none when there is no such folder."""

@@ -42,7 +42,9 @@ class A2svd(SequenceModel):
 
     options_class = A2svdOptions
 
-    def __init__(self, config: ModelConfig, options: A2svdOptions, vocabulary: ModelVocabulary, seed: int) -> None:
+    def __init__(
+        self, config: ModelConfig, options: A2svdOptions, vocabulary: ModelVocabulary, seed: int | None
+    ) -> None:
         super().__init__("a2svd")
         self.config = config
         initializer = Initializer(seed, config.initial_std)

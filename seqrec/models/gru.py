@@ -41,7 +41,7 @@ class Gru(SequenceModel):
 
     options_class = GruOptions
 
-    def __init__(self, config: ModelConfig, options: GruOptions, vocabulary: ModelVocabulary, seed: int) -> None:
+    def __init__(self, config: ModelConfig, options: GruOptions, vocabulary: ModelVocabulary, seed: int | None) -> None:
         super().__init__("gru")
         self.config = config
         self._hidden_size = options.hidden_size

@@ -43,8 +43,8 @@ def options_of(name: str) -> Any:
     return _model_class(name).options_class
 
 
-def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int) -> "SequenceModel":
-    """The model named by `config.name`, its weights drawn from `seed`.
+def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int | None) -> "SequenceModel":
+    """The model named by `config.name`, its weights drawn from `seed`; None: to be loaded, so none is drawn in vain.
 
     Raises:
         ConfigError: an unknown model, or an unknown, mistyped or impossible option of it.

@@ -56,7 +56,9 @@ class SliRec(SequenceModel):
 
     options_class = SliRecOptions
 
-    def __init__(self, config: ModelConfig, options: SliRecOptions, vocabulary: ModelVocabulary, seed: int) -> None:
+    def __init__(
+        self, config: ModelConfig, options: SliRecOptions, vocabulary: ModelVocabulary, seed: int | None
+    ) -> None:
         super().__init__("sli_rec")
         if options.hidden_size != config.event_dim:
             raise ConfigError(

@@ -25,11 +25,11 @@ SECTIONS_READ = {
     "ingest": ("source", "ingestion"),
     "prepare": ("preparation",),
     "train": ("model", "training"),
-    "evaluate": ("evaluation", "training"),
+    "evaluate": ("evaluation", "model", "training"),
     "tune": ("tuning", "model", "training", "evaluation"),
     "candidates": ("candidates",),
-    "recommend": ("recommendation", "training"),
-    "export": ("export", "training"),
+    "recommend": ("recommendation", "model", "training"),
+    "export": ("export", "model", "training"),
     "pipeline": ("pipeline", "source"),
 }
 

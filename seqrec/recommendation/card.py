@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from seqrec.core.manifest import Recipe, installed_versions
+from seqrec.core.manifest import Manifest, Recipe, installed_versions
 from seqrec.core.storage import Storage
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.trained_run import TrainedRun
@@ -36,7 +36,7 @@ def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: 
         "seed": details.get("seed"),
         "data": {"dataset": details.get("prepared"), **manifest.inputs, "weights": manifest.content},
         "catalogue": {key: details[key] for key in ("num_items", "num_trained_items", "num_categories")},
-        "metrics": {"validation, best epoch": details.get("best", {}), **_evaluations(storage, manifest.name)},
+        "metrics": {"validation, best epoch": details.get("best", {}), **evaluations_of(storage, manifest)},
         "limits": _limits(run, config),
         "signatures": _SIGNATURES,
         "versions": installed_versions(),
@@ -88,15 +88,16 @@ def _limits(run: TrainedRun, config: ExportConfig) -> list[str]:
     ]
 
 
-def _evaluations(storage: Storage, run: str) -> dict[str, Any]:
-    """What `evaluate` found for this run, by split and protocol."""
+def evaluations_of(storage: Storage, run: Manifest) -> dict[str, Any]:
+    """What `evaluate` found for these very weights, by split and protocol; not for what the run held before."""
     found = {}
-    for file in storage.list_files(f"runs/{run}/evaluations"):
+    for file in storage.list_files(f"runs/{run.name}/evaluations"):
         if not file.path.endswith(".json"):
             continue
         values = json.loads(storage.read_bytes(file.path))
-        results = [each for each in values.get("results", []) if each.get("name") == run]
-        if results:
+        evaluated = [each["content"] for each in values.get("lineage", {}).get("runs", []) if each["name"] == run.name]
+        results = [each for each in values.get("results", []) if each.get("name") == run.name]
+        if results and evaluated == [run.content]:
             name = file.path.rpartition("/")[2].removesuffix(".json")
             found[name] = results[0].get("metrics", results[0])
     return found

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from seqrec.core.columns import ITEM, ITEM_INDEX
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Recipe
+from seqrec.core.manifest import Recipe, digest_of
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import ITEMS, read_names, read_vocabulary
-from seqrec.recommendation.card import build_card, card_text
+from seqrec.recommendation.card import build_card, card_text, evaluations_of
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.trained_run import TrainedRun, read_run
 
@@ -32,7 +32,9 @@ def export_path(run: str) -> str:
 def export_recipe(storage: Storage, run: str, config: ExportConfig) -> Recipe:
     """What decides the export; needs neither Spark nor TensorFlow."""
     settings = {key: value for key, value in asdict(config).items() if not key.startswith("mlflow")}
-    return Recipe(stage="export", settings=settings, inputs={"run": read_run(storage, run).manifest.content})
+    manifest = read_run(storage, run).manifest
+    inputs = {"run": manifest.content, "evaluations": digest_of(evaluations_of(storage, manifest))}
+    return Recipe(stage="export", settings=settings, inputs=inputs)
 
 
 def read_card(storage: Storage, run: str) -> dict[str, Any] | None:
@@ -47,6 +49,8 @@ def read_card(storage: Storage, run: str) -> dict[str, Any] | None:
 def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = False) -> dict[str, Any]:
     """Writes `runs/<run>/export/`: `saved_model/`, `card.md` and, last, `card.json`, which is returned.
 
+    Logs it to MLflow too where the settings ask for it and it is not there yet.
+
     Raises:
         SeqrecError: the run is not there, an item id has a line break, or MLflow is wanted and missing.
     """
@@ -54,7 +58,19 @@ def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = F
     card = read_card(storage, run)
     if card is not None and card["recipe"] == recipe.digest and not force:
         _LOG.info("export: '%s' is up to date, skipped (--set force=true redoes it)", run)
-        return card
+    else:
+        card = _export(storage, run, config, recipe)
+        _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))
+    target = {key: value for key, value in asdict(config).items() if key.startswith("mlflow")}
+    if config.mlflow_tracking_uri is not None and card.get("logged_to") != target:
+        _log(storage, run, config, card)
+        card["logged_to"] = target
+        _write_card(storage, run, card)
+        _LOG.info("export: '%s' is logged to %s", run, config.mlflow_tracking_uri)
+    return card
+
+
+def _export(storage: Storage, run: str, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
     trained = read_run(storage, run)
     card = build_card(storage, trained, config, recipe)
     with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
@@ -66,13 +82,26 @@ def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = F
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 storage.upload(file, f"{export_path(run)}/{file.relative_to(folder).as_posix()}")
-        if config.mlflow_tracking_uri is not None:
-            from seqrec.recommendation.mlflow_model import log_to_mlflow
-
-            log_to_mlflow(config, card, folder)
-    storage.write_bytes(f"{export_path(run)}/card.json", json.dumps(card, indent=1, default=str).encode())
-    _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))
+    _write_card(storage, run, card)
     return card
+
+
+def _write_card(storage: Storage, run: str, card: dict[str, Any]) -> None:
+    storage.write_bytes(f"{export_path(run)}/card.json", json.dumps(card, indent=1, default=str).encode())
+
+
+def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any]) -> None:
+    """From the files that lie in the workdir, so that an export that is there already can be logged as well."""
+    from seqrec.recommendation.mlflow_model import log_to_mlflow
+
+    local = storage.local(export_path(run))
+    if local is not None:
+        log_to_mlflow(config, card, local)
+        return
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        for file in storage.list_files(export_path(run)):
+            storage.download(file.path, Path(scratch) / file.path)
+        log_to_mlflow(config, card, Path(scratch) / export_path(run))
 
 
 def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:

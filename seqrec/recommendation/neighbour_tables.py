@@ -8,6 +8,7 @@ pages that are read are shared by all workers of a machine, so a catalogue of mi
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from seqrec.core.storage import Storage
 
 _PARTS = ("offsets", "items", "weights")
+_COPY_SECONDS = 86_400.0  # A copy on a node's disk that no job has asked for in that time is deleted.
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,29 @@ def local_copy(storage: Storage, path: str) -> Path:
     local = storage.local(path)
     if local is not None:
         return local
-    name = hashlib.sha256(storage.uri(path).encode()).hexdigest()[:24]
-    copy = Path(tempfile.gettempdir()) / f"seqrec-copies-{os.getuid()}" / f"{name}{Path(path).suffix}"
-    if not copy.exists():
-        # Attempts are never rewritten, so a copy is never stale; the rename makes it whole for all at once.
-        aside = copy.with_suffix(f".{os.getpid()}")
-        storage.download(path, aside)
-        aside.replace(copy)
+    folder = Path(tempfile.gettempdir()) / f"seqrec-copies-{os.getuid()}"
+    stored = storage.look_up(path)
+    # The same address may hold another file later: where a workdir was deleted, attempts are numbered from 1 again.
+    version = f"{storage.uri(path)} {stored.size} {stored.modified}"
+    copy = folder / f"{hashlib.sha256(version.encode()).hexdigest()[:24]}{Path(path).suffix}"
+    if copy.exists():
+        os.utime(copy)
+        return copy
+    _delete_unused(folder)
+    aside = copy.with_suffix(f".{os.getpid()}")
+    storage.download(path, aside)
+    aside.replace(copy)  # Whole for all workers at once.
     return copy
+
+
+def _delete_unused(folder: Path) -> None:
+    """Deletes copies that no job has asked for lately; whoever has one mapped keeps what it reads."""
+    for copy in folder.glob("*"):
+        try:
+            if time.time() - copy.stat().st_mtime > _COPY_SECONDS:
+                copy.unlink()
+        except FileNotFoundError:  # Another worker was faster.
+            continue
 
 
 def _is_empty(path: Path) -> bool:

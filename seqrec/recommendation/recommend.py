@@ -179,7 +179,8 @@ def _write_all_lists(
     job = list_job(storage, sources, config, attempt.path)
     users = listed_users(config)
     if config.histories_file is not None:
-        rows = read_histories_file(spark, str(Path(config.histories_file).absolute().as_uri()))
+        # Not as_uri(): Spark takes a path as it is, and would look for "%20".
+        rows = read_histories_file(spark, f"file://{Path(config.histories_file).absolute()}")
         histories = write_known_histories(spark, storage, sources.prepared, rows, f"{attempt.path}/histories")
         unknown = unknown_users(spark, storage, sources.prepared, rows, histories)
         inputs: list[tuple[str, ...]] = [(path,) for path in histories]

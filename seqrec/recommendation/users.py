@@ -60,7 +60,8 @@ def read_histories_file(spark: SparkSession, path: str) -> DataFrame:
         reader = spark.read.schema(_FILE)
         rows = reader.parquet(path) if path.endswith(".parquet") else reader.option("mode", "PERMISSIVE").json(path)
         no_times = F.col(C.TIMESTAMPS).isNull() | (F.size(_ITEM_IDS) != F.size(C.TIMESTAMPS))
-        bad = rows.where(F.col(C.USER).isNull() | F.col(_ITEM_IDS).isNull() | no_times).count()
+        no_time = F.exists(C.TIMESTAMPS, lambda time: time.isNull())
+        bad = rows.where(F.col(C.USER).isNull() | F.col(_ITEM_IDS).isNull() | no_times | no_time).count()
     except AnalysisException as error:
         message = str(error).splitlines()[0]
         raise DataError(f"recommendation.histories_file: {path}: cannot be read: {message}") from None

@@ -63,8 +63,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}: give more than 0, or null.")
-        if not _METRIC.fullmatch(self.metric):
-            raise ValueError(f"metric is {self.metric!r}: give auc, group_auc, mrr, ndcg@K or hit_rate@K.")
+        check_metric(self.metric)
         if any(k < 1 for k in self.metrics_at):
             raise ValueError(f"metrics_at is {list(self.metrics_at)}: give numbers of at least 1.")
         refuse_secret("mlflow", self.mlflow)
@@ -97,3 +96,12 @@ FREE_SETTINGS = frozenset(
         "hang_timeout",
     }
 )
+
+
+def check_metric(metric: str) -> None:
+    """
+    Raises:
+        ValueError: it is no validation metric.
+    """
+    if not _METRIC.fullmatch(metric):
+        raise ValueError(f"metric is {metric!r}: give auc, group_auc, mrr, ndcg@K or hit_rate@K.")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError
+from seqrec.training.config import check_metric
 from seqrec.tuning.search_space import ParameterConfig, flat_space
 
 _DEFAULT_SPACE: dict[str, Any] = {
@@ -74,6 +75,8 @@ class TuningConfig:
                 raise ValueError(f"{name} is {value}: give at least 1, or null.")
         if not 0.5 <= self.confidence < 1.0:
             raise ValueError(f"confidence is {self.confidence}: give at least 0.5 and less than 1.")
+        if self.metric is not None:
+            check_metric(self.metric)
         if not self.space:
             raise ValueError("space is empty: name at least one key, such as training.optimizer.learning_rate.")
         self.parameters()

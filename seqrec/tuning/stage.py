@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BEST, REPORT, TRIALS, COMPARISON = "best.yaml", "report.html", "trials.csv", "comparison.json"
 # Settings that change neither the trials nor their order; a study with more trials goes on from a shorter one.
 _FREE = {"study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"}
-_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # Change what follows the trials only.
+_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # As said of `_comparing`.
 
 
 def run_tune(
@@ -59,7 +59,8 @@ def run_tune(
     recipe = tuning_recipe(prepared, model, training, tuning, seed)
     published = dataset.manifest()
     current = published if published is not None and published.recipe == recipe.digest else None
-    if current is not None and not force and _is_finished(current, tuning):
+    comparing = _comparing(tuning, training, evaluation)
+    if current is not None and not force and _is_finished(current, tuning, comparing):
         print(f"tune: study '{study}' is up to date ({current.counts['trials']} trials), nothing to do.")
         return current
     attempt = _begin(dataset, recipe, current, tuning, force)
@@ -77,11 +78,11 @@ def run_tune(
     found = search(plan)
     best = best_of(found.records)
     assert best is not None
-    settings = best_settings(plan, best, study, name)
+    settings = best_settings(plan, best, len(found.records), study, name)
     storage.write_bytes(f"{attempt.path}/{BEST}", settings.encode())
     storage.write_bytes(f"{attempt.path}/{TRIALS}", _trials(found))
     comparison = _compare(spark, plan, best, study, training, evaluation) if tuning.num_compared_seeds else None
-    return _publish(attempt, plan, found, best, settings, comparison, study)
+    return _publish(attempt, plan, found, best, settings, comparison, comparing, study)
 
 
 def tuning_recipe(
@@ -96,7 +97,7 @@ def tuning_recipe(
     return Recipe(stage="tune", settings=json.loads(json.dumps(settings)), inputs=inputs)
 
 
-def best_settings(plan: Search, best: TrialRecord, study: str, name: str) -> str:
+def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, name: str) -> str:
     """A YAML that `train` takes as it is: the trial's settings, with the number of epochs of a full training."""
     model, training = plan.space.configs(best.settings)
     training = dataclasses.replace(training, run=f"{study}-best", metric=plan.metric)
@@ -104,7 +105,7 @@ def best_settings(plan: Search, best: TrialRecord, study: str, name: str) -> str
     values = {"workdir": root, "name": name, "seed": plan.seed}
     values |= {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
     head = (
-        f"# The best of {plan.config.num_trials} trials of the study '{study}': trial {best.number + 1}, validation "
+        f"# The best of {num_trials} trials of the study '{study}': trial {best.number + 1}, validation "
         f"{plan.metric} {best.value:.4f} after epoch {best.best_epoch}.\n#\n"
         "#   ./spark-submit.sh train --config THIS_FILE\n#\n"
         + "".join(f"# {key}: {json.dumps(value)}\n" for key, value in best.settings.items())
@@ -112,13 +113,17 @@ def best_settings(plan: Search, best: TrialRecord, study: str, name: str) -> str
     return head + "\n" + yaml.safe_dump(json.loads(json.dumps(values)), sort_keys=False)
 
 
-def _is_finished(manifest: Manifest, tuning: TuningConfig) -> bool:
-    enough = int(manifest.counts["trials"]) >= tuning.num_trials
-    return enough and manifest.details["comparing"] == _comparing(tuning)
+def _is_finished(manifest: Manifest, tuning: TuningConfig, comparing: dict[str, Any]) -> bool:
+    return int(manifest.counts["trials"]) >= tuning.num_trials and manifest.details["comparing"] == comparing
 
 
-def _comparing(tuning: TuningConfig) -> dict[str, Any]:
-    return {key: getattr(tuning, key) for key in _COMPARING}
+def _comparing(tuning: TuningConfig, training: TrainingConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
+    """What changes the best setting's file and the comparison, but no trial: with another the trials stay."""
+    return {key: getattr(tuning, key) for key in _COMPARING} | {
+        "num_epochs": training.num_epochs,  # Of a full training; trials may have their own.
+        "ndcg_cutoffs": list(evaluation.ndcg_cutoffs),
+        "hit_rate_cutoffs": list(evaluation.hit_rate_cutoffs),
+    }
 
 
 def _begin(dataset: Dataset, recipe: Recipe, current: Manifest | None, tuning: TuningConfig, force: bool) -> Attempt:
@@ -210,6 +215,7 @@ def _publish(
     best: TrialRecord,
     settings: str,
     comparison: "Comparison | None",
+    comparing: dict[str, Any],
     study: str,
 ) -> Manifest:
     from seqrec.tuning.report import comparison_lines, report_page, summary_line
@@ -228,7 +234,7 @@ def _publish(
         "metric": plan.metric,
         "best": {"trial": best.number, "value": best.value, "epoch": best.best_epoch, "settings": best.settings},
         "files": {"best": BEST, "report": REPORT, "trials": TRIALS, "comparison": COMPARISON if compared else None},
-        "comparing": _comparing(plan.config),
+        "comparing": comparing,
         "comparison": compared,
     }
     content = digest_of([[r.drawn, r.state, r.best_values] for r in records])

@@ -46,7 +46,7 @@ class Study:
         if number == 0 and self._config.include_default:
             self._study.enqueue_trial(default_draws(self._space))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of a default that lies outside its range: it is drawn instead.
+            warnings.simplefilter("ignore")  # Of a range that its step does not divide: it ends at the last step.
             trial = self._study.ask()
             values: dict[str, Any] = {}
             for parameter in self._space.parameters:
@@ -113,11 +113,23 @@ def default_draws(space: SearchSpace) -> dict[str, Any]:
             continue
         value = current[parameter.name]
         number = value[0] if config.repeat is not None and isinstance(value, list) and len(set(value)) == 1 else value
-        assert config.low is not None
-        assert config.high is not None
-        if isinstance(number, int | float) and config.low <= number <= config.high:
+        if isinstance(number, int | float) and _is_drawable(parameter, number):
             draws[parameter.name] = number
     return draws
+
+
+def _is_drawable(parameter: Parameter, number: float) -> bool:
+    """Whether a number lies in the range and on its grid; Optuna would train another one, and fail at the end."""
+    config = parameter.config
+    assert config.low is not None
+    assert config.high is not None
+    if not config.low <= number <= config.high:
+        return False
+    step = int(config.step or 1) if parameter.is_whole else config.step
+    if step is None:
+        return True
+    steps = (number - config.low) / step
+    return abs(steps - round(steps)) < 1e-8
 
 
 def _suggest(trial: optuna.trial.Trial, parameter: Parameter) -> Any:

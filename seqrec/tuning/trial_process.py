@@ -60,6 +60,7 @@ def run_process(task: TrialTask, is_cancelled: Callable[[], bool] = lambda: Fals
         description, log = Path(folder) / "task.json", Path(folder) / LOG
         description.write_text(json.dumps(asdict(task)), encoding="utf-8")
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        environment["TMPDIR"] = folder  # What a killed trial leaves goes with it.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -137,3 +137,24 @@ def test_a_folder_under_a_file_is_one_clear_line(tmp_path):
 
     with pytest.raises(StorageError, match="cannot write: "):
         Storage(str(tmp_path / "file")).write_bytes("a", b"")
+
+
+def test_a_relative_root_is_the_same_folder_for_a_process_that_runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Storage("work").write_bytes("a", b"content")
+    root = Storage("work").root
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert Storage(root).read_bytes("a") == b"content"
+
+
+def test_look_up_tells_size_and_time_of_a_file(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write_bytes("a/b", b"12345")
+    os.utime(tmp_path / "a/b", (7.5, 7.5))
+
+    assert (storage.look_up("a/b").size, storage.look_up("a/b").modified) == (5, 7.5)
+    for path in ("a", "nothing"):
+        with pytest.raises(StorageError, match=f"{path}: no such file"):
+            storage.look_up(path)

@@ -5,8 +5,9 @@ import pytest
 
 from seqrec.core.errors import DataError
 from seqrec.models import weights
+from seqrec.models.registry import build_model
 from seqrec.models.weights import load_variables, load_weights, save_weights
-from tests.models.random_batches import random_model
+from tests.models.random_batches import random_model, random_vocabulary
 
 
 def values_of(model):
@@ -24,6 +25,17 @@ def test_load_weights_restores_what_was_saved(tmp_path, monkeypatch, name, block
 
     for variable_name, value in values_of(saved).items():
         np.testing.assert_array_equal(values_of(other)[variable_name], value, err_msg=variable_name)
+
+
+def test_load_weights_restores_into_a_model_that_was_not_drawn(tmp_path):
+    saved, empty = random_model("sli_rec"), build_model(random_model("sli_rec").config, random_vocabulary(), seed=None)
+    assert not empty.embedding.items.numpy().any()
+
+    save_weights(saved, tmp_path / "weights.npz")
+    load_weights(empty, tmp_path / "weights.npz")
+
+    for variable_name, value in values_of(saved).items():
+        np.testing.assert_array_equal(values_of(empty)[variable_name], value, err_msg=variable_name)
 
 
 def test_save_weights_writes_plain_arrays_by_name(tmp_path):

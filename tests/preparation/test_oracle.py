@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from seqrec.core.storage import Storage
-from seqrec.preparation import selection
+from seqrec.preparation import selection, session
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import DAY, publish_ingested, read_rows
@@ -168,11 +168,10 @@ def test_content_does_not_depend_on_order_partitions_or_buckets(spark, storage, 
     manifest, _, _ = prepared
     shuffled = random.Random(5).sample(reviews, len(reviews))
     monkeypatch.setattr(selection, "num_buckets_for", lambda num_reviews: 3)
-    other = spark.newSession()
-    other.conf.set("spark.sql.shuffle.partitions", 5)
+    monkeypatch.setitem(session._SETTINGS, "spark.sql.shuffle.partitions", "5")
 
     publish_ingested(spark, storage, shuffled, name="shuffled", num_partitions=5)
-    again = run_prepare(other, storage, "shuffled", CONFIG, 7)
+    again = run_prepare(spark, storage, "shuffled", CONFIG, 7)
 
     assert {name: table.content for name, table in again.tables.items()} == {
         name: table.content for name, table in manifest.tables.items()

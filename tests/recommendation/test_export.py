@@ -141,6 +141,23 @@ def test_run_export_writes_a_card(exported):
     assert "weights: weights of" in text
 
 
+def test_run_export_states_only_what_was_measured_of_these_weights(exported):
+    storage, run = exported
+    content = read_run(storage, run).manifest.content
+    config = ExportConfig(max_k=NUM_ITEMS, block_size=16)
+    for protocol, measured_of in (("sampled", content), ("full", "the weights of last week")):
+        evaluation = {
+            "lineage": {"runs": [{"name": run, "content": measured_of}]},
+            "results": [{"name": run, "metrics": {"auc": 0.75}}, {"name": "popularity", "metrics": {"auc": 0.5}}],
+        }
+        storage.write_bytes(f"runs/{run}/evaluations/test-{protocol}.json", json.dumps(evaluation).encode())
+
+    card = run_export(storage, run, config)  # Not forced: measured since the last export.
+
+    assert card["metrics"] == {"validation, best epoch": {"auc": 0.5}, "test-sampled": {"auc": 0.75}}
+    assert "test-sampled / auc: 0.75" in storage.read_bytes(f"{export_path(run)}/card.md").decode()
+
+
 def test_run_export_is_skipped_when_nothing_has_changed(exported):
     storage, run = exported
     config = ExportConfig(max_k=NUM_ITEMS, block_size=16)

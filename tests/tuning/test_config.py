@@ -88,8 +88,15 @@ def test_build_space_takes_values_that_are_possible_only_with_another_draw():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("num_trials", 0), ("num_parallel", 0), ("confidence", 1.0), ("num_replicates", 10), ("max_trial_seconds", 0)],
+    [
+        ("num_trials", 0),
+        ("num_parallel", 0),
+        ("confidence", 1.0),
+        ("num_replicates", 10),
+        ("max_trial_seconds", 0),
+        ("metric", "accuracy"),
+    ],
 )
-def test_tuning_config_refuses_numbers_that_make_no_sense(key, value):
-    with pytest.raises(ConfigError, match=f"{key} is {value}"):
+def test_tuning_config_refuses_what_makes_no_sense(key, value):
+    with pytest.raises(ConfigError, match=f"{key} is {value!r}"):
         load_section(TuningConfig, {key: value}, "tuning")

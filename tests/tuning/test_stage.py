@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import os
 import shutil
@@ -15,10 +16,11 @@ from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
+from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.training.stage import run_train
-from seqrec.tuning.stage import tuning_recipe
+from seqrec.tuning.stage import run_tune, tuning_recipe
 from seqrec.tuning.trial_records import TrialFiles
 from tests.feed.prepared_data import write_prepared
 from tests.tuning.toy_study import RATE, toy_configs, tune_toy
@@ -80,6 +82,20 @@ def test_run_tune_done_already_is_skipped(tuned, capsys):
 
     assert again == manifest
     assert "up to date" in capsys.readouterr().out
+
+
+def test_run_tune_writes_the_best_setting_again_for_another_number_of_epochs(tuned):
+    folder, first = tuned
+    model, training, config = toy_configs(num_epochs=2)
+    settings = []
+    for epochs in (2, 7):
+        training = dataclasses.replace(training, num_epochs=epochs)
+        evaluation = EvaluationConfig()
+        manifest = run_tune(None, Storage(str(folder)), "toy", "short", model, training, config, evaluation, 1)
+        settings.append((folder / f"tuning/short/{manifest.id}/best.yaml").read_text())
+
+    assert [yaml.safe_load(text)["training"]["num_epochs"] for text in settings] == [2, 7]
+    assert manifest.details["best"] == first.details["best"]
 
 
 def test_run_tune_refuses_to_delete_trials_of_other_settings(tmp_path):

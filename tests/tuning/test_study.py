@@ -77,6 +77,21 @@ def test_default_draws_are_those_of_the_base_that_the_space_has():
     assert draws == {RATE: 1.0e-3, "model.dropout": 0.3, "model.layer_sizes": "[100, 64]"}
 
 
+def test_default_draws_leave_out_what_lies_beside_the_steps():
+    entries = {
+        "training.global_batch_size": {"low": 100, "high": 1000, "step": 200},
+        "model.embed_l2": {"low": 0.0, "high": 1.0, "step": 0.25},
+        "model.item_dim": {"low": 8, "high": 40, "step": 8},
+    }
+    space, config = space_of(entries)
+
+    assert default_draws(space) == {"model.embed_l2": 0.0, "model.item_dim": 32}
+    study = Study(space, config, [])
+    study.draw()
+    assert study.records[0].drawn["training.global_batch_size"] in (100, 300, 500, 700, 900)
+    Study(space, config, study.records)  # Takes up its own trials.
+
+
 def test_importances_put_what_decides_first():
     entries = {"model.embed_l2": {"low": 0.0, "high": 1.0}, "model.layer_l2": {"low": 0.0, "high": 1.0}}
     study = Study(*space_of(entries, include_default=False, sampler={"name": "random"}), [])

@@ -1,4 +1,5 @@
 import json
+import tempfile
 
 import pytest
 
@@ -42,3 +43,15 @@ def test_run_process_kills_a_trial_that_takes_too_long(task):
     assert status == -9
     assert outcome(task) is None
     assert Storage(task.workdir).exists(f"{FOLDER}/log.txt")
+
+
+def test_run_process_leaves_nothing_of_a_killed_trial_in_the_temporary_folder(task, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
+
+    status = run_process(task, is_cancelled=lambda: any(scratch.rglob("seqrec-control-*")))
+
+    assert status == -9
+    assert list(scratch.iterdir()) == []
