@@ -8,6 +8,7 @@ memory is that of this process and all it started (JVM, workers), sampled every 
 """
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -41,9 +42,13 @@ def main() -> None:
     parser.add_argument("--heap", default="3g")
     chosen = parser.parse_args()
     storage = Storage(chosen.workdir)
-    prepared = write_prepared(storage, chosen.users, chosen.items)
-    for model in chosen.models:
-        write_run(storage, prepared, model, chosen.items)
+    writing = multiprocessing.get_context("spawn").Process(
+        target=write_inputs, args=(chosen,)
+    )  # Its memory goes with it.
+    writing.start()
+    writing.join()
+    if writing.exitcode:
+        raise SystemExit("The data could not be written; the reason is above.")
     spark = start_spark(chosen.heap)
     timed("candidates", chosen.users, lambda: run_candidates(spark, storage, "size", CandidatesConfig(), 1))
     config = RecommendationConfig()
@@ -51,6 +56,13 @@ def main() -> None:
         listing = partial(run_recommend, spark, storage, "size", model, config, 1)
         timed(f"recommend {model}", chosen.users, listing)
     spark.stop()
+
+
+def write_inputs(chosen: argparse.Namespace) -> None:
+    storage = Storage(chosen.workdir)
+    prepared = write_prepared(storage, chosen.users, chosen.items)
+    for model in chosen.models:
+        write_run(storage, prepared, model, chosen.items)
 
 
 def timed(name: str, users: int, action: Callable[[], object]) -> None:

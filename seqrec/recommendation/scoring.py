@@ -1,6 +1,5 @@
 """Scores of a run for candidates of many histories: the half that uses TensorFlow, once per worker process."""
 
-import gc
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -121,7 +120,6 @@ def load_scorer(storage: Storage, run: TrainedRun, pairs_at_once: int, num_threa
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Of a worker: its notes would drown the job's own lines.
         _limit_threads(num_threads)
         _LOADED.clear()
-        gc.collect()  # A graph refers to itself: else the last run's tables would stay beside this one's.
         vocabulary = vocabulary_of(storage, run)
         model = load_model(storage, run, vocabulary)
         _LOADED[key] = compile_scorer(model, vocabulary.num_items, pairs_at_once, storage.uri(run.weights))
