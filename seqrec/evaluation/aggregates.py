@@ -66,6 +66,9 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
         yield dense_part("slice", ranking, _slice_sums(batch, values[:, ranking], plan))
     yield dense_part("slice_rows", -1, _slice_sums(batch, np.ones((batch.num_rows, 1), np.int64), plan))
     yield dense_part("rows", -1, np.array([batch.num_rows]))
+    if plan.pooled is None:
+        # The full protocol may leave rows out, and has few enough users to keep them all.
+        yield counted_part("users", -1, users)
     if plan.num_replicates:
         flat = np.concatenate([np.ones((batch.num_rows, 1), np.int64), values.reshape(batch.num_rows, -1)], axis=1)
         yield dense_part("bootstrap", -1, weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, flat))

@@ -17,7 +17,11 @@ _BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 M
 
 
 def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
-    """Lets every ranking order the catalogue for each row, the row's own history left out, but not the target."""
+    """Lets every ranking order the catalogue for each row, the row's own history left out, but not the target.
+
+    A row of `PREDICTIONS` for each row but those whose target has no item to compete with: it would be first whatever
+    the scores, and no share of its negatives scores below it.
+    """
     assert contest.catalogue is not None
     item_group = contest.catalogue.item_group
     groups = np.zeros(len(rows), np.int32) if item_group is None else item_group[rows.target_item]
@@ -41,7 +45,7 @@ def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
                 total.num_tied[chosen, index] = one.num_tied
                 total.top[chosen, index] = one.top
     no_losses, no_scores = np.full(shape, np.nan), np.zeros((*shape, 0), np.float32)
-    return predictions_batch(rows, contest, total, no_losses, no_scores)
+    return predictions_batch(rows, contest, total, no_losses, no_scores).filter(pa.array(total.num_negatives > 0))
 
 
 def rank_against(rows: Rows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:

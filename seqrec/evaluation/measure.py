@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seqrec.core.batch import PADDING_INDEX
 from seqrec.evaluation.aggregates import Plan
 from seqrec.evaluation.intervals import interval, sign_flip_p_value
 from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
@@ -119,8 +120,9 @@ def popularity_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.nd
     """Of the k best items of every row: how much of the catalogue they cover, how popular and how novel they are.
 
     Novelty is the mean of -log2 of an item's share of the training events, one event more for each item, so that
-    unseen items have one as well.
+    unseen items have one as well. Item 0 fills up rows of fewer than k candidates and counts for nothing.
     """
+    items, counts = items[items != PADDING_INDEX], counts[items != PADDING_INDEX]
     total = max(1, counts.sum())
     events = train_count[items]
     share = (events + 1.0) / (train_count.sum() + len(train_count) - 1.0)

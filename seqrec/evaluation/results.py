@@ -13,7 +13,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # Evaluations of another one count as not there.
 MODEL = "model"
 BASELINE = "baseline"
 

@@ -61,7 +61,17 @@ def row_log_loss(logits: np.ndarray, clip: float = 1.0e-11) -> np.ndarray:
 
 
 def to_whole(values: np.ndarray) -> np.ndarray:
-    """int64 multiples of 1 / ONE, rounded."""
+    """int64 multiples of 1 / ONE, rounded.
+
+    Raises:
+        ValueError: a value is not a finite number, which would become a whole number that looks like one.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise ValueError(
+            f"{np.count_nonzero(~finite)} of {finite.size} metrics of rows are not finite numbers, the first is "
+            f"{values[~finite][0]}: check the scores that they come from."
+        )
     return np.rint(values * ONE).astype(np.int64)
 
 

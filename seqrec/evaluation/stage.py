@@ -7,6 +7,7 @@ import time
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation.aggregates import Plan, add_up, count_scores
@@ -91,6 +92,9 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
     contest, notes = _build_contest(spark, inputs, counts)
     clock.append(time.monotonic())
     plan, sums = _score(spark, inputs, contest, rows, counts)
+    if contest.catalogue is not None:
+        counts, more_notes = _ranked_rows(inputs, counts, sums)
+        notes += more_notes
     clock.append(time.monotonic())
     kinds = (MODEL,) * len(inputs.runs) + (BASELINE,) * (len(contest.names) - len(inputs.runs))
     results = ranking_results(
@@ -196,6 +200,30 @@ def _score(
     finally:
         predictions.unpersist()
         broadcast.unpersist()
+
+
+def _ranked_rows(inputs: Inputs, counts: SplitCounts, sums: Sums) -> tuple[SplitCounts, list[str]]:
+    """What the full protocol ranked, and a note of the rows whose target had no item to compete with.
+
+    Raises:
+        DataError: no target had one.
+    """
+    num_rows, num_users = int(sums.dense("rows", -1, (1,))[0]), len(sums.sparse("users")[0])
+    if not num_rows:
+        where = inputs.storage.uri(f"prepared/{inputs.prepared.name}")
+        raise DataError(
+            f"{where}: sequences/{inputs.config.split}: none of the {counts.num_rows} targets has an item to compete "
+            "with. Use evaluation.full_candidates=all, or evaluation.protocol=sampled."
+        )
+    left_out = counts.num_rows - num_rows
+    if not left_out:
+        return counts, []
+    among = "its main group" if inputs.config.full_candidates == "group" else "the catalogue"
+    note = (
+        f"{left_out:,} of {counts.num_rows:,} rows are left out of all numbers: their target has nothing to compete "
+        f"with, for {among} holds no other item that is not in the stored history."
+    )
+    return dataclasses.replace(counts, num_rows=num_rows, num_users=num_users), [note]
 
 
 def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: SplitCounts) -> Plan:

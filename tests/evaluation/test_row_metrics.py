@@ -111,3 +111,9 @@ def test_to_whole_loses_less_than_a_billionth() -> None:
     values = np.random.default_rng(0).random(1000)
 
     assert np.abs(from_whole(to_whole(values)) - values).max() < 1e-9
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_to_whole_refuses_what_is_no_finite_number(value: float) -> None:
+    with pytest.raises(ValueError, match=f"1 of 2 metrics of rows are not finite numbers, the first is {value}"):
+        to_whole(np.array([0.5, value]))
