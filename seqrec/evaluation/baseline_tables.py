@@ -1,5 +1,6 @@
 """The arrays behind the baselines, counted by Spark from the training events, the vocabulary and the metadata."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from seqrec.tables import schemas as ingested_schemas
 from seqrec.tables.files import read_table
 
 _WINDOW = 5  # Events that count as following an event soon.
+_NEXT = math.lcm(*range(1, _WINDOW + 1))  # Weight of the very next event; the n-th weighs an n-th, a whole number.
 _ENTRY_BYTES = 12  # A key and a weight.
 _ENTRIES_A_TASK = 1 << 20
 
@@ -111,7 +113,7 @@ def _co_visitation(material: Material) -> Ranking | str:
             lambda item, after: F.struct(
                 F.element_at(ITEM_INDICES, place).alias("first"),
                 item.alias("second"),
-                (1.0 / (after + 1)).alias("weight"),
+                (F.lit(_NEXT) / (after + 1)).cast("long").alias("weight"),
                 (place + after + 1 > F.col(NUM_CONTEXT)).alias("is_own"),
             ),
         )
@@ -125,7 +127,7 @@ def _co_visitation(material: Material) -> Ranking | str:
         .groupBy("first", "second")
         .agg(F.sum("weight").alias("weight"))
     )
-    strongest = Window.partitionBy("first").orderBy(F.desc(F.round("weight", 6)), "second")
+    strongest = Window.partitionBy("first").orderBy(F.desc("weight"), "second")
     kept = weighed.withColumn("place", F.row_number().over(strongest)).where(
         F.col("place") <= material.config.num_neighbours
     )
@@ -144,7 +146,7 @@ def _also_bought(material: Material) -> Ranking | str:
         items.select(ITEM, F.explode(ALSO_BUY).alias("other"))
         .join(known, on=ITEM, how="inner")
         .join(others, on="other", how="inner")
-        .select("first", "second", F.lit(1.0).alias("weight"))
+        .select("first", "second", F.lit(1).alias("weight"))
         .distinct()
     )
     built = _item_pairs(material, pairs)
@@ -165,7 +167,7 @@ def _item_pairs(material: Material, pairs: DataFrame) -> Ranking | str:
         num_recent=material.config.num_recent_items,
         num_items=num_items,
         keys=keys[order],
-        weights=weight[order].astype(np.float32),
+        weights=np.minimum(weight[order], np.iinfo(np.int32).max).astype(np.int32),
         train_count=material.vocabulary.train_count,
     )
 

@@ -92,25 +92,24 @@ class ItemPairs:
     """By weights of (item of the history, candidate) pairs, summed over the last items; popularity breaks ties.
 
     Co-visitation weighs a pair by how often the second followed soon after the first in training; the also-bought
-    graph by 1.
+    graph by 1. Weights are whole numbers: sums are exact, and two different ones are at least 1 apart.
     """
 
     num_recent: int  # Last items of the history that count.
     num_items: int
     keys: np.ndarray  # int64, sorted: from_item * (num_items + 1) + to_item
-    weights: np.ndarray  # float32 [len(keys)]
+    weights: np.ndarray  # int32 [len(keys)]
     train_count: np.ndarray  # int64 [number of items + 1]
 
     def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
-        popularity = self.train_count[candidates] / (1.0 + self.train_count.max())  # Below 1: less than one pair.
-        if not len(self.keys):
-            return _for_every_row(popularity, rows)
-        total = np.broadcast_to(popularity, (len(rows), candidates.shape[-1])).astype(np.float64)
-        for item in rows.last_items(self.num_recent).T:  # [B]
+        total = np.zeros((len(rows), candidates.shape[-1]), np.int64)
+        for item in rows.last_items(self.num_recent).T if len(self.keys) else ():  # [B]
             wanted = item[:, None].astype(np.int64) * (self.num_items + 1) + candidates
             found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-            total += np.where(self.keys[found] == wanted, self.weights[found], 0.0)
-        return total
+            total += np.where(self.keys[found] == wanted, self.weights[found], 0)
+        # Below 1/2, so that it never reaches the next sum, rounded to float32 neither; a power of two keeps it exact.
+        share = 0.5 ** (1 + int(self.train_count.max()).bit_length())
+        return total + self.train_count[candidates] * share
 
 
 def _for_every_row(scores: np.ndarray, rows: Rows) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Rows written by hand."""
+"""Rows written by hand, and the order of their candidates."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,3 +25,10 @@ def build_rows(*rows: tuple[list[int], int, list[int]], days: list[list[int]] | 
         target_timestamp=np.array([each[-1] * DAY for each in days], np.int64),
         negative_items=np.array([negatives for _, _, negatives in rows], np.int32),
     )
+
+
+def places(values: Iterable) -> list[int]:
+    """Place of each value among all different ones."""
+    each = list(values)
+    order = {value: place for place, value in enumerate(sorted(set(each)))}
+    return [order[value] for value in each]

@@ -1,5 +1,6 @@
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.describe import Inputs
 from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.tables.schemas import ITEMS
-from tests.evaluation.worlds import DAY, NUM_ITEMS, write_prepared, write_rows
+from tests.evaluation.rows_by_hand import build_rows, places
+from tests.evaluation.worlds import (
+    DAY,
+    NUM_ITEMS,
+    evaluation_rows,
+    train_counts,
+    train_rows,
+    write_prepared,
+    write_rows,
+)
 
 # ann's second segment begins with two events of context, which are the first segment's.
 TRAIN = [
@@ -66,10 +76,31 @@ def test_co_visitation_weighs_near_events_more_and_context_not_twice(material: M
 
     assert isinstance(ranking, ItemPairs)
     found = {
-        divmod(int(key), NUM_ITEMS + 1): round(float(w), 4)
-        for key, w in zip(ranking.keys, ranking.weights, strict=True)
+        divmod(int(key), NUM_ITEMS + 1): int(weight) for key, weight in zip(ranking.keys, ranking.weights, strict=True)
     }
-    assert found == {(1, 2): 1.0, (1, 3): 0.5, (2, 3): 2.0, (2, 4): 0.5, (3, 4): 1.0}
+    assert found == {(1, 2): 60, (1, 3): 30, (2, 3): 120, (2, 4): 30, (3, 4): 60}
+
+
+def test_co_visitation_puts_a_rare_neighbour_before_every_popular_item(spark: SparkSession, world: Storage) -> None:
+    prepared = Dataset(world, "prepared", "small").require("prepare")
+    vocabulary = read_vocabulary(world, prepared)
+    ranking = build(Material(spark, world, prepared, vocabulary, EvaluationConfig()), "co_visitation")
+    tested = evaluation_rows(60, "test")
+    rows = build_rows(*[(row[2], row[5], row[7]) for row in tested])
+    candidates = np.arange(1, NUM_ITEMS + 1, dtype=np.int32)
+
+    assert isinstance(ranking, ItemPairs)
+    scores = ranking.scores(rows, candidates)
+
+    weights: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
+    for _, items, *_ in train_rows(60):
+        for place, first in enumerate(items):
+            for after, second in enumerate(items[place + 1 : place + 6], start=1):
+                weights[first, second] += Fraction(1, after) if first != second else 0
+    counts = train_counts(60)
+    for own, (_, _, history, *_) in zip(scores, tested, strict=True):
+        expected = [(sum(weights[last, item] for last in history[-5:]), counts[item]) for item in candidates.tolist()]
+        assert places(own) == places(expected)
 
 
 def test_co_visitation_keeps_the_strongest_neighbours(material: Material) -> None:
@@ -84,7 +115,7 @@ def test_also_bought_knows_items_of_the_vocabulary_alone(material: Material) -> 
 
     assert isinstance(ranking, ItemPairs)
     assert [divmod(int(key), NUM_ITEMS + 1) for key in ranking.keys] == [(1, 2)]
-    assert ranking.weights.tolist() == [1.0]
+    assert ranking.weights.tolist() == [1]
 
 
 def test_item_id_orders_by_the_id_string(material: Material) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from seqrec.evaluation.baselines import ItemId, ItemPairs, LastCategory, Popularity, RecentPopularity
-from tests.evaluation.rows_by_hand import build_rows
+from tests.evaluation.rows_by_hand import build_rows, places
 
 COUNTS = np.array([0, 5, 9, 1, 0, 7])
 CATEGORY = np.array([0, 1, 2, 1, 2, 0], np.int32)
@@ -66,15 +66,39 @@ def test_recent_popularity_before_all_events_is_nothing() -> None:
 
 
 def test_item_pairs_add_up_over_the_last_items() -> None:
-    pairs = {(1, 4): 2.0, (2, 3): 1.0, (2, 4): 3.0, (5, 3): 9.0}
+    pairs = {(1, 4): 2, (2, 3): 1, (2, 4): 3, (5, 3): 9}
     keys = np.array([first * 6 + second for first, second in pairs])
-    ranking = ItemPairs(2, 5, keys, np.array([*pairs.values()], np.float32), COUNTS)
+    ranking = ItemPairs(2, 5, keys, np.array([*pairs.values()], np.int32), COUNTS)
     rows = build_rows(([5, 1, 2], 3, [4, 1]))
 
     scores = ranking.scores(rows, rows.candidates)
 
     assert np.floor(scores).tolist() == [[1.0, 5.0, 0.0]]
-    assert scores[0, 2] == COUNTS[1] / 10
+    assert scores[0, 2] == COUNTS[1] / 32
+
+
+def test_item_pairs_let_popularity_decide_among_equal_sums_only() -> None:
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 30_000_000, 301)
+    counts[1:100] = counts[100:199]  # Ties of popularity as well.
+    weights = {(int(a), int(b)): int(w) for a, b, w in random.integers((1, 1, 1), (4, 301, 5), (600, 3))}
+    weights |= {(1, 299): 1_000_000, (1, 300): 1_000_001}
+    pairs = sorted(weights)
+    keys = np.array([first * 301 + second for first, second in pairs])
+    ranking = ItemPairs(3, 300, keys, np.array([weights[pair] for pair in pairs], np.int32), counts)
+    rows = build_rows(([1, 2, 3], 1, [2]))
+    candidates = np.arange(1, 301, dtype=np.int32)
+
+    scores = ranking.scores(rows, candidates)[0]
+
+    sums = [sum(weights.get((first, second), 0) for first in (1, 2, 3)) for second in range(1, 301)]
+    assert len(set(sums)) < 20
+    pairs_of = list(zip(sums, counts[1:], strict=True))
+    assert places(scores) == places(pairs_of)
+    # Where scores are kept as float32, popularity is rounded, but never lifts an item to a higher sum.
+    rounded = scores.astype(np.float32)
+    for low, high in zip(sorted(set(sums))[:-1], sorted(set(sums))[1:], strict=True):
+        assert rounded[np.equal(sums, low)].max() < rounded[np.equal(sums, high)].min()
 
 
 def test_baselines_score_shared_candidates_like_own_ones() -> None:
@@ -84,7 +108,7 @@ def test_baselines_score_shared_candidates_like_own_ones() -> None:
     rankings = (
         Popularity(COUNTS),
         LastCategory(CATEGORY, COUNTS),
-        ItemPairs(2, 5, np.array([13]), np.ones(1, np.float32), COUNTS),
+        ItemPairs(2, 5, np.array([13]), np.ones(1, np.int32), COUNTS),
     )
 
     for ranking in rankings:
