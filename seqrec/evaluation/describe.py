@@ -9,7 +9,7 @@ from seqrec.core.manifest import Manifest, digest_of, installed_versions
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import SplitCounts
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.judging import Contest
+from seqrec.evaluation.judging import Catalogue, Contest
 from seqrec.evaluation.results import FORMAT_VERSION
 from seqrec.evaluation.trained_run import TrainedRun
 from seqrec.feed.vocabulary import Vocabulary
@@ -38,13 +38,13 @@ class Inputs:
 
 def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dict[str, Any]:
     """What the numbers are numbers of: without it they mean nothing."""
-    settings, details = inputs.prepared.settings, inputs.prepared.details
+    settings, details, config = inputs.prepared.settings, inputs.prepared.details, inputs.config
     return {
         "data": inputs.prepared.name,
         "num_users": counts.num_users,
         "num_rows": counts.num_rows,
-        "candidates": _candidates(inputs, counts),
-        "num_candidates": counts.num_negatives + 1 if contest.catalogue is None else inputs.vocabulary.num_items,
+        "candidates": _candidates(counts, contest.catalogue),
+        "num_candidates": _most_candidates(counts, contest.catalogue),
         "negative_sampling": _negative_sampling(inputs),
         "correction": _correction(inputs),
         "split_method": details.get("split", settings.get("split", "not recorded")),
@@ -55,24 +55,30 @@ def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dic
         "ties": "against the target in ranks, half in AUC",
         "group_auc": "AUC within each row, unweighted mean over rows",
         "averages": "means over rows, unweighted",
-        "intervals": f"Poisson bootstrap over users, {inputs.config.num_replicates} replicates, "
-        f"{inputs.config.confidence:.0%}",
+        "intervals": f"Poisson bootstrap over users, {config.num_replicates} replicates, {config.confidence:.0%}",
         "candidates_key": digest_of(
             [
                 inputs.prepared.content,
-                inputs.config.split,
-                inputs.config.protocol,
-                *((inputs.config.max_users, inputs.seed) if inputs.config.protocol == FULL else ()),
+                config.split,
+                config.protocol,
+                *((config.max_users, inputs.seed, config.full_candidates) if config.protocol == FULL else ()),
             ]
         ),
     }
 
 
-def _candidates(inputs: Inputs, counts: SplitCounts) -> str:
-    if inputs.config.protocol != FULL:
+def _candidates(counts: SplitCounts, catalogue: Catalogue | None) -> str:
+    if catalogue is None:
         return f"the target and {counts.num_negatives} stored negatives"
-    among = "items of the target's main group" if inputs.config.full_candidates == "group" else "items"
-    return f"the target and all other {among}, but those of the stored history ({inputs.vocabulary.num_items:,} items)"
+    least, most = catalogue.group_sizes.min(), catalogue.group_sizes.max()
+    among = "items" if catalogue.item_group is None else "items of its main group"
+    size = f"{most:,} items" if least == most else f"{least:,} to {most:,} items"
+    return f"the target and all other {among}, but those of the stored history ({size})"
+
+
+def _most_candidates(counts: SplitCounts, catalogue: Catalogue | None) -> int:
+    """Of any row."""
+    return counts.num_negatives + 1 if catalogue is None else int(catalogue.group_sizes.max())
 
 
 def _negative_sampling(inputs: Inputs) -> str:

@@ -21,6 +21,12 @@ class Catalogue:
     items: np.ndarray  # int32, all candidates, ascending.
     item_group: np.ndarray | None  # int32 [number of items + 1]: compete within a group; None with all items.
 
+    @property
+    def group_sizes(self) -> np.ndarray:
+        """int64 [groups that have items], items of each; a single number where all items compete."""
+        groups = np.zeros(len(self.items), np.int32) if self.item_group is None else self.item_group[self.items]
+        return np.unique(groups, return_counts=True)[1]
+
     def competitors(self, group: int) -> np.ndarray:
         return self.items if self.item_group is None else self.items[self.item_group[self.items] == group]
 

@@ -12,7 +12,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.results import Evaluation
+from seqrec.evaluation.results import Evaluation, markdown_table
 from seqrec.evaluation.stage import run_evaluate
 from seqrec.tables.schemas import ITEMS
 from tests.evaluation.worlds import (
@@ -133,3 +133,22 @@ def test_run_evaluate_refuses_groups_in_which_nothing_competes(spark: SparkSessi
 
     with pytest.raises(DataError, match="none of the 70 targets has an item to compete with"):
         run_evaluate(spark, storage, "small", "run", config, seed=1)
+
+
+def test_candidates_of_groups_and_of_the_catalogue_do_not_compare(
+    spark: SparkSession, world: Storage, within_groups: Evaluation
+) -> None:
+    config = dataclasses.replace(CONFIG, num_replicates=0)
+    everything = run_evaluate(spark, world, "small", "other", config, seed=1)
+    same = run_evaluate(spark, world, "small", "other", dataclasses.replace(config, full_candidates="group"), seed=1)
+
+    assert markdown_table([within_groups, same]).count("\n| ") == 3
+    with pytest.raises(DataError, match="'run' and 'other' were evaluated on other candidates"):
+        markdown_table([within_groups, everything])
+    assert (everything.setup["num_candidates"], within_groups.setup["num_candidates"]) == (40, 18)
+    assert everything.setup["candidates"] == (
+        "the target and all other items, but those of the stored history (40 items)"
+    )
+    assert within_groups.setup["candidates"] == (
+        "the target and all other items of its main group, but those of the stored history (1 to 18 items)"
+    )
