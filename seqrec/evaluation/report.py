@@ -13,9 +13,8 @@ from typing import Any
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation import charts
-from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceResult, read_evaluation
+from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceResult, current_evaluations
 
-_KINDS = [(split, protocol) for split in ("test", "validation") for protocol in ("sampled", "full")]
 _SLICE_METRIC = "group_auc"
 _CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
 _SETUP = ("candidates", "negative_sampling", "correction", "split_method", "tie_order", "seed", "num_users", "num_rows")
@@ -39,11 +38,8 @@ def report_path(run: str) -> str:
 
 
 def write_report(storage: Storage, run: str, other_runs: Sequence[str] = ()) -> str:
-    """Writes the report of all stored evaluations of a run, beside other runs; returns its address."""
-    stored = {
-        each: [found for kind in _KINDS if (found := read_evaluation(storage, each, *kind)) is not None]
-        for each in dict.fromkeys([run, *other_runs])
-    }
+    """Writes the report of a run's evaluations, beside those of other runs; returns its address."""
+    stored = {each: current_evaluations(storage, each) for each in dict.fromkeys([run, *other_runs])}
     histories = {each: read_history(storage, each) for each in stored}
     storage.write_bytes(report_path(run), build_report(run, stored, histories).encode())
     return storage.uri(report_path(run))

@@ -1,6 +1,7 @@
 """An evaluation as it lies on disk and on the screen."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
 FORMAT_VERSION = 2  # Evaluations of another one count as not there.
+KINDS = [(split, protocol) for split in ("test", "validation") for protocol in ("sampled", "full")]
 MODEL = "model"
 BASELINE = "baseline"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,39 @@ def read_evaluation(storage: Storage, run: str, split: str, protocol: str) -> Ev
     except (ValueError, AttributeError):
         pass  # Not JSON: `from_json` says so.
     return Evaluation.from_json(text, storage.uri(path))
+
+
+def current_evaluations(storage: Storage, run: str) -> list[Evaluation]:
+    """The stored evaluations of a run as it is now; a line names each that was made from other weights.
+
+    Training a run again leaves its evaluations where they are, and they say nothing of its new weights.
+    """
+    current = []
+    for split, protocol in KINDS:
+        evaluation = read_evaluation(storage, run, split, protocol)
+        if evaluation is None:
+            continue
+        if _is_current(storage, evaluation):
+            current.append(evaluation)
+        else:
+            path = storage.uri(evaluation_path(run, split, protocol))
+            _LOG.warning(
+                "%s: left out, it is of older weights. Run the job 'evaluate' again with --set evaluation.split=%s "
+                "--set evaluation.protocol=%s.",
+                *(path, split, protocol),
+            )
+    return current
+
+
+def _is_current(storage: Storage, evaluation: Evaluation) -> bool:
+    """Whether the run has the weights that were evaluated, and the one it was compared with too, if it still exists."""
+
+    def content(run: dict[str, Any]) -> str | None:
+        manifest = Dataset(storage, "runs", run["name"]).manifest()
+        return None if manifest is None else manifest.content
+
+    own, *others = evaluation.lineage["runs"]
+    return content(own) == own["content"] and all(content(other) in (None, other["content"]) for other in others)
 
 
 def comparison_table(evaluations: Sequence[Evaluation]) -> Table:

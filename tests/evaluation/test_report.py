@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
 from seqrec.evaluation.report import build_report, write_report
 from seqrec.evaluation.results import Evaluation, RankingResult, SliceResult, evaluation_path
@@ -137,6 +138,8 @@ def test_build_report_is_the_same_every_time(page: str) -> None:
 
 def test_write_report_collects_the_stored_evaluations(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
+    attempt = Dataset(storage, "runs", "books-a2svd").begin(Recipe(stage="train", settings={}, inputs={}))
+    attempt.publish(counts={}, content=MANIFEST["content"])
     for protocol in ("sampled", "full"):
         each = dataclasses.replace(evaluation(), protocol=protocol)
         storage.write_bytes(evaluation_path("books-a2svd", "test", protocol), each.to_json().encode())
