@@ -168,13 +168,10 @@ def keep_users(spark: SparkSession, storage: Storage, prepared: Manifest, num_us
     attempt = Dataset(storage, "prepared", f"{prepared.name}-{num_users}").begin(
         Recipe(stage="prepare", settings=dict(prepared.settings), inputs={"from": prepared.content})
     )
-    total = prepared.table("sequences/test").rows
     tables = dict(prepared.tables)
     for split in ("validation", "test"):
         rows: DataFrame = read_table(spark, storage, prepared, f"sequences/{split}", EVALUATION)
-        tables[f"sequences/{split}"] = write_table(
-            keep_some_users(rows, num_users, total, 1), attempt, f"sequences/{split}"
-        )
+        tables[f"sequences/{split}"] = write_table(keep_some_users(rows, num_users, 1), attempt, f"sequences/{split}")
     return attempt.publish(tables=tables, counts=prepared.counts, details=prepared.details)
 
 

@@ -82,11 +82,10 @@ def check_validation_before_test(validation: DataFrame, test: DataFrame, where: 
         )
 
 
-def keep_some_users(rows: DataFrame, max_users: int, num_users: int, seed: int) -> DataFrame:
-    """The rows of about `max_users` users, the same ones every time."""
-    buckets = 1 << 30
-    hashed = F.pmod(F.xxhash64(USER, F.lit(seed)), F.lit(buckets))
-    return rows.where(hashed < int(buckets * max_users / num_users))
+def keep_some_users(rows: DataFrame, max_users: int, seed: int) -> DataFrame:
+    """All rows of the `max_users` users with the smallest hashes, the same ones every time."""
+    users = rows.select(USER).distinct().orderBy(F.xxhash64(USER, F.lit(seed)), USER).limit(max_users)
+    return rows.join(users, on=USER, how="left_semi")
 
 
 def _rules(max_stored_history: int, num_items: int) -> list[tuple[Column, str]]:

@@ -139,7 +139,7 @@ def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, Dat
     counts = check_rows(rows, where, max_stored_history, num_items)
     check_validation_before_test(splits["validation"], splits["test"], where)
     if config.protocol == FULL and counts.num_users > config.max_users:
-        rows = keep_some_users(rows, config.max_users, counts.num_users, inputs.seed)
+        rows = keep_some_users(rows, config.max_users, inputs.seed)
         counts = check_rows(rows, where, max_stored_history, num_items)
     return counts, rows
 

@@ -80,8 +80,24 @@ def test_check_validation_before_test_refuses_a_later_event(build: Build, positi
 def test_keep_some_users_keeps_whole_users_and_the_same_ones(build: Build) -> None:
     rows = build([(f"user{i % 500}", 1, [3], [DAY], DAY, 4, DAY, [5, 6]) for i in range(1000)])
 
-    kept = [sorted(row[0] for row in keep_some_users(rows.repartition(n), 100, 500, 1).collect()) for n in (1, 3)]
+    kept = [sorted(row[0] for row in keep_some_users(rows.repartition(n), 100, 1).collect()) for n in (1, 3)]
 
     assert kept[0] == kept[1]
-    assert 70 <= len(set(kept[0])) <= 130
     assert len(kept[0]) == 2 * len(set(kept[0]))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_keep_some_users_keeps_no_more_than_it_may(build: Build, seed: int) -> None:
+    rows = build([(f"user{i % 500}", 1, [3], [DAY], DAY, 4, DAY, [5, 6]) for i in range(1000)])
+
+    users = {row[0] for row in keep_some_users(rows, 100, seed).collect()}
+
+    assert len(users) == 100
+
+
+def test_keep_some_users_chooses_by_the_seed(build: Build) -> None:
+    rows = build([(f"user{i}", 1, [3], [DAY], DAY, 4, DAY, [5, 6]) for i in range(500)])
+
+    first, second = ({row[0] for row in keep_some_users(rows, 100, seed).collect()} for seed in (1, 2))
+
+    assert len(first & second) < 60
