@@ -14,7 +14,7 @@ from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
 from seqrec.evaluation.rows import Rows
-from seqrec.feed.windows import build_events, cut_histories
+from seqrec.feed.windows import cut_whole_histories
 from seqrec.models.config import ModelConfig
 from seqrec.models.vocabulary import ModelVocabulary
 
@@ -68,17 +68,14 @@ class ModelRanking:
 
 def windows(rows: Rows, max_history_length: int) -> History:
     """The last events before each row's target, as a History of one stream, arrays [1, B, L]."""
-    lengths = rows.history_length
-    events = build_events(
+    history = cut_whole_histories(
         rows.history_items,
         rows.history_timestamps,
-        lengths,
+        rows.history_length,
         rows.first_timestamp,
-        num_context=lengths,  # None of these events is a target.
-        max_history_length=max_history_length,
+        rows.target_timestamp,
+        max_history_length,
     )
-    seconds = rows.target_timestamp - rows.first_timestamp
-    history = cut_histories(events, rows.offsets[1:], lengths, seconds, max_history_length)
     return History(*(array[None] for array in history))
 
 

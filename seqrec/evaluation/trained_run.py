@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-import yaml
-
-from seqrec.core.config import load_section
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.model_ranking import ModelRanking
 from seqrec.feed.vocabulary import ITEMS, read_vocabulary
-from seqrec.models.config import ModelConfig
+from seqrec.models.config import ModelConfig, read_model_config
 from seqrec.models.vocabulary import ModelVocabulary
 
 
@@ -42,7 +39,7 @@ def read_run(storage: Storage, name: str, prepared: Manifest, config: Evaluation
             f"({others}): prepare the data with --set preparation.vocabulary={name}, or train again."
         )
     path = f"runs/{name}/{manifest.id}"
-    model = _model_config(storage, f"{path}/config.yaml")
+    model = read_model_config(storage, f"{path}/config.yaml")
     vocabulary = read_vocabulary(storage, manifest)
     ranking = ModelRanking(
         root=storage.root,
@@ -57,10 +54,3 @@ def read_run(storage: Storage, name: str, prepared: Manifest, config: Evaluation
         num_threads=config.tensorflow_threads,
     )
     return TrainedRun(name, manifest, model, ranking)
-
-
-def _model_config(storage: Storage, path: str) -> ModelConfig:
-    values = yaml.safe_load(storage.read_bytes(path))
-    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
-        raise DataError(f"{storage.uri(path)}: no section 'model'. Train the run again.")
-    return load_section(ModelConfig, values["model"], storage.uri(path))

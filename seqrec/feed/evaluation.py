@@ -13,7 +13,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.feed.reader import EvaluationRows, read_evaluation_rows
-from seqrec.feed.windows import build_events, cut_histories
+from seqrec.feed.windows import cut_whole_histories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +91,12 @@ class EvaluationFeed:
 
 def cut_evaluation_rows(rows: EvaluationRows, max_history_length: int) -> EvalBatch:
     """Histories [R, L] and candidates [R, N], the target first, of flat rows."""
-    no_targets = rows.lengths
-    events = build_events(
+    history = cut_whole_histories(
         rows.history_items,
         rows.history_timestamps,
         rows.lengths,
         rows.first_timestamps,
-        no_targets,
-        max_history_length,
-    )
-    history = cut_histories(
-        events,
-        np.cumsum(rows.lengths),
-        rows.lengths,
-        rows.target_timestamps - rows.first_timestamps,
+        rows.target_timestamps,
         max_history_length,
     )
     return EvalBatch(history, np.concatenate([rows.target_items[:, None], rows.negative_items], axis=1))

@@ -74,6 +74,29 @@ def cut_histories(
     return History(items, length, to_target.astype(np.float32), seconds.astype(np.float32))
 
 
+def cut_whole_histories(
+    items: np.ndarray,
+    timestamps: np.ndarray,
+    lengths: np.ndarray,
+    first_timestamps: np.ndarray,
+    target_timestamps: np.ndarray,
+    max_history_length: int,
+) -> History:
+    """The last events of each history, right padded: arrays [B, L].
+
+    Args:
+        items: int32 [E], the histories' items one history after the other.
+        timestamps: int64 [E], seconds.
+        lengths: int [B], events of each history.
+        first_timestamps: int64 [B], of each history's user.
+        target_timestamps: int64 [B], of what follows each history.
+    """
+    # None of these events is a target.
+    events = build_events(items, timestamps, lengths, first_timestamps, lengths, max_history_length)
+    seconds = target_timestamps - first_timestamps
+    return cut_histories(events, np.cumsum(lengths), lengths, seconds, max_history_length)
+
+
 def cut_examples(events: Events, targets: np.ndarray, max_history_length: int) -> tuple[History, np.ndarray]:
     """History [B, L] and item [B] of the training targets given by their event numbers, int64 [B]."""
     history = cut_histories(events, targets, events.position[targets], events.seconds[targets], max_history_length)

@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import yaml
+
+from seqrec.core.config import load_section
+from seqrec.core.errors import DataError
+from seqrec.core.storage import Storage
+
 COMPATIBILITIES = ("corrected", "reference")
 
 
@@ -66,3 +72,16 @@ class ModelConfig:
     def event_dim(self) -> int:
         """Width of an embedded event or candidate: item and category side by side."""
         return self.item_dim + self.category_dim
+
+
+def read_model_config(storage: Storage, path: str) -> ModelConfig:
+    """The section `model` of the settings that a run keeps beside its weights.
+
+    Raises:
+        DataError: there is no such section.
+        ConfigError: a key is not one of this version.
+    """
+    values = yaml.safe_load(storage.read_bytes(path))
+    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+        raise DataError(f"{storage.uri(path)}: no section 'model'. Train the run again.")
+    return load_section(ModelConfig, values["model"], storage.uri(path))

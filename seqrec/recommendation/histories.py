@@ -15,7 +15,7 @@ from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
-from seqrec.feed.windows import build_events, cut_histories
+from seqrec.feed.windows import cut_whole_histories
 from seqrec.preparation.ragged import Ragged, column, lists
 
 _COLUMNS = [C.USER, C.HISTORY_ITEMS, C.HISTORY_TIMESTAMPS, C.FIRST_TIMESTAMP]
@@ -55,12 +55,14 @@ class Histories:
 
     def windows(self, max_history_length: int) -> History:
         """The last events of each user as a History of one stream, arrays [1, B, L]."""
-        lengths = self.items.lengths
-        events = build_events(
-            self.items.values, self.times.values, lengths, self.first_timestamps, lengths, max_history_length
+        history = cut_whole_histories(
+            self.items.values,
+            self.times.values,
+            self.items.lengths,
+            self.first_timestamps,
+            self.as_of,
+            max_history_length,
         )
-        seconds = self.as_of - self.first_timestamps
-        history = cut_histories(events, self.items.offsets[1:], lengths, seconds, max_history_length)
         return History(*(array[None] for array in history))
 
 

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-import yaml
-
-from seqrec.core.config import load_section
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import ITEMS
-from seqrec.models.config import ModelConfig
+from seqrec.models.config import ModelConfig, read_model_config
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,7 @@ def read_run(storage: Storage, name: str) -> TrainedRun:
         DataError: the run is not there, not finished, or has no settings of its model.
     """
     manifest = Dataset(storage, "runs", name).require("train")
-    path = f"runs/{name}/{manifest.id}/config.yaml"
-    values = yaml.safe_load(storage.read_bytes(path))
-    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
-        raise DataError(f"{storage.uri(path)}: no section 'model'. Train the run again.")
-    return TrainedRun(manifest, load_section(ModelConfig, values["model"], storage.uri(path)))
+    return TrainedRun(manifest, read_model_config(storage, f"runs/{name}/{manifest.id}/config.yaml"))
 
 
 def check_same_vocabulary(run: TrainedRun, prepared: Manifest) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.feed.windows import build_events, cut_examples
+from seqrec.feed.windows import build_events, cut_examples, cut_whole_histories
 
 DAY = 86_400
 
@@ -73,3 +73,29 @@ def test_cut_examples_equals_a_loop(scale: int, lengths: list[int], max_history_
             assert history.seconds_from_first[row].tolist() == [*from_first, *[0.0] * (max_history_length - n)]
             row += 1
     assert row == len(targets)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 99))
+def test_cut_whole_histories_equals_a_loop(lengths: list[int], max_history_length: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    items = [rng.integers(1, 99, n).astype(np.int32) for n in lengths]
+    days = [np.sort(rng.integers(0, 99, n)) for n in lengths]
+    first, target = rng.integers(-5, 1, len(lengths)), rng.integers(99, 200, len(lengths))
+
+    history = cut_whole_histories(
+        np.concatenate(items),
+        np.concatenate(days) * DAY,
+        np.array(lengths),
+        first * DAY,
+        target * DAY,
+        max_history_length,
+    )
+
+    assert history.items.shape == (len(lengths), max_history_length)
+    for row in range(len(lengths)):
+        own = days[row][-max_history_length:].tolist()
+        padding = [0] * (max_history_length - len(own))
+        assert history.length[row] == len(own)
+        assert history.items[row].tolist() == items[row][-max_history_length:].tolist() + padding
+        assert (history.seconds_to_target[row] / DAY).tolist() == [target[row] - day for day in own] + padding
+        assert (history.seconds_from_first[row] / DAY).tolist() == [day - first[row] for day in own] + padding

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from seqrec.core.errors import ConfigError, DataError
-from seqrec.models.config import ModelConfig
+from seqrec.core.storage import Storage
+from seqrec.models.config import ModelConfig, read_model_config
 from seqrec.models.registry import MODELS, build_model, load_options
 from seqrec.models.vocabulary import ModelVocabulary
 from tests.models.random_batches import random_vocabulary
@@ -111,3 +112,19 @@ def test_model_vocabulary_refuses_what_does_not_belong_together():
         ModelVocabulary(num_trained_items=2, num_categories=3, item_category=categories)
     with pytest.raises(DataError, match="num_trained_items is 3 but the vocabulary has 2 items"):
         ModelVocabulary(num_trained_items=3, num_categories=5, item_category=categories)
+
+
+def test_read_model_config_takes_the_section_of_the_model(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 7\nmodel: {name: sli_rec, layer_sizes: [8], dropout: [0.1]}\n")
+
+    config = read_model_config(Storage(str(tmp_path)), "config.yaml")
+
+    assert config == ModelConfig(name="sli_rec", layer_sizes=(8,), dropout=(0.1,))
+
+
+@pytest.mark.parametrize("text", ["seed: 7", "model: sli_rec", "- model"])
+def test_read_model_config_asks_for_the_section_of_the_model(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+
+    with pytest.raises(DataError, match=r"config.yaml: no section 'model'. Train the run again"):
+        read_model_config(Storage(str(tmp_path)), "config.yaml")
