@@ -163,11 +163,12 @@ def _item_pairs(material: Material, pairs: DataFrame) -> Ranking | str:
     num_items = material.vocabulary.num_items
     keys = first * (num_items + 1) + second
     order = np.argsort(keys)
+    whole = np.minimum(weight[order], np.iinfo(np.int32).max)  # The most frequent pairs of all may tie at the top.
     return ItemPairs(
         num_recent=material.config.num_recent_items,
         num_items=num_items,
         keys=keys[order],
-        weights=np.minimum(weight[order], np.iinfo(np.int32).max).astype(np.int32),
+        weights=whole.astype(np.int32),
         train_count=material.vocabulary.train_count,
     )
 

@@ -107,7 +107,8 @@ class ItemPairs:
             wanted = item[:, None].astype(np.int64) * (self.num_items + 1) + candidates
             found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
             total += np.where(self.keys[found] == wanted, self.weights[found], 0)
-        # Below 1/2, so that it never reaches the next sum, rounded to float32 neither; a power of two keeps it exact.
+        # Below 1/2, so that it never reaches the next sum; nor does it when rounded to float32, up to sums of 2^23,
+        # beyond which sums tie there. A power of two keeps it exact.
         share = 0.5 ** (1 + int(self.train_count.max()).bit_length())
         return total + self.train_count[candidates] * share
 
