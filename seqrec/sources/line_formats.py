@@ -87,7 +87,9 @@ def sniff(file: RawFile) -> Sniffed:
             f"{file.display}: holds no line of a known format; it starts with {sample[0][:60]!r}. "
             "Give Amazon reviews, ratings or metadata of 2014, 2018 or 2023."
         )
-    return Sniffed(file, compression, votes.most_common(1)[0][0], sample)
+    # A header is a single line, and those below it look like the ratings of other years.
+    voted = LineFormat.RATINGS_2023 if LineFormat.RATINGS_2023 in votes else votes.most_common(1)[0][0]
+    return Sniffed(file, compression, voted, sample)
 
 
 def _uncompressed(head: bytes, compression: Compression) -> bytes:

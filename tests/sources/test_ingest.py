@@ -37,11 +37,20 @@ def test_ingest_reads_2023_reviews(ingested, raw):
 
 
 def test_ingest_reads_2023_ratings(ingested, raw):
-    path = raw("Software.csv.gz", ["user_id,parent_asin,rating,timestamp", "AE,B1,5.0,1588687728923"])
+    lines = [
+        "user_id,parent_asin,rating,timestamp",
+        "AFKZENTNBQ7A7V7UXW5JJI6UGRYQ,B0BK9CGZRP,5.0,1588687728923",
+        "AFKZENTNBQ7A7V7UXW5JJI6UGRYQ,B000H702ZY,3.0,1588615855070",
+        "AGBFYI2DDIKXC5Y4FARTYDTQBMFQ,B0BK9CGZRP,1.0,1405543200999",
+    ]
 
-    made = ingested(path)
+    made = ingested(raw("Software.csv.gz", lines))
 
-    assert made.rows("reviews", "user_id", "item_id", "rating", "timestamp") == [("AE", "B1", 5.0, 1588687728)]
+    assert made.rows("reviews", "user_id", "item_id", "rating", "timestamp") == [
+        ("AFKZENTNBQ7A7V7UXW5JJI6UGRYQ", "B000H702ZY", 3.0, 1588615855),
+        ("AFKZENTNBQ7A7V7UXW5JJI6UGRYQ", "B0BK9CGZRP", 5.0, 1588687728),
+        ("AGBFYI2DDIKXC5Y4FARTYDTQBMFQ", "B0BK9CGZRP", 1.0, 1405543200),
+    ]
     assert made.account("Software.csv.gz")["blank"] == 1
 
 
