@@ -16,9 +16,8 @@ from pathlib import Path
 from ingest_full_size import Watch, spark_of
 
 from seqrec.core.storage import Storage
-from seqrec.sources.archives import read_chunks
+from seqrec.sources.archives import Compression, read_chunks
 from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
-from seqrec.sources.line_formats import Compression
 from seqrec.sources.raw_files import find_raw_files
 from seqrec.sources.stage import run_ingest, run_synthesize
 

@@ -1,18 +1,30 @@
 """Compressed raw files as streams of bytes, and where one breaks."""
 
+import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import rapidgzip
 import zstandard
 
 from seqrec.core.errors import DataError
-from seqrec.sources.line_formats import Compression
 from seqrec.sources.raw_files import RawFile
 
 _CHUNK_BYTES = 4 << 20
+_HEAD_CHUNK_BYTES = 1 << 10  # All that a decompressor makes of the bytes in which it fails is lost.
+_MAX_WINDOW_BYTES = 1 << 31  # Of `zstd --long=31`; the library's own limit is 128 MiB.
+_BROKEN = (zlib.error, zstandard.ZstdError, EOFError)
 _PARALLEL_ABOVE = 32 << 20  # Compressed bytes from which starting a parallel decompressor pays.
+
+
+class Compression(Enum):
+    PLAIN = ""
+    GZIP = ".gz"
+    ZSTD = ".zst"
+
 
 Progress = Callable[[int], None]  # Called with the number of bytes read so far, as they lie on disk.
 
@@ -34,13 +46,8 @@ def read_chunks(file: RawFile, compression: Compression, progress: Progress = la
             return stream.read(_CHUNK_BYTES)
 
         try:
-            if compression is Compression.PLAIN:
-                yield from iter(read, b"")
-            elif compression is Compression.ZSTD:
-                yield from _zstd_chunks(read)
-            else:
-                yield from _gzip_chunks(read)
-        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+            yield from _chunks(read, compression)
+        except _BROKEN as error:
             raise _broken(file, error) from None
 
 
@@ -62,6 +69,17 @@ def read_chunks_in_parallel(file: RawFile, num_threads: int, progress: Progress 
             raise _broken(file, error) from None
 
 
+def start_of(head: bytes, compression: Compression, max_bytes: int) -> bytes:
+    """At most `max_bytes` of what the first bytes of a file hold, up to where these end or are damaged."""
+    stream, text = io.BytesIO(head), bytearray()
+    with suppress(*_BROKEN):  # Reading the whole file says more precisely what is wrong.
+        for chunk in _chunks(lambda: stream.read(_HEAD_CHUNK_BYTES), compression):
+            text += chunk
+            if len(text) >= max_bytes:
+                break
+    return bytes(text[:max_bytes])
+
+
 def is_broken(file: RawFile) -> bool:
     """Whether a .gz cannot be read to its end."""
     try:
@@ -70,6 +88,15 @@ def is_broken(file: RawFile) -> bool:
     except BrokenArchiveError:
         return True
     return False
+
+
+def _chunks(read: Callable[[], bytes], compression: Compression) -> Iterator[bytes]:
+    if compression is Compression.PLAIN:
+        yield from iter(read, b"")
+    elif compression is Compression.ZSTD:
+        yield from _zstd_chunks(read)
+    else:
+        yield from _gzip_chunks(read)
 
 
 def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
@@ -92,7 +119,7 @@ def _zstd_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
     """A .zst may hold several frames, one after the other."""
     waiting = read()
     while waiting:
-        frame = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+        frame = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()
         while not frame.eof:
             if not waiting and not (waiting := read()):
                 raise EOFError("it ends early")

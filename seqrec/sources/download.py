@@ -22,10 +22,9 @@ from urllib3.util.retry import Retry
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.secrets import redact
 from seqrec.core.storage import explain
-from seqrec.sources.archives import BrokenArchiveError, read_chunks
+from seqrec.sources.archives import BrokenArchiveError, Compression, read_chunks
 from seqrec.sources.catalogue import PublicFile
 from seqrec.sources.config import DownloadConfig
-from seqrec.sources.line_formats import Compression
 from seqrec.sources.raw_files import find_raw_files
 
 _LOG = logging.getLogger(__name__)

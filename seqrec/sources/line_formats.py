@@ -3,14 +3,12 @@
 import ast
 import json
 import re
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
-import zstandard
-
 from seqrec.core.errors import DataError
+from seqrec.sources.archives import Compression, start_of
 from seqrec.sources.raw_files import RawFile
 
 
@@ -28,12 +26,6 @@ class LineFormat(Enum):
     @property
     def is_metadata(self) -> bool:
         return self.name.startswith("METADATA")
-
-
-class Compression(Enum):
-    PLAIN = ""
-    GZIP = ".gz"
-    ZSTD = ".zst"
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ def sniff(file: RawFile) -> Sniffed:
             raise DataError(f"{file.display}: is {what}. Give plain text, .gz or .zst, in UTF-8.")
     compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), Compression.PLAIN)
     whole = len(head) == file.size
-    text = _uncompressed(head, compression).decode("utf-8", errors="replace")
+    text = start_of(head, compression, _SAMPLE_BYTES).decode("utf-8", errors="replace")
     lines = text.split("\n")
     if not whole and len(lines) > 1:
         lines.pop()  # Cut off by the sample's end.
@@ -90,20 +82,6 @@ def sniff(file: RawFile) -> Sniffed:
     # A header is a single line, and those below it look like the ratings of other years.
     voted = LineFormat.RATINGS_2023 if LineFormat.RATINGS_2023 in votes else votes.most_common(1)[0][0]
     return Sniffed(file, compression, voted, sample)
-
-
-def _uncompressed(head: bytes, compression: Compression) -> bytes:
-    if compression is Compression.GZIP:
-        try:
-            return zlib.decompressobj(wbits=31).decompress(head, _SAMPLE_BYTES)
-        except zlib.error:
-            return b""  # Reading it says more precisely what is wrong.
-    if compression is Compression.ZSTD:
-        try:
-            return zstandard.ZstdDecompressor().decompressobj().decompress(head)[:_SAMPLE_BYTES]
-        except zstandard.ZstdError:
-            return b""
-    return head
 
 
 def _line_format(line: str) -> LineFormat | None:

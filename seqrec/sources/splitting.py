@@ -18,9 +18,14 @@ from tqdm import tqdm
 
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
-from seqrec.sources.archives import BrokenArchiveError, is_broken, read_chunks, read_chunks_in_parallel
+from seqrec.sources.archives import (
+    BrokenArchiveError,
+    Compression,
+    is_broken,
+    read_chunks,
+    read_chunks_in_parallel,
+)
 from seqrec.sources.config import IngestionConfig
-from seqrec.sources.line_formats import Compression
 from seqrec.sources.line_sources import LineSource
 from seqrec.sources.raw_files import RawFile
 

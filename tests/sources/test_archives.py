@@ -1,13 +1,14 @@
 import gzip
+import zlib
 
 import pytest
 import zstandard
 
 from seqrec.core.storage import Storage
 from seqrec.sources import archives, splitting
-from seqrec.sources.archives import BrokenArchiveError, read_chunks, read_chunks_in_parallel
+from seqrec.sources.archives import BrokenArchiveError, Compression, read_chunks, read_chunks_in_parallel, start_of
 from seqrec.sources.config import IngestionConfig
-from seqrec.sources.line_formats import Compression, LineFormat, Sniffed
+from seqrec.sources.line_formats import LineFormat, Sniffed
 from seqrec.sources.line_sources import LineSource
 from seqrec.sources.raw_files import find_raw_files
 from seqrec.sources.splitting import needs_pieces, split_source
@@ -61,6 +62,27 @@ def test_read_chunks_gives_all_there_is_before_it_raises(file, content, compress
 
     got = b"".join(chunks)
     assert TEXT.startswith(got)
+    assert len(got) > len(TEXT) // 2
+
+
+@pytest.mark.parametrize(
+    ("content", "compression"),
+    [
+        (TEXT, Compression.PLAIN),
+        (gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:]), Compression.GZIP),
+        (zstandard.compress(TEXT[:99]) + zstandard.compress(TEXT[99:]), Compression.ZSTD),
+    ],
+)
+def test_start_of_gives_the_beginning_of_every_kind(content, compression):
+    assert start_of(content[: 1 << 16], compression, 20_000) == TEXT[:20_000]
+
+
+def test_start_of_gives_what_comes_before_the_damage():
+    archive = zlib.compressobj(wbits=31)
+    sound = archive.compress(TEXT[:30_000]) + archive.flush(zlib.Z_FULL_FLUSH)
+
+    assert TEXT[:30_000].startswith(got := start_of(sound + b"\xff" * 5000, Compression.GZIP, 1 << 20))
+    assert len(got) > 20_000
 
 
 def test_read_chunks_in_parallel_reads_the_same(file, monkeypatch):

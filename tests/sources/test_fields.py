@@ -4,9 +4,10 @@ import pytest
 from pyspark.sql import functions as F
 
 from seqrec.core.errors import DataError
+from seqrec.sources.archives import Compression
 from seqrec.sources.categories import category_path
 from seqrec.sources.groups import group_of_file
-from seqrec.sources.line_formats import Compression, LineFormat, Sniffed
+from seqrec.sources.line_formats import LineFormat, Sniffed
 from seqrec.sources.ratings_columns import ratings_columns
 from seqrec.sources.raw_files import RawFile
 from seqrec.sources.record_fields import decoded, is_id, parsed_price, parsed_votes

@@ -36,6 +36,15 @@ def test_ingest_reads_2023_reviews(ingested, raw):
     assert rows == [("AE", "B1", 3.0, 1588687728, False, 12, "Video Games")]
 
 
+def test_ingest_reads_an_archive_with_a_longer_window_than_zstd_has_by_itself(ingested, raw):
+    line = json.dumps({"rating": 3.0, "parent_asin": "B1", "user_id": "AE", "timestamp": 1588687728923})
+    settings = zstandard.ZstdCompressionParameters(window_log=28)  # Twice as long as a decompressor takes unasked.
+    archive = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    path = raw("Video_Games.jsonl.zst", archive.compress(f"{line}\n".encode()) + archive.flush())
+
+    assert ingested(path).rows("reviews", "user_id", "item_id", "timestamp") == [("AE", "B1", 1588687728)]
+
+
 def test_ingest_reads_2023_ratings(ingested, raw):
     lines = [
         "user_id,parent_asin,rating,timestamp",
