@@ -25,7 +25,7 @@ from seqrec.core.storage import explain
 from seqrec.sources.archives import BrokenArchiveError, Compression, read_chunks
 from seqrec.sources.catalogue import PublicFile
 from seqrec.sources.config import DownloadConfig
-from seqrec.sources.raw_files import find_raw_files
+from seqrec.sources.raw_files import RawFile
 
 _LOG = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class _Download:
         """Reads a .gz to its end: a server may send a wrong file of the right size."""
         if not self._target.name.endswith(".gz"):
             return
-        [file] = find_raw_files([str(self._part)], "download")
+        file = RawFile(f"file://{self._part}", self._have(), self._part.stat().st_mtime)
         try:
             for _ in read_chunks(file, Compression.GZIP):
                 pass

@@ -11,6 +11,7 @@ import pyarrow.fs as pafs
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage, explain, open_file_system
 
+HIDDEN = ("_", ".")  # Spark reads no file whose name begins so, wherever it is told of it: markers, unfinished files.
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -40,13 +41,13 @@ class RawFile:
 def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
     """The files that `patterns` name, each once, sorted by address.
 
-    Names that start with `_` or `.` are passed over, as Spark does: markers and unfinished files.
+    Of folders and globs, names that start with `_` or `.` are passed over.
 
     Args:
         setting: the setting that the patterns come from, for the error.
 
     Raises:
-        DataError: a pattern finds nothing.
+        DataError: a pattern finds nothing, or is the name of a file that Spark would pass over.
     """
     found: dict[str, RawFile] = {}
     for pattern in patterns:
@@ -55,6 +56,8 @@ def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
             raise DataError(
                 f"{setting}: '{pattern}' finds no file. Check the path; relative paths start at {Path.cwd()}."
             )
+        if files[0].name.startswith(HIDDEN):
+            raise DataError(f"{setting}: '{pattern}': Spark reads no file that begins with '_' or '.'. Rename it.")
         found.update((file.uri, file) for file in files)
     return [found[uri] for uri in sorted(found)]
 
@@ -79,7 +82,7 @@ def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
     files = []
     for stored in storage.list_files(""):
         parts = stored.path.split("/")
-        if any(part.startswith(("_", ".")) for part in parts):
+        if any(part.startswith(HIDDEN) for part in parts):
             continue
         fits = segments is None or (len(parts) == len(segments) and all(map(fnmatch.fnmatchcase, parts, segments)))
         if fits:

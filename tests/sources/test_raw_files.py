@@ -52,3 +52,14 @@ def test_find_raw_files_starts_relative_paths_here(tree, monkeypatch):
 def test_find_raw_files_names_what_finds_nothing(tree, pattern):
     with pytest.raises(DataError, match="source.metadata: .*nothing"):
         find_raw_files([f"{tree}/{pattern}"], "source.metadata")
+
+
+@pytest.mark.parametrize("name", ["a/_SUCCESS", "a/.hidden"])
+def test_find_raw_files_refuses_a_file_that_spark_would_pass_over(tree, spark, name):
+    (tree / name).write_text("a line\n")
+    assert spark.read.text(f"{tree}/{name}").count() == 0  # In silence.
+
+    with pytest.raises(DataError, match=rf"source.reviews: '.*{name}': Spark reads no file .*Rename it") as caught:
+        find_raw_files([f"{tree}/b", f"{tree}/{name}"], "source.reviews")
+
+    assert "\n" not in str(caught.value)
