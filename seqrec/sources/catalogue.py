@@ -10,6 +10,7 @@ from seqrec.core.config import load_section, read_yaml
 from seqrec.core.errors import ConfigError
 from seqrec.core.secrets import redact
 from seqrec.sources.config import DownloadConfig
+from seqrec.sources.raw_files import HIDDEN
 
 BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 
@@ -65,10 +66,24 @@ def files_to_download(config: DownloadConfig) -> list[PublicFile]:
         for category in config.categories
         for path, is_metadata in paths
     ]
-    for file in files:
-        if file.name.startswith(".") or not file.name:
-            raise ConfigError(f"{redact(file.urls[0])}: names no file. Mend the paths of the catalogue.")
+    files = list(dict.fromkeys(files))  # Categories may share their metadata.
+    _check_names(files)
     return files
+
+
+def _check_names(files: list[PublicFile]) -> None:
+    """Two downloads of one name would write to one file; and Spark reads no file that begins with `_` or `.`."""
+    seen: dict[str, str] = {}
+    for file in files:
+        address = redact(file.urls[0])
+        if file.name.startswith(HIDDEN) or not file.name:
+            raise ConfigError(f"{address}: names no file that can be read. Mend the paths of the catalogue.")
+        if file.name in seen:
+            raise ConfigError(
+                f"{address}: ends in '{file.name}', and so does {seen[file.name]}. "
+                "Put {category} into the last part of the catalogue's paths."
+            )
+        seen[file.name] = address
 
 
 def _edition(config: DownloadConfig) -> Edition:

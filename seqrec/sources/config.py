@@ -56,6 +56,9 @@ class DownloadConfig:
     def __post_init__(self) -> None:
         if self.edition not in EDITIONS:
             raise ValueError(f"edition: '{self.edition}' is not known. Choose one of {', '.join(EDITIONS)}.")
+        twice = sorted({category for category in self.categories if self.categories.count(category) > 1})
+        if twice:
+            raise ValueError(f"categories: '{twice[0]}' stands there more than once. Name each category once.")
         for name in ("num_parallel", "max_attempts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")

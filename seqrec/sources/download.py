@@ -7,14 +7,13 @@ attempt goes on, in this process or a later one.
 import errno
 import json
 import logging
-import time
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
-from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
@@ -43,25 +42,42 @@ def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadCo
     """
     folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=0, unit="B", unit_scale=True, desc=f"download {len(files)} files", disable=None)
+    stop = threading.Event()
     with bar, ThreadPoolExecutor(config.num_parallel) as pool:
-        tasks = [pool.submit(_Download(file.urls, folder / file.name, config, bar).run) for file in files]
+        tasks = [pool.submit(_Download(file.urls, folder / file.name, config, bar, stop).run) for file in files]
+        try:
+            for task in as_completed(tasks):
+                task.result()
+        except BaseException:  # An interrupt as well: nobody waits for the other files to come to their ends.
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         return [task.result() for task in tasks]
 
 
 class _TryAgainError(Exception):
-    """The attempt failed in a way that another one may mend."""
+    """The attempt failed in a way that another one may mend, after `wait` seconds at the earliest."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
+
+
+class _StoppedError(Exception):
+    """Another file has failed."""
 
 
 class _Download:
     """One file. `run` makes attempts until it is whole; each goes on where the one before ended."""
 
-    def __init__(self, urls: Sequence[str], target: Path, config: DownloadConfig, bar: Any):
+    def __init__(self, urls: Sequence[str], target: Path, config: DownloadConfig, bar: Any, stop: threading.Event):
         self._urls = urls
         self._target = target
         self._part = target.with_name(f".{target.name}.part")
         self._state = target.with_name(f".{target.name}.part.json")
         self._config = config
         self._bar = bar
+        self._stop = stop  # Set when this file is wanted no more.
         self._size: int | None = None  # Of the whole file, once a server has told it.
         self._shown = 0  # Bytes that the bar counts for this file.
         self._was_broken = False
@@ -70,20 +86,15 @@ class _Download:
     def run(self) -> Path:
         if self._target.exists():
             return self._target
-        failures, attempt = 0, 0
+        mirror, failures = self._first_mirror(), 0
         while True:
-            url = self._urls[attempt % len(self._urls)]
-            before = self._have()
+            url = self._urls[mirror]
+            before, before_from_it = self._have(), self._have_from(url)
             try:
                 self._attempt(url)
                 return self._target
-            except OSError as error:
-                if not isinstance(error, requests.RequestException):
-                    raise StorageError(f"{self._target}: cannot write: {explain(error)}") from None
-                reason = _first_line(error)
-            except (_TryAgainError, HTTPError) as error:
-                reason = _first_line(error)
-            attempt += 1
+            except _TryAgainError as error:
+                reason, wait = _first_line(error), error.wait
             failures = 1 if self._have() > before else failures + 1
             if failures >= self._config.max_attempts:
                 raise DataError(
@@ -91,14 +102,25 @@ class _Download:
                     f"{self._have():,} bytes are kept; run the same command again to go on."
                 )
             _LOG.info("%s: %s; trying again", url, reason)
-            time.sleep(min(_LONGEST_WAIT, self._config.first_wait_seconds * 2 ** (failures - 1)))
+            wait = max(wait, self._config.first_wait_seconds * 2 ** (failures - 1))
+            self._stop.wait(min(_LONGEST_WAIT, wait))
+            self._check_wanted()
+            # Another mirror begins the file anew, so one that has sent something is not left at its first failure.
+            is_patient = before_from_it > 0 and failures <= self._config.max_attempts // 2
+            if self._have_from(url) <= before_from_it and not is_patient:
+                mirror = (mirror + 1) % len(self._urls)
 
     def _attempt(self, url: str) -> None:
-        with _session(self._config) as session:
-            self._fetch(session, url)
-        self._check_archive(url)
-        self._part.replace(self._target)
-        self._state.unlink(missing_ok=True)
+        try:
+            with requests.Session() as session:
+                self._fetch(session, url)
+            self._check_archive(url)
+            self._part.replace(self._target)
+            self._state.unlink(missing_ok=True)
+        except (requests.RequestException, HTTPError) as error:
+            raise _TryAgainError(_first_line(error)) from None
+        except OSError as error:
+            raise StorageError(f"{self._target}: cannot write: {explain(error)}") from None
 
     def _fetch(self, session: requests.Session, url: str) -> None:
         """Appends what is missing to the part file."""
@@ -116,8 +138,10 @@ class _Download:
                     raise _TryAgainError("the server has another file now")
                 return
             if response.status_code not in (200, 206):
-                kind = _TryAgainError if response.status_code in _BUSY or len(self._urls) > 1 else DataError
-                raise kind(f"{url}: the server answers {response.status_code} {response.reason}. Check the address.")
+                answer = f"{url}: the server answers {response.status_code} {response.reason}. Check the address."
+                if response.status_code in _BUSY or len(self._urls) > 1:
+                    raise _TryAgainError(answer, Retry().get_retry_after(response.raw) or 0.0)
+                raise DataError(answer)
             if response.status_code == 206 and _first_byte(response) != have:
                 raise _TryAgainError("the server sends another range than was asked for")
             if response.status_code == 200:
@@ -136,6 +160,7 @@ class _Download:
             for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                 part.write(chunk)
                 self._show(self._shown + len(chunk))
+                self._check_wanted()
 
     def _open_part(self) -> BinaryIO:
         """To go on at the end of the part file; from the beginning where the storage forbids that."""
@@ -156,13 +181,25 @@ class _Download:
         file = RawFile(f"file://{self._part}", self._have(), self._part.stat().st_mtime)
         try:
             for _ in read_chunks(file, Compression.GZIP):
-                pass
+                self._check_wanted()
         except BrokenArchiveError:
             self._start_over()
             if self._was_broken:
                 raise DataError(f"{url}: came whole twice and is no sound .gz. Tell whoever serves it.") from None
             self._was_broken = True
             raise _TryAgainError("the archive is damaged") from None
+
+    def _check_wanted(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+
+    def _first_mirror(self) -> int:
+        """The one that an earlier run was at, if there was one."""
+        return next((number for number, url in enumerate(self._urls) if self._have_from(url)), 0)
+
+    def _have_from(self, url: str) -> int:
+        """Bytes that are here and came from this mirror: no other one can go on with them."""
+        return self._have() if self._remembered().get("url") == redact(url) else 0
 
     def _have(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
@@ -177,11 +214,12 @@ class _Download:
         validator = strong or response.headers.get("Last-Modified", "")
         self._state.write_text(json.dumps({"url": redact(url), "validator": validator}))
 
+    def _remembered(self) -> dict[str, str]:
+        return json.loads(self._state.read_text()) if self._state.exists() else {}
+
     def _validator(self, url: str) -> str | None:
-        if not self._state.exists():
-            return None
-        state = json.loads(self._state.read_text())
-        return state["validator"] if state["url"] == redact(url) else None
+        state = self._remembered()
+        return state["validator"] if state.get("url") == redact(url) else None
 
     def _show(self, position: int) -> None:
         if self._size is not None and not self._is_counted:
@@ -189,29 +227,6 @@ class _Download:
             self._bar.total += self._size
         self._bar.update(position - self._shown)
         self._shown = position
-
-
-class _BoundedRetry(Retry):
-    """Waits a minute at most; urllib3 1, which Databricks 15.4 has, knows no `backoff_max`."""
-
-    def get_backoff_time(self) -> float:
-        return min(_LONGEST_WAIT, super().get_backoff_time())
-
-
-def _session(config: DownloadConfig) -> requests.Session:
-    """A session that tries again by itself as long as no answer has come."""
-    retry = _BoundedRetry(
-        total=config.max_attempts,
-        backoff_factor=config.first_wait_seconds,
-        status_forcelist=_BUSY,
-        allowed_methods=["GET"],
-        respect_retry_after_header=True,
-        raise_on_status=False,
-    )
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
 
 
 def _total(response: requests.Response) -> int | None:

@@ -1,9 +1,8 @@
 """Downloads from a local server that behaves badly."""
 
 import gzip
-import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,71 +14,19 @@ from seqrec.sources.catalogue import files_to_download
 from seqrec.sources.config import DownloadConfig
 from seqrec.sources.stage import run_download
 from tests.core.strict_mount import strict_mount
-
-CONTENT = gzip.compress(b"".join(b'{"line": %d}\n' % number for number in range(60_000)), mtime=0)
-
-
-class Server:
-    """Serves CONTENT; `faults` are used up by the requests, one each: after them it behaves."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-        self.requests: list[tuple[str, str | None]] = []  # Path and Range header.
-        self.content = CONTENT
-        self.etag = '"one"'
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def do_GET(self):  # noqa: N802
-                wanted = self.headers.get("Range")
-                server.requests.append((self.path, wanted))
-                fault = server.faults.pop(0) if server.faults else ""
-                if fault.isdigit():
-                    self.send_response(int(fault))
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                body, start, ignores = server.content, 0, fault == "ignore range"
-                if wanted and not ignores and self.headers.get("If-Range") in (None, server.etag):
-                    start = int(wanted.removeprefix("bytes=").rstrip("-"))
-                if fault == "other bytes":
-                    body = bytes(len(body))
-                if start >= len(body):
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(body)}")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                self.send_response(206 if start else 200)
-                self.send_header("ETag", server.etag)
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-                if fault != "no length":
-                    self.send_header("Content-Length", str(len(body) - start))
-                self.end_headers()
-                end = (start + len(body)) // 2 if fault in ("drop", "short") else len(body)
-                self.wfile.write(body[start:end])
-                self.close_connection = True
-
-        return Handler
+from tests.sources.file_server import CONTENT, Server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    """Another mirror, with the same files at another address."""
     server = Server()
     yield server
     server.close()
@@ -222,6 +169,69 @@ def test_run_download_takes_the_next_mirror(download, server):
     assert manifest.counts["files"] == 1
 
 
+def test_run_download_goes_on_at_the_mirror_that_it_was_at(download, server, other):
+    download.mirrors.append(other.url)
+    server.faults = ["drop", "drop"]
+
+    download()
+
+    assert [wanted is not None for _, wanted in server.requests] == [False, True, True]
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(("num_refusals", "num_elsewhere"), [(3, 0), (30, 1)])
+def test_run_download_gives_up_what_has_come_only_for_a_mirror_that_stays_silent(
+    download, server, other, num_refusals, num_elsewhere
+):
+    download.mirrors.append(other.url)
+    server.faults = ["drop", *["503"] * num_refusals]
+
+    manifest = download(max_attempts=8)
+
+    assert Path(manifest.details["reviews"][0].removeprefix("file://")).read_bytes() == CONTENT
+    assert len(other.requests) == num_elsewhere
+
+
+def test_run_download_begins_a_later_run_at_the_mirror_that_the_bytes_came_from(download, server, other):
+    download.mirrors.append(other.url)
+    server.faults, other.faults = ["400"] * 9, ["drop", *["400"] * 9]
+    with pytest.raises(DataError, match=f"{len(CONTENT) // 2:,} bytes are kept; run the same command again to go on"):
+        download()
+    for mirror in (server, other):
+        mirror.faults, mirror.requests = [], []
+
+    download()
+
+    assert server.requests == []
+    assert other.requests == [("/Toys.json.gz", f"bytes={len(CONTENT) // 2}-")]
+
+
+def test_run_download_makes_as_many_attempts_as_it_may(download, server):
+    server.faults = ["500"] * 90
+
+    with pytest.raises(DataError):
+        download(max_attempts=3)
+
+    assert len(server.requests) == 3
+
+
+def test_run_download_waits_as_long_as_the_server_says(download, server):
+    server.faults, start = ["429"], time.monotonic()
+
+    download()
+
+    assert time.monotonic() - start >= 1
+
+
+def test_run_download_stops_the_other_files_when_one_cannot_be_had(download, server):
+    server.is_slow, server.faults, start = {"/Toys.json.gz", "/meta_Toys.json.gz"}, ["404"], time.monotonic()
+
+    with pytest.raises(DataError, match="answers 404"):
+        download(["Toys", "Games"], with_metadata=True, num_parallel=3)
+
+    assert time.monotonic() - start < 10
+
+
 def test_run_download_fetches_nothing_twice(download, server):
     first = download()
     server.requests.clear()
@@ -263,3 +273,19 @@ def test_files_to_download_suggests_a_category():
 def test_files_to_download_wants_a_category():
     with pytest.raises(ConfigError, match="categories: empty. Edition 2018-small has All_Beauty"):
         files_to_download(DownloadConfig())
+
+
+@pytest.mark.parametrize(
+    ("reviews", "match"),
+    [
+        ("{category}/reviews.gz", r"Games/reviews.gz: ends in 'reviews.gz', and so does .*Toys"),
+        ("_{category}", "_Toys"),
+    ],
+)
+def test_files_to_download_refuses_names_that_would_lose_lines(tmp_path, reviews, match):
+    edition = {"mirrors": ["http://127.0.0.1"], "reviews": reviews, "ratings": "r", "metadata": "m"}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"2018": edition | {"categories": ["Toys", "Games"]}}))
+    config = DownloadConfig(edition="2018", categories=["Toys", "Games"], catalogue=str(tmp_path / "own.yaml"))
+
+    with pytest.raises(ConfigError, match=match):
+        files_to_download(config)
