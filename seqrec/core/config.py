@@ -6,8 +6,9 @@ which checks types and names) and how to say in one line what is wrong, where, a
 
 import difflib
 import json
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +95,7 @@ def load_section(
 def _message(config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]) -> str:
     path = _path_in(values, error["loc"][1:])
     key = ".".join(path)
-    place = origins.get(key, where)
+    place = _origin_of(key, origins) or where
     got = error["input"]
     if error["type"] == "unexpected_keyword_argument":
         known = _keys_at(config_class, path[:-1])
@@ -102,8 +103,9 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
     if error["type"] in ("missing", "missing_argument"):
         return f"{where}: missing key '{key}'. Add it: it has no default."
     if error["type"] == "value_error":
-        broken = [origin for dotted, origin in origins.items() if dotted.startswith(key)]
-        return f"{broken[0] if broken else where}: {key}: {error['ctx']['error']}"
+        fault = str(error["ctx"]["error"])
+        parts = [_origin_of_fault(fault, key, values, origins) or where, key, fault]
+        return ": ".join(part for part in parts if part)
     expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     hint = ""
     if error["type"].startswith("float") and isinstance(got, str) and "e" in got.lower():
@@ -111,6 +113,36 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
     elif error["type"].startswith("string") and isinstance(got, int | float) and not isinstance(got, bool):
         hint = f""" YAML reads a number: put it in quotes, '"{got}"'."""
     return f"{place}: {key}: expected {expected.replace('an object', 'a section of keys')}, got {got!r}.{hint}"
+
+
+def _origin_of(key: str, origins: Mapping[str, str]) -> str | None:
+    """Where the value of a key came from, if not from the file: an override of it, or of a section that holds it."""
+    parts = key.split(".")
+    around = (".".join(parts[:number]) for number in range(len(parts), 0, -1))
+    return next((origins[name] for name in around if name in origins), None)
+
+
+def _origin_of_fault(fault: str, section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> str | None:
+    """Where that came from which a section refuses, if not from the file.
+
+    A section refuses its values together: it is an override's fault only if the message speaks of its key, or if the
+    file has nothing of the section.
+    """
+    prefix = f"{section}." if section else ""
+    words = {word.rstrip(".") for word in re.findall(r"[\w.]+", fault)}
+    named = [name for name in origins if name.startswith(prefix) and name.removeprefix(prefix) in words]
+    given = [_origin_of(key, origins) for key in _keys_in(values) if key.startswith(prefix)]
+    if named:
+        return origins[named[0]]
+    return given[0] if given and all(given) else None
+
+
+def _keys_in(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _keys_in(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _path_in(values: Any, location: tuple[str | int, ...]) -> list[str]:

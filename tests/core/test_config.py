@@ -24,6 +24,10 @@ class Run:
     tower: Tower = field(default_factory=Tower)
     reviews: str | tuple[str, ...] = ""
 
+    def __post_init__(self) -> None:
+        if not self.workdir:
+            raise ValueError("workdir is empty: give a folder.")
+
 
 def test_load_section_fills_nested_sections_and_defaults():
     run = load_section(Run, {"workdir": "/data", "tower": {"sizes": [3], "rate": 1}}, "run.yaml")
@@ -69,6 +73,32 @@ def test_an_error_in_an_override_names_the_command_line_and_not_the_file():
 
     with pytest.raises(ConfigError, match="^--set: tower.rate: expected number, got 'fast'"):
         load_section(Run, values, "run.yaml", origins)
+
+
+@pytest.mark.parametrize(
+    ("values", "override", "message"),
+    [
+        ({"workdir": ""}, "reviews=a.json", "run.yaml: workdir is empty: give a folder."),
+        ({"workdir": "x"}, "workdir=", "--set: workdir: expected string, got None."),
+        ({"workdir": "x"}, "workdir=''", "--set: workdir is empty: give a folder."),
+        (
+            {"workdir": "x", "tower": {"rate": -1.0}},
+            "tower.kind=gated",
+            "run.yaml: tower: rate is -1.0: give at least 0.",
+        ),
+        ({"workdir": "x", "tower": {"rate": 1.0}}, "tower.rate=-1.0", "--set: tower: rate is -1.0: give at least 0."),
+        ({"workdir": "x"}, "tower={rate: -1.0}", "--set: tower: rate is -1.0: give at least 0."),
+        ({"workdir": "x"}, "tower.sizes=[1, a]", "--set: tower.sizes.1: expected integer, got 'a'."),
+    ],
+)
+def test_an_error_names_the_command_line_only_for_what_came_from_there(values, override, message):
+    origins: dict = {}
+    apply_override(values, override, origins)
+
+    with pytest.raises(ConfigError) as error:
+        load_section(Run, values, "run.yaml", origins)
+
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
