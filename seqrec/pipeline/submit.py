@@ -81,17 +81,17 @@ def build_command(
     settings = dict(_EVERYWHERE)
     if arguments.job == "train" or _pipeline_trains(arguments, config):
         settings |= _TRAINING
-    is_local = _is_local(options, _spark_block(arguments.job, config))
+    block = _spark_block(arguments.job, config)
     command = [spark_submit]
-    if is_local:
-        if not _gives(options, "--master", "spark.master"):
+    if _is_local(options, block):
+        if not _gives(options, "--master", "spark.master") and "spark.master" not in block:
             command += ["--master", f"local[{_local_slots(arguments, config)}]"]
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
         settings["spark.ui.enabled"] = "false"
     settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
     settings |= {**_object_store_settings(), **(shipped or {})}
-    settings |= _spark_block(arguments.job, config)
+    settings |= block
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
             command += ["--conf", f"{key}={value}"]
@@ -179,6 +179,7 @@ def main(argv: list[str]) -> int:
         argv, options = argv[:index], argv[index + 1 :]
     else:
         options = json.loads(os.environ.get(OPTIONS_VARIABLE, "[]"))
+    options = _in_two_words(options)
     job = argv[0] if argv else ""
     try:
         arguments = parse_arguments(job, argv[1:])
@@ -200,9 +201,14 @@ def main(argv: list[str]) -> int:
     os.execv(command[0], command)
 
 
+def _in_two_words(options: list[str]) -> list[str]:
+    """`--conf=key=value` as `--conf key=value`: spark-submit takes both."""
+    return [word for option in options for word in (option.split("=", 1) if option.startswith("--conf=") else [option])]
+
+
 def _deploys_to_cluster(options: list[str]) -> bool:
     pairs = zip(options, options[1:], strict=False)
-    given = {"--deploy-mode=cluster", "spark.submit.deployMode=cluster", "--conf=spark.submit.deployMode=cluster"}
+    given = {"--deploy-mode=cluster", "spark.submit.deployMode=cluster"}
     return bool(given & set(options)) or ("--deploy-mode", "cluster") in pairs
 
 

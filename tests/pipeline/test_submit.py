@@ -69,6 +69,17 @@ def test_a_cluster_is_left_its_own_master_and_memory():
     assert "spark.driver.host" not in settings_in(command)
 
 
+def test_the_master_of_a_spark_block_is_left_as_it_is():
+    local = command_of("prepare", ["preparation.spark.master='local[3]'"])
+    cluster = command_of("prepare", ["preparation.spark.master=spark://host:7077"])
+
+    assert "--master" not in [*local, *cluster]  # It would win over the setting.
+    assert settings_in(local)["spark.master"] == "local[3]"
+    assert settings_in(cluster)["spark.master"] == "spark://host:7077"
+    assert "spark.driver.host" in settings_in(local)
+    assert "spark.driver.host" not in settings_in(cluster)
+
+
 def test_spark_goes_to_the_object_store_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
@@ -100,6 +111,8 @@ def test_arguments_go_on_to_the_job_as_they_came():
         (["ingest", "--set", "ingestion.max_reject_fracton=0"], "Did you mean 'max_reject_fraction'?"),
         (["ingest", "--sett", "a=1"], "unrecognized arguments: --sett a=1"),
         (["ingest", "--", "--deploy-mode", "cluster"], "Spark refuses it for Python"),
+        (["ingest", "--", "--conf=spark.submit.deployMode=cluster"], "Spark refuses it for Python"),
+        ("workdir is /data/exp[1]: Spark takes [ ] in a path for a pattern.",),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_1(capsys, argv, message):
@@ -133,6 +146,18 @@ def test_the_script_lists_the_jobs_when_it_gets_none_or_an_unknown_one(argv):
     listed = [line.split()[0] for line in done.stderr.splitlines() if line.startswith("  ") and line[2].isalpha()]
     assert done.returncode == 2
     assert set(submit.SECTION_OF) <= set(listed)
+
+
+def test_a_setting_may_stand_in_one_word(monkeypatch):
+    seen = {}
+    monkeypatch.setenv("SEQREC_SHIP", "never")
+    monkeypatch.setattr(submit.os, "execv", lambda _, command: seen.update(command=command))
+
+    submit.main(["prepare", "--", "--conf=spark.master=spark://host:7077", "--conf=spark.driver.memory=3g"])
+
+    assert "--master" not in seen["command"]
+    assert settings_in(seen["command"])["spark.master"] == "spark://host:7077"
+    assert [word for word in seen["command"] if "spark.driver.memory" in word] == ["spark.driver.memory=3g"]
 
 
 def test_options_reach_the_stages_that_the_pipeline_submits(monkeypatch):
