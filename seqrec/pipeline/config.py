@@ -19,6 +19,7 @@ from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
 
 SPARK = "spark"  # Each section may hold a block of Spark settings for its stage.
+_PATTERN = re.compile(r"[\[\]{}*?\\]")  # In a path that Spark reads, they stand for others.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -62,6 +63,9 @@ class RunConfig:
         if not self.workdir:
             raise ValueError("workdir is empty: give a folder or a URI.")
         refuse_secret("workdir", self.workdir)
+        place = self.workdir if ":/" in self.workdir else str(Path(self.workdir).expanduser().absolute())
+        if found := sorted(set(_PATTERN.findall(place))):
+            raise ValueError(f"workdir is {place}: Spark takes {' '.join(found)} for a pattern. Choose another folder.")
 
     @property
     def run(self) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seqrec.core.errors import ConfigError
 from seqrec.pipeline import submit
 from seqrec.pipeline.command_line import Arguments, parse_arguments
 from seqrec.pipeline.config import load_run_config
@@ -112,7 +113,6 @@ def test_arguments_go_on_to_the_job_as_they_came():
         (["ingest", "--sett", "a=1"], "unrecognized arguments: --sett a=1"),
         (["ingest", "--", "--deploy-mode", "cluster"], "Spark refuses it for Python"),
         (["ingest", "--", "--conf=spark.submit.deployMode=cluster"], "Spark refuses it for Python"),
-        ("workdir is /data/exp[1]: Spark takes [ ] in a path for a pattern.",),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_1(capsys, argv, message):
@@ -122,6 +122,22 @@ def test_a_wrong_command_is_one_line_and_status_1(capsys, argv, message):
     assert status == 1
     assert message in printed
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("workdir", "message"),
+    [
+        ("/data/exp[1]", r"^--set: workdir is /data/exp\[1\]: Spark takes \[ \] for a pattern. Choose"),
+        ("s3://bucket/{a}*", r"workdir is s3://bucket/{a}\*: Spark takes \* { } for a pattern"),
+        ("work", r"workdir is .*/year 20\?\?/work: Spark takes \? for a pattern"),
+    ],
+)
+def test_a_workdir_is_no_pattern(tmp_path, monkeypatch, workdir, message):
+    (tmp_path / "year 20??").mkdir()
+    monkeypatch.chdir(tmp_path / "year 20??")
+
+    with pytest.raises(ConfigError, match=message):
+        load_run_config(None, [f"workdir='{workdir}'"])
 
 
 @pytest.mark.parametrize("job", sorted(submit.SECTION_OF))
