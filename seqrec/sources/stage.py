@@ -114,7 +114,13 @@ def _sources(
         if source.metadata_patterns:
             metadata = open_sources(source.metadata_patterns, "source.metadata", metadata=True)
         return reviews, metadata, raw_digests([one.file for one in [*reviews, *metadata]], storage)
-    raw = Dataset(storage, "raw", name).require({"synthetic": "synthesize"}.get(source.kind, source.kind))
+    job = "synthesize" if source.kind == "synthetic" else source.kind
+    raw = Dataset(storage, "raw", name).require(job)
+    if raw.stage != job:  # Both write there.
+        raise DataError(
+            f"{storage.uri(f'raw/{name}')}: made by the job '{raw.stage}', but source.kind is '{source.kind}'. "
+            f"Run the job '{job}' first."
+        )
     details: dict[str, Any] = raw.details
     if not details.get("reviews"):
         raise DataError(f"{storage.uri(f'raw/{name}')}: holds no reviews. Run the job '{raw.stage}' again.")

@@ -4,6 +4,12 @@ import json
 import pytest
 import zstandard
 
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset, Recipe
+from seqrec.core.storage import Storage
+from seqrec.sources.config import IngestionConfig, SourceConfig
+from seqrec.sources.stage import run_ingest
+
 
 def test_ingest_reads_all_there_is_of_a_review(ingested, raw, review):
     line = review(reviewerID="A9", asin="0001", overall=4.0, unixReviewTime=1_529_193_600, vote="1,234")
@@ -246,3 +252,14 @@ def test_ingest_is_skipped_until_a_file_changes(ingested, raw, review):
     assert again == first
     assert changed.id != first.id
     assert changed.counts["reviews"] == 2
+
+
+@pytest.mark.parametrize(("made_by", "kind"), [("synthesize", "download"), ("download", "synthetic")])
+def test_ingest_refuses_what_another_source_has_left_there(spark, raw, review, tmp_path, made_by, kind):
+    storage = Storage(str(tmp_path))
+    attempt = Dataset(storage, "raw", "toys").begin(Recipe(stage=made_by, settings={}, inputs={}))
+    attempt.publish(counts={}, details={"reviews": [str(raw("reviews.json", [review()]))]})
+    job = {"download": "download", "synthetic": "synthesize"}[kind]
+
+    with pytest.raises(DataError, match=f"raw/toys: made by the job '{made_by}'.* Run the job '{job}' first"):
+        run_ingest(spark, storage, "toys", SourceConfig(kind=kind), IngestionConfig(), False)
