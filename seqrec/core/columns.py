@@ -36,7 +36,6 @@ HISTORY_TIMESTAMPS = "history_timestamps"
 TARGET_ITEM = "target_item"
 TARGET_TIMESTAMP = "target_timestamp"
 NEGATIVE_ITEMS = "negative_items"
-SPLIT = "split"
 
 # recommendations
 RANK = "rank"

@@ -1,6 +1,6 @@
 """Lists of unequal length as flat NumPy arrays: `values` of all lists in a row, `offsets` [n + 1] between them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +85,3 @@ def lists(table: pa.Table | pa.RecordBatch, name: str) -> Ragged:
     """A column of lists, none of them null."""
     values = table.column(name)
     return Ragged.from_arrow(values.chunk(0) if isinstance(values, pa.ChunkedArray) else values)
-
-
-def in_pieces(batch: pa.RecordBatch, num_rows: int) -> Iterator[pa.RecordBatch]:
-    """The batch in pieces of at most `num_rows`, so that one message stays far below Arrow's 2 GB."""
-    for start in range(0, batch.num_rows, num_rows):
-        yield batch.slice(start, num_rows)

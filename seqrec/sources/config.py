@@ -27,16 +27,16 @@ class SourceConfig:
         if self.kind != "files" and (self.reviews or self.metadata):
             raise ValueError(f"reviews, metadata: have no effect with kind '{self.kind}'. Set kind: files.")
         for name in ("reviews", "metadata"):
-            for pattern in _as_list(getattr(self, name)):
+            for pattern in as_list(getattr(self, name)):
                 refuse_secret(name, pattern)
 
     @property
     def review_patterns(self) -> list[str]:
-        return _as_list(self.reviews)
+        return as_list(self.reviews)
 
     @property
     def metadata_patterns(self) -> list[str]:
-        return _as_list(self.metadata)
+        return as_list(self.metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,8 @@ class IngestionConfig:
             raise ValueError(f"split_above_mb: {self.split_above_mb} is negative. Give 0 or more.")
 
 
-def _as_list(patterns: str | list[str] | None) -> list[str]:
+def as_list(patterns: str | list[str] | None) -> list[str]:
+    """One place or several, as a list; none as an empty one."""
     if not patterns:
         return []
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -13,7 +13,7 @@ from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.secrets import redact
 from seqrec.core.storage import Storage
 from seqrec.sources.catalogue import files_to_download
-from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig, as_list
 from seqrec.sources.download import download_files
 from seqrec.sources.ingest import ingest
 from seqrec.sources.line_sources import LineSource, open_sources
@@ -124,15 +124,11 @@ def _sources(
     details: dict[str, Any] = raw.details
     if not details.get("reviews"):
         raise DataError(f"{storage.uri(f'raw/{name}')}: holds no reviews. Run the job '{raw.stage}' again.")
-    reviews = open_sources(_listed(details["reviews"]), "source.kind", metadata=False)
+    reviews = open_sources(as_list(details["reviews"]), "source.kind", metadata=False)
     metadata = []
     if details.get("metadata"):
-        metadata = open_sources(_listed(details["metadata"]), "source.kind", metadata=True)
+        metadata = open_sources(as_list(details["metadata"]), "source.kind", metadata=True)
     return reviews, metadata, {"raw": raw.content}
-
-
-def _listed(places: str | list[str]) -> list[str]:
-    return [places] if isinstance(places, str) else places
 
 
 def _current(dataset: Dataset, recipe: Recipe, force: bool) -> Manifest | None:
