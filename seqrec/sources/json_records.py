@@ -24,9 +24,10 @@ def with_json_record(lines: DataFrame, fields: str, max_bytes: int, text: str = 
     bounded = F.when(F.octet_length(text) <= max_bytes, wrapped)
     schema = f"lines array<struct<{fields}>>, {_CORRUPT} string"
     options = _STRICT | {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
+    first = F.get("parsed.lines", 0)  # With spark.sql.ansi.enabled, [0] would end the job at the first blank line.
     return (
         lines.withColumn("parsed", F.from_json(bounded, schema, options))
-        .withColumn("record", F.col("parsed.lines")[0])
+        .withColumn("record", first)
         .withColumn("problem", _problem(F.col(text), max_bytes))
     )
 

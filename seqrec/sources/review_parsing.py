@@ -89,7 +89,7 @@ def parse_ratings(lines: DataFrame, config: IngestionConfig, columns: tuple[str,
     rating = _number(columns.index(RATING), "double")
     # Nearly all times are whole numbers, which are read faster.
     time = F.coalesce(_number(columns.index(TIMESTAMP), "bigint"), F.floor(_number(columns.index(TIMESTAMP), "double")))
-    is_header = F.col("fields")[0].isin("user_id", "item_id", "userId", "asin", "reviewerID") & time.isNull()
+    is_header = F.get("fields", 0).isin("user_id", "item_id", "userId", "asin", "reviewerID") & time.isNull()
     is_good = (F.size("fields") == len(columns)) & _has_good_fields(config) & F.col(RATING).isNotNull()
     state = state_of(
         is_good,
@@ -104,8 +104,8 @@ def parse_ratings(lines: DataFrame, config: IngestionConfig, columns: tuple[str,
         lines.withColumn("fields", F.split(LINE, ",", len(columns) + 1))
         .withColumns(
             {
-                USER: F.col("fields")[columns.index(USER)],
-                ITEM: F.col("fields")[columns.index(ITEM)],
+                USER: F.get("fields", columns.index(USER)),
+                ITEM: F.get("fields", columns.index(ITEM)),
                 RATING: rating,
                 TIMESTAMP: F.floor(time / per_second) if per_second > 1 else time,
                 VERIFIED: F.lit(None).cast("boolean"),
@@ -131,8 +131,8 @@ def keep_good_reviews(parsed: DataFrame) -> DataFrame:
 
 
 def _number(field: int, kind: str) -> Column:
-    """try_cast: with spark.sql.ansi.enabled a plain cast would end the job at the first broken line."""
-    return F.expr(f"try_cast(fields[{field}] as {kind})")
+    """With spark.sql.ansi.enabled a plain cast, or fields[...], would end the job at the first broken line."""
+    return F.expr(f"try_cast(get(fields, {field}) as {kind})")
 
 
 def _has_good_fields(config: IngestionConfig) -> Column:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 GOOD = {"overall": 5.0, "verified": True, "reviewerID": "A1", "asin": "B1", "unixReviewTime": 1_400_000_000}
 
 
@@ -115,6 +117,14 @@ BROKEN_METADATA = {
     "category is text": (b'{"asin": "B1", "category": "Toys"}', "wrong_type"),
     "two records": (b'{"asin": "B1"}{"asin": "B2"}', "several_records"),
 }
+
+
+@pytest.fixture(params=["lenient", "ansi"], autouse=True)
+def as_some_sessions_are(request, spark):
+    """With ANSI, Spark ends a job at what it otherwise takes for null."""
+    spark.conf.set("spark.sql.ansi.enabled", request.param == "ansi")
+    yield
+    spark.conf.unset("spark.sql.ansi.enabled")
 
 
 def check(result, path, kinds, num_good, table):
