@@ -54,6 +54,7 @@ def write_vocabulary(
     shared = spark.sparkContext.broadcast(indices)
     categorized = numbered_items.transform(build_item_rows, shared).transform(with_category, items)
     categorized.write.parquet(attempt.uri("scratch/categorized"), mode="overwrite")
+    shared.destroy()
     categorized = spark.read.schema(categorized.schema).parquet(attempt.uri("scratch/categorized"))
     categories = write_table(categorized.transform(build_categories), attempt, VOCABULARY_CATEGORIES_TABLE)
     stored = spark.read.schema(VOCABULARY_CATEGORIES).parquet(attempt.uri(VOCABULARY_CATEGORIES_TABLE))

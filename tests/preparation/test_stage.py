@@ -1,6 +1,7 @@
 """The whole stage on small and on real data; expectations come from plain Python, never from the stage."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -120,6 +121,17 @@ def test_run_prepare_says_how_many_items_there_are_for_negatives(spark, storage)
 
     with pytest.raises(DataError, match="num_test_negatives is 49, but there are only 5 items"):
         run_prepare(spark, storage, "small", PreparationConfig(min_interactions=0), 7)
+
+
+@pytest.mark.parametrize("latest_users", ["all", "kept"])
+def test_run_prepare_leaves_nothing_in_a_session_that_goes_on(spark, storage, latest_users):
+    publish_ingested(spark, storage, FOUR_FRIENDS, {"a": "Toys"})
+    broadcasts = Path(spark.sparkContext._temp_dir)  # Each has a file here as long as it is there.
+    before = set(broadcasts.iterdir())
+
+    run_prepare(spark, storage, "small", replace(CONFIG, latest_users=latest_users), 7)
+
+    assert set(broadcasts.iterdir()) == before
 
 
 @pytest.mark.slow
