@@ -28,7 +28,8 @@ class PreparationConfig:
     min_targets_per_file: int = 128  # Below it, tiny data gets fewer files than num_streams_max.
     num_validation_negatives: int = 4  # Drawn for each validation target.
     num_test_negatives: int = 49  # Drawn for each test target.
-    # popularity: by training events; power: by them ** negative_exponent; uniform; category: of the target's category.
+    # popularity: by kept events, those of validation and test too; power: by them ** negative_exponent; uniform;
+    # category: of the target's category, by kept events.
     negative_sampling: Literal["popularity", "power", "uniform", "category"] = "popularity"
     negative_exponent: float = 0.75  # Weight of an item is count ** exponent; only for negative_sampling: power.
     exclude_own_items: bool = False  # Never draw an item that the user has anywhere; the reference does draw them.
