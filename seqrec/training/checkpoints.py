@@ -59,14 +59,18 @@ class Checkpoints:
         self._scratch = scratch
 
     def save(self, variables: Mapping[str, tf.Variable], state: TrainingState) -> None:
-        """Publishes a checkpoint, then deletes all but the newest `keep_last`.
+        """Publishes a checkpoint, then deletes all but the newest `keep_last` up to it.
+
+        Those of later steps go too: training is behind them because they could not be read.
 
         Raises:
             StorageError: no space or no permission; earlier checkpoints stay as they are.
         """
         name = f"{self.path}/step-{state.global_step:08d}"
         self._publish(variables, name, dataclasses.asdict(state))
-        for old in self._names()[: -self._keep_last]:
+        names = self._names()
+        kept = [each for each in names if each <= name][-self._keep_last :]
+        for old in set(names) - set(kept):
             # The promise goes before what it promises.
             self._storage.delete(f"{old}.json")
             self._storage.delete(f"{old}.npz")
@@ -75,18 +79,24 @@ class Checkpoints:
         """Publishes the model's variables as the best so far."""
         self._publish(variables, f"{self.path}/best", {"epoch": state.best_epoch, "value": state.best_value})
 
-    def newest(self) -> TrainingState | None:
-        """Where the newest whole checkpoint stands, without loading it."""
-        return next((state for _, state in self._whole()), None)
-
     def restore(self, variables: Mapping[str, tf.Variable]) -> TrainingState | None:
-        """Loads the newest checkpoint that can be read; warns of those that cannot. None if there is none."""
+        """Loads the newest checkpoint that can be read; warns of those that cannot. None if there are none.
+
+        Raises:
+            DataError: there are checkpoints, but none can be read. Variables may be half loaded then.
+        """
         for name, state in self._whole():
             try:
                 self._load(variables, f"{name}.npz")
                 return state
             except DataError as error:
                 warnings.warn(f"{error} Trying an older checkpoint.", stacklevel=2)
+        if names := self._names():
+            steps = ", ".join(name.rpartition("/")[2] for name in names)
+            raise DataError(
+                f"{self._storage.uri(self.path)}: none of the checkpoints there can be read ({steps}). Delete this "
+                "folder to train again what they held, or set training.resume=never to start over."
+            )
         return None
 
     def publish_best(self) -> str:
@@ -98,18 +108,21 @@ class Checkpoints:
             self._storage.upload(local, path)
         return path
 
-    def adopt(self, other: "Checkpoints") -> bool:
-        """Takes over the newest checkpoint and the best weights of another attempt; False if it has none."""
-        newest = next(other._whole(), None)
-        if newest is None:
-            return False
-        for name in (newest[0], f"{other.path}/best"):
-            for suffix in ("npz", "json"):
+    def adopt(self, other: "Checkpoints", variables: Mapping[str, tf.Variable]) -> TrainingState | None:
+        """Goes on from another attempt: loads its newest checkpoint that can be read, and takes over its best weights.
+
+        Its checkpoint is not copied: until this attempt has one of its own, that one is there to go on from again.
+
+        Raises:
+            DataError: as `restore`, of the other attempt.
+        """
+        state = other.restore(variables)
+        if state is not None:
+            for file in ("best.npz", "best.json"):
                 with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
-                    local = Path(folder) / "copy"
-                    other._storage.download(f"{name}.{suffix}", local)
-                    self._storage.upload(local, f"{self.path}/{name.rpartition('/')[2]}.{suffix}")
-        return True
+                    other._storage.download(f"{other.path}/{file}", Path(folder) / file)
+                    self._storage.upload(Path(folder) / file, f"{self.path}/{file}")
+        return state
 
     def _publish(self, variables: Mapping[str, tf.Variable], name: str, content: dict[str, Any]) -> None:
         if self._scratch:

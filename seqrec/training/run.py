@@ -187,14 +187,16 @@ def _start(
 
     1. The attempt's own newest checkpoint. 2. That of the finished run it goes on from. 3. Another run's weights
     (`start_from`). 4. Weights drawn from the seed.
+
+    Raises:
+        DataError: there are checkpoints to go on from, but none can be read.
     """
     state = None
     if workers.rank == 0:
         state = checkpoints.restore(everything)
         if state is None and job.resume_path is not None:
             other = Checkpoints(storage, job.resume_path, job.training.keep_last, job.training.scratch)
-            if checkpoints.adopt(other):
-                state = checkpoints.restore(everything)
+            state = checkpoints.adopt(other, everything)
         if state is None and job.training.start_from:
             start_from_run(storage, job.training.start_from, model, prepared, job.training.scratch)
     values = workers.broadcast(None if state is None else vars(state))

@@ -1,5 +1,6 @@
 """Settings of runs that take seconds, and what tests ask of a finished one."""
 
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,17 @@ def newest_checkpoint(storage: Storage, manifest: Manifest) -> dict[str, np.ndar
 def checkpoint_of_step(storage: Storage, manifest: Manifest, step: int) -> dict[str, np.ndarray]:
     """All variables as they were after a step, of a run that saved them then."""
     return arrays(storage, f"runs/{manifest.name}/{manifest.id}/checkpoints/step-{step:08d}.npz")
+
+
+def damage(storage: Storage, manifest: Manifest, step: int) -> None:
+    """Flips a bit in the last variable of a checkpoint: those before it can still be read."""
+    path = storage.local(f"runs/{manifest.name}/{manifest.id}/checkpoints/step-{step:08d}.npz")
+    assert path is not None
+    with zipfile.ZipFile(path) as archive:
+        place = archive.start_dir - 1  # The last byte of the values: behind them is the list of names.
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
 
 
 def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqrec.core.errors import StorageError
+from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage
 from seqrec.training.checkpoints import Checkpoints, TrainingState
 
@@ -87,6 +87,40 @@ def test_restore_skips_a_broken_checkpoint_with_a_warning(
     assert target["table"].numpy().tolist() == np.full((50, 3), 20.0).tolist()
 
 
+@pytest.mark.filterwarnings("ignore:.*an older checkpoint|.*cut short")
+@pytest.mark.parametrize(
+    ("damage", "suffix"),
+    [
+        pytest.param(_flip_a_bit, "npz", id="flipped bits"),
+        pytest.param(lambda path: path.write_text('{"size": 1'), "json", id="cut off states"),
+    ],
+)
+def test_restore_refuses_when_there_are_only_broken_checkpoints(
+    damage: object, suffix: str, saved: Checkpoints, storage: Storage
+) -> None:
+    for step in STEPS[1:]:
+        damage(path_of(storage, f"step-000000{step}.{suffix}"))  # type: ignore[operator]
+
+    with pytest.raises(DataError, match=r"/run/checkpoints: none .* \(step-00000020, step-00000030\). Delete this"):
+        saved.restore(variables(0))
+
+
+@pytest.mark.filterwarnings("ignore:.*Trying an older checkpoint")
+def test_save_keeps_what_it_writes_and_not_a_broken_checkpoint_of_a_later_step(
+    saved: Checkpoints, storage: Storage
+) -> None:
+    _flip_a_bit(path_of(storage, "step-00000030.npz"))
+    going_on = Checkpoints(storage, "run", keep_last=1)
+    state = going_on.restore(target := variables(0))
+    assert state is not None
+
+    state.global_step = 25
+    going_on.save(target, state)
+
+    names = sorted(file.path.rpartition("/")[2] for file in storage.list_files("run/checkpoints"))
+    assert names == ["step-00000025.json", "step-00000025.npz"]
+
+
 def test_restore_ignores_variables_that_were_never_published(saved: Checkpoints, storage: Storage) -> None:
     path_of(storage, "step-00000040.npz").write_bytes(b"half")
 
@@ -107,9 +141,9 @@ def test_save_that_fails_leaves_the_earlier_checkpoints(
     with pytest.raises(StorageError, match="the disk is full"):
         saved.save(variables(40), TrainingState(global_step=40))
 
-    newest = saved.newest()
-    assert newest is not None
-    assert newest.global_step == 30
+    left = saved.restore(variables(0))
+    assert left is not None
+    assert left.global_step == 30
 
 
 def test_publish_best_copies_the_best_weights(saved: Checkpoints, storage: Storage) -> None:

@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 import yaml
 
-from seqrec.core.errors import ConfigError, DataError, TrainingError
+from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.training.loss_config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 from tests.feed.prepared_data import write_prepared
-from tests.training.small_runs import arrays, ask_to_stop, counting, differing, newest_checkpoint, small_model
+from tests.training.small_runs import (
+    arrays,
+    ask_to_stop,
+    counting,
+    damage,
+    differing,
+    newest_checkpoint,
+    small_model,
+)
 
 Train = Callable[..., Manifest]
 
@@ -95,6 +103,57 @@ def test_run_train_goes_on_from_a_finished_run(
     assert longer.details["epochs"] == 4
     assert not differing(newest_checkpoint(prepared[0], longer), newest_checkpoint(prepared[0], finished))
     assert longer.content == finished.content
+
+
+def test_run_train_goes_on_from_an_older_checkpoint_of_a_finished_run(
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    shorter = train(num_epochs=2)
+    damage(prepared[0], shorter, 48)
+
+    with pytest.warns(UserWarning, match="Trying an older checkpoint"):
+        longer = train(num_epochs=4)
+
+    assert not differing(newest_checkpoint(prepared[0], longer), newest_checkpoint(prepared[0], finished))
+    assert longer.content == finished.content
+
+
+@pytest.mark.filterwarnings("ignore:.*Trying an older checkpoint")
+def test_run_train_never_starts_over_from_half_loaded_weights(
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    shorter = train(num_epochs=2)
+    for step in (24, 48):
+        damage(prepared[0], shorter, step)
+
+    with pytest.raises(DataError, match=r"none of the checkpoints there can be read .*training.resume=never"):
+        train(num_epochs=4)
+
+    over = train(num_epochs=4, resume="never")
+    assert over.content == finished.content
+
+
+def test_run_train_goes_on_when_it_was_cut_off_while_taking_over_a_finished_run(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = OptimizerConfig(learning_rate=1e-30)  # No later epoch is better, so the best weights stay the first ones.
+    shorter = train(num_epochs=1, optimizer=still)
+    upload = Storage.upload
+
+    def cut_off(storage: Storage, source: Any, path: str) -> None:
+        if path.endswith("/best.npz"):
+            raise StorageError("cut off")
+        upload(storage, source, path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Storage, "upload", cut_off)
+        with pytest.raises(StorageError, match="cut off"):
+            train(num_epochs=2, optimizer=still)
+
+    longer = train(num_epochs=2, optimizer=still)
+
+    assert longer.details["best"]["epoch"] == 1
+    assert longer.content == shorter.content
 
 
 def test_run_train_goes_on_in_mid_epoch(
