@@ -188,8 +188,11 @@ def _publish(
     state: dict[str, Any],
 ) -> Manifest:
     from seqrec.training.checkpoints import Checkpoints
+    from seqrec.training.progress import history_csv
 
     storage = attempt.storage
+    # Worker 0 writes it after each epoch's checkpoint: of one killed between the two the last row would be missing.
+    storage.write_bytes(f"{attempt.path}/history.csv", history_csv(state["history"]))
     weights = Checkpoints(storage, attempt.path, training.keep_last, training.scratch).publish_best()
     tables = {}
     for name in (ITEMS, CATEGORIES):

@@ -172,6 +172,29 @@ def test_run_train_goes_on_in_mid_epoch(
     ]
 
 
+def test_run_train_tells_of_the_last_epoch_even_if_it_was_cut_off_right_after_saving_it(
+    train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqrec.training.scalar_log import ScalarLog
+
+    publish, calls = ScalarLog.publish, []
+
+    def cut_off(log: ScalarLog) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise StorageError("cut off")
+        publish(log)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ScalarLog, "publish", cut_off)
+        with pytest.raises(StorageError, match="cut off"):
+            train()
+
+    manifest = train()
+
+    assert [row["epoch"] for row in _history(prepared[0], manifest)] == ["1", "2"]
+
+
 def test_run_train_refuses_to_go_on_with_other_settings(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     _stop_after(monkeypatch, 5)
     with pytest.raises(TrainingError, match="Stopped"):
