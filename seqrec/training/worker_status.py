@@ -153,15 +153,16 @@ class Observer:
     def is_hung(self, timeout: float) -> bool:
         """Whether a worker has fallen silent, or none has advanced, for `timeout` seconds (longer in slow phases).
 
-        Workers that wait for another do not advance either, so it takes all of them.
+        Workers that wait for another do not advance either, so it takes all that still run.
         """
         running = [status for status in self.statuses if status is not None and status.state == RUNNING]
-        if len(running) < len(self.statuses):
-            return False  # Not all have started, or some have ended: that the launcher sees.
+        if None in self.statuses or not running:
+            return False  # Not all have started, or all have ended: that the launcher sees.
         now = time.monotonic()
         slow = any(status.phase in _SLOW_PHASES for status in running)
         silence, standstill = (_SILENT_PATIENCE, _PATIENCE) if slow else (1, 1)
-        return now - min(self.beat_at) > timeout * silence or now - max(self.tick_at) > timeout * standstill
+        beat_at, tick_at = ([at[status.rank] for status in running] for at in (self.beat_at, self.tick_at))
+        return now - min(beat_at) > timeout * silence or now - max(tick_at) > timeout * standstill
 
     def explain(self, what_happened: str) -> str:
         """Which worker was the cause, in a few lines; a traceback follows where there is one."""
@@ -200,7 +201,8 @@ class Observer:
         return any(self.beat_at[rank] < last_beat - _LONG_SILENCE for rank in running)
 
     def _followers(self, causes: Sequence[int]) -> str:
-        others = [str(rank) for rank in range(len(self.statuses)) if rank not in causes]
+        done = [status.rank for status in self.statuses if status is not None and status.state in (DONE, STOPPED)]
+        others = [str(rank) for rank in range(len(self.statuses)) if rank not in (*causes, *done)]
         if not others:
             return ""
         return f" Worker{'s' if len(others) > 1 else ''} {', '.join(others)} only followed."

@@ -126,11 +126,38 @@ def test_is_hung(phase: str, ticks_ago: tuple[float, float], beat_ago: float, hu
     assert observer.is_hung(60) is hung
 
 
-def test_is_hung_only_judges_workers_that_all_run() -> None:
-    observer = observer_of(status(0), None)
-    observer.tick_at = [-1000.0, -1000.0]
+@pytest.mark.parametrize(
+    ("first", "other", "hung"),
+    [
+        pytest.param(status(0), None, False, id="one has not started"),
+        pytest.param(status(0, state=DONE), status(1, state=DONE), False, id="all are done"),
+        pytest.param(status(0, state=STOPPED), status(1, state=FAILED), False, id="all have ended"),
+        pytest.param(status(0), status(1, state=DONE), True, id="the last one hangs"),
+        pytest.param(status(0, phase="checkpoint"), status(1, state=DONE), True, id="in its last checkpoint"),
+    ],
+)
+def test_is_hung_judges_the_workers_that_still_run(first: WorkerStatus, other: WorkerStatus | None, hung: bool) -> None:
+    observer = observer_of(first, other)
+    observer.tick_at[0] -= 601.0
+
+    assert observer.is_hung(60) is hung
+
+
+def test_is_hung_waits_for_the_last_one_while_it_advances() -> None:
+    observer = observer_of(status(0), status(1, state=DONE))
+    observer.tick_at[1] -= 1000.0
+    observer.beat_at[1] -= 1000.0
 
     assert not observer.is_hung(60)
+
+
+def test_explain_does_not_say_of_a_worker_that_is_done_that_it_followed() -> None:
+    observer = observer_of(status(0), status(1, state=DONE), status(2, state=FOLLOWED))
+
+    text = observer.explain("hangs.")
+
+    assert text.startswith("Worker 0 on host0")
+    assert text.endswith(" Worker 2 only followed.")
 
 
 def test_explain_blames_one_that_fell_silent_long_before_another_failed() -> None:
