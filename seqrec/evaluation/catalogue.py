@@ -36,10 +36,7 @@ def read_catalogue(spark: SparkSession, inputs: Inputs) -> Catalogue:
 
 def read_category_names(storage: Storage, prepared: Manifest) -> dict[int, str]:
     """Name of each category index; none where there are no categories."""
-    table = prepared.table(CATEGORIES)
-    if not table.rows:
-        return {}
-    index, names = read_names(storage, table, CATEGORY_INDEX, CATEGORY)
+    index, names = read_names(storage, prepared.table(CATEGORIES), CATEGORY_INDEX, CATEGORY)
     return dict(zip(index.tolist(), names.to_pylist(), strict=True))
 
 

@@ -50,7 +50,9 @@ def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
 
 
 def read_names(storage: Storage, table: Table, index_column: str, name_column: str) -> tuple[np.ndarray, pa.Array]:
-    """Indices (int64, sorted) and names (a string array) of a vocabulary table, such as item ids."""
+    """Indices (int64, sorted) and names (a string array) of a vocabulary table, such as item ids; it may be empty."""
+    if not table.rows:  # As that of categories is of data without metadata; it has no files then.
+        return np.zeros(0, np.int64), pa.array([], pa.string())
     columns = _read_columns(storage, table, [index_column, name_column])
     index = columns[index_column].to_numpy().astype(np.int64)
     order = np.argsort(index, kind="stable")

@@ -11,7 +11,7 @@ from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.file_plan import num_files_for
 from seqrec.preparation.population import Population
 from seqrec.preparation.run_vocabulary import RunVocabulary
-from seqrec.preparation.schemas import VOCABULARY_CATEGORIES
+from seqrec.preparation.schemas import VOCABULARY_CATEGORIES, VOCABULARY_CATEGORIES_TABLE, VOCABULARY_ITEMS_TABLE
 from seqrec.preparation.split_counts import SplitCounts
 from seqrec.preparation.splits import SplitRule
 from seqrec.preparation.vocabulary import (
@@ -24,8 +24,6 @@ from seqrec.preparation.vocabulary import (
 from seqrec.preparation.writer import Negatives, build_evaluation, build_latest, build_train, write_files
 from seqrec.tables.files import write_table
 
-VOCABULARY_ITEMS_TABLE = "vocabulary/items"
-VOCABULARY_CATEGORIES_TABLE = "vocabulary/categories"
 TRAIN_TABLE = "sequences/train"
 VALIDATION_TABLE = "sequences/validation"
 TEST_TABLE = "sequences/test"

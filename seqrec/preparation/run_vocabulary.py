@@ -6,12 +6,18 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.columns import ITEM, ITEM_INDEX, TRAIN_COUNT
-from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.preparation.schemas import ITEM_NUMBER, VOCABULARY_CATEGORIES, VOCABULARY_ITEMS
+from seqrec.preparation.schemas import (
+    ITEM_NUMBER,
+    VOCABULARY_CATEGORIES,
+    VOCABULARY_CATEGORIES_TABLE,
+    VOCABULARY_ITEMS,
+    VOCABULARY_ITEMS_TABLE,
+)
 from seqrec.preparation.vocabulary import ItemIndices
 from seqrec.tables.digest import content_digest
+from seqrec.tables.files import read_table
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,12 @@ class RunVocabulary:
 
 
 def read_run_vocabulary(spark: SparkSession, storage: Storage, run: str) -> RunVocabulary:
-    """Reads what the run `run` carries.
+    """Reads what the run `run` carries; it has no categories if it was trained on data without metadata.
 
     Raises:
-        DataError: there is no such finished run, or it holds no vocabulary.
+        DataError: there is no such finished run, or its vocabulary is missing or cut off.
     """
-    dataset = Dataset(storage, "runs", run)
-    folder = f"{dataset.path}/{dataset.require(made_by='train').id}/vocabulary"
-    for file in ("items.parquet", "categories.parquet"):
-        if not storage.exists(f"{folder}/{file}"):
-            raise DataError(f"{storage.uri(folder)}: has no {file}. Train the run '{run}' again.")
-    items = spark.read.schema(VOCABULARY_ITEMS).parquet(storage.uri(f"{folder}/items.parquet"))
-    categories = spark.read.schema(VOCABULARY_CATEGORIES).parquet(storage.uri(f"{folder}/categories.parquet"))
+    manifest = Dataset(storage, "runs", run).require(made_by="train")
+    items = read_table(spark, storage, manifest, VOCABULARY_ITEMS_TABLE, VOCABULARY_ITEMS)
+    categories = read_table(spark, storage, manifest, VOCABULARY_CATEGORIES_TABLE, VOCABULARY_CATEGORIES)
     return RunVocabulary(items, categories, content_digest(items)[1])

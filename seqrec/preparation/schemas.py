@@ -37,6 +37,8 @@ def _table(**fields: DataType) -> StructType:
     return StructType([StructField(name, kind, nullable=False) for name, kind in fields.items()])
 
 
+VOCABULARY_ITEMS_TABLE = "vocabulary/items"
+VOCABULARY_CATEGORIES_TABLE = "vocabulary/categories"
 # Item indices begin at 1; no row for 0, which is padding. Category 0, a missing category, has no row either.
 VOCABULARY_ITEMS = _table(
     **{C.ITEM_INDEX: IntegerType(), C.ITEM: StringType(), C.CATEGORY_INDEX: IntegerType(), C.TRAIN_COUNT: LongType()}

@@ -19,14 +19,13 @@ from seqrec.preparation.interactions import with_item_groups
 from seqrec.preparation.population import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,
-    VOCABULARY_ITEMS_TABLE,
     check_tables,
     describe,
     write_sequences,
     write_vocabulary,
 )
 from seqrec.preparation.run_vocabulary import RunVocabulary, read_run_vocabulary
-from seqrec.preparation.schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS
+from seqrec.preparation.schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.preparation.selection import Selection, select_interactions
 from seqrec.preparation.session import own_session, packed_session
 from seqrec.preparation.split_counts import SplitCounts, count_days, count_split

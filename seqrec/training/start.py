@@ -80,9 +80,8 @@ def _take_rows(
     old_index, old_names = read_names(storage, source.table(table), index_column, name_column)
     new_index, new_names = read_names(storage, prepared.table(table), index_column, name_column)
     place = pc.index_in(new_names, value_set=pa.array(old_names))
-    known = ~np.asarray(place.is_null())
-    old_rows = old_index[np.asarray(place.fill_null(0))][known]
-    new_rows = new_index[known]
+    old_rows = old_index[np.asarray(place.drop_null())]
+    new_rows = new_index[np.asarray(place.is_valid())]
     trained = source.details["num_trained_items"] if table == ITEMS else len(values) - 1
     here = prepared.details["num_trained_items"] if table == ITEMS else variable.shape[0] - 1
     embedded = (old_rows <= trained) & (new_rows <= here)

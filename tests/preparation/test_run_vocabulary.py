@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Dataset, Recipe
+from seqrec.core.manifest import Dataset, FileEntry, Recipe, Table
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
@@ -19,8 +19,6 @@ def storage(tmp_path):
 
 def publish_run(storage, items, categories):
     attempt = Dataset(storage, "runs", "old").begin(Recipe(stage="train", settings={}, inputs={}))
-    folder = storage.local(f"{attempt.path}/vocabulary")
-    folder.mkdir(parents=True)
     item_types = pa.schema(
         [
             ("item_index", pa.int32()),
@@ -30,10 +28,16 @@ def publish_run(storage, items, categories):
         ]
     )
     category_types = pa.schema([("category_index", pa.int32()), ("category", pa.string()), ("train_count", pa.int64())])
+    tables = {}
     for name, rows, schema in (("items", items, item_types), ("categories", categories, category_types)):
-        rows = [dict(zip(schema.names, row, strict=True)) for row in rows]
-        pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"{name}.parquet")
-    attempt.publish(counts={})
+        path = f"{attempt.path}/vocabulary/{name}.parquet"
+        local = storage.local(path)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        values = [dict(zip(schema.names, row, strict=True)) for row in rows]
+        pq.write_table(pa.Table.from_pylist(values, schema), local)
+        file = FileEntry(path=path, rows=len(rows), size=local.stat().st_size)
+        tables[f"vocabulary/{name}"] = Table(rows=len(rows), content="of the test", files=(file,))
+    return attempt.publish(tables=tables, counts={})
 
 
 def test_run_prepare_indexes_with_a_run_s_vocabulary(spark, storage):
@@ -59,4 +63,15 @@ def test_run_prepare_names_a_run_that_is_not_there(spark, storage):
     publish_ingested(spark, storage, reviews_of(("ann", "a", 0)))
 
     with pytest.raises(DataError, match=r"runs/old: not there or not finished. Run the job 'train' first"):
+        run_prepare(spark, storage, "small", CONFIG, 7)
+
+
+def test_run_prepare_names_a_file_of_the_run_that_is_missing(spark, storage):
+    run = publish_run(storage, [(1, "a", 1, 9)], [(1, "Toys", 9)])
+    publish_ingested(spark, storage, reviews_of(("ann", "a", 0)))
+    path = run.table("vocabulary/categories").files[0].path
+
+    storage.delete(path)
+
+    with pytest.raises(DataError, match=rf"{path}: is missing. Run the stage that makes it again"):
         run_prepare(spark, storage, "small", CONFIG, 7)

@@ -3,7 +3,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -245,58 +244,6 @@ def test_run_train_stops_early(train: Train) -> None:
 def test_run_train_stops_at_a_loss_that_is_no_number(train: Train) -> None:
     with pytest.raises(TrainingError, match=r"The loss is .*nan between steps \d+ and \d+: lower"):
         train(optimizer=OptimizerConfig(learning_rate=1e30), num_epochs=4, model=small_model(batch_norm=False))
-
-
-def test_run_train_starts_from_another_run(
-    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
-) -> None:
-    scratch = train(num_epochs=1, run="from-scratch")
-
-    warm = train(num_epochs=1, start_from="finished")
-
-    assert warm.details["best"]["loss"] < scratch.details["best"]["loss"] - 0.05
-    assert warm.inputs["start_from"] == finished.content
-
-
-def test_run_train_matches_items_by_id_when_starting_from_another_run(
-    prepared: tuple[Storage, Manifest], finished: Manifest
-) -> None:
-    from dataclasses import replace
-
-    from seqrec.core import columns as C
-    from seqrec.feed.vocabulary import read_vocabulary
-    from seqrec.models.registry import build_model
-    from seqrec.training.run import model_vocabulary
-    from seqrec.training.start import start_from_run
-    from tests.feed.prepared_data import write_rows
-
-    storage, manifest = prepared
-    rows = [
-        {C.ITEM_INDEX: i, C.ITEM: name, C.CATEGORY_INDEX: 1, C.TRAIN_COUNT: 1}
-        for i, name in enumerate(["item 7", "a new one", "item 3"], start=1)
-    ]
-    table = write_rows(storage, "other/items", [rows])
-    other = replace(
-        manifest,
-        tables={**manifest.tables, "vocabulary/items": table},
-        details={**manifest.details, "num_trained_items": 3},
-    )
-    model = build_model(small_model(), model_vocabulary(read_vocabulary(storage, other)), 5)
-    drawn = model.named_variables()["embedding/items"].numpy()
-
-    taken = start_from_run(storage, "finished", model, other)
-
-    weights = arrays(storage, f"runs/finished/{finished.id}/weights.npz")
-    items = model.named_variables()["embedding/items"].numpy()
-    assert taken == {"embedding/items": 2, "embedding/categories": 5}
-    assert np.array_equal(items[[0, 1, 3]], weights["embedding/items"][[0, 7, 3]])
-    assert np.array_equal(items[2], drawn[2])
-    assert np.array_equal(model.named_variables()["tower/kernel_0"].numpy(), weights["tower/kernel_0"])
-
-
-def test_run_train_refuses_to_start_from_another_model(train: Train, finished: Manifest) -> None:
-    with pytest.raises(ConfigError, match="training.start_from=finished: .*Use the same model settings"):
-        train(start_from="finished", model=small_model(layer_sizes=(8, 8)))
 
 
 def test_run_train_dry_run_shows_the_plan_and_writes_nothing(
