@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from seqrec.core.errors import StorageError, TrainingError
+from seqrec.core.errors import DataError, StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.storage import Storage
-from seqrec.feed.plan import Layout, check_layout, describe_plan, plan_epoch
+from seqrec.feed.plan import Layout, describe_plan, plan_epoch
 from seqrec.feed.vocabulary import CATEGORIES, ITEMS
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
@@ -37,8 +37,8 @@ def run_train(
     load_options(model)
     files = prepared.table("sequences/train").files
     layout = layout_of(training, seed)
-    check_layout(len(files), layout)
     plan = plan_epoch(files, layout, 0)
+    check_validation_rows(prepared)
     if training.dry_run:
         print(describe_plan(plan, layout))
         return prepared
@@ -92,6 +92,15 @@ def layout_of(config: TrainingConfig, seed: int) -> Layout:
         num_parts=config.gradient_accumulation,
         num_workers=config.num_workers,
     )
+
+
+def check_validation_rows(prepared: Manifest) -> None:
+    """Raises DataError where there is nothing to tell by which epoch is best; otherwise it would show after one."""
+    if not prepared.table("sequences/validation").rows:
+        raise DataError(
+            f"prepared '{prepared.name}': sequences/validation has no rows, so no epoch can be told to be the best. "
+            "Move preparation.validation_boundary or test_boundary, or loosen its filters, and prepare the data again."
+        )
 
 
 def choose_launcher(training: TrainingConfig) -> str:

@@ -31,6 +31,7 @@ def write_prepared(
     num_negatives: int = 9,
     taste: float = 0.8,
     seed: int = 1,
+    is_validated: bool = True,
 ) -> tuple[Storage, Manifest]:
     storage = Storage(str(folder))
     recipe = Recipe(stage="prepare", settings={"seed": seed, "taste": taste, "users": num_users}, inputs={})
@@ -48,6 +49,8 @@ def write_prepared(
         tables[f"sequences/{split}"] = write_rows(
             storage, f"{attempt.path}/sequences/{split}", [rows[:100], rows[100:]]
         )
+    if not is_validated:
+        tables["sequences/validation"] = Table(rows=0, content="0" * 16, files=())
     details = {
         "num_trained_items": num_items,
         "num_items": num_items,

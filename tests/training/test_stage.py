@@ -264,6 +264,17 @@ def test_run_train_refuses_what_does_not_divide_before_it_writes(
     assert not prepared[0].exists("runs/wrong")
 
 
+def test_run_train_refuses_data_without_validation_rows_before_it_writes(tmp_path: Any) -> None:
+    from seqrec.training.stage import run_train
+    from tests.training.small_runs import SEED, small_training
+
+    storage, _ = write_prepared(tmp_path, num_users=60, is_validated=False)
+
+    with pytest.raises(DataError, match=r"prepared 'toy': sequences/validation has no rows.*prepare the data again"):
+        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
+    assert not storage.exists("runs/r")
+
+
 def test_run_train_names_the_job_to_run_first(storage: Storage) -> None:
     from seqrec.training.stage import run_train
     from tests.training.small_runs import SEED, small_training
