@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+_WEIGHT = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring places get quite different weights.
+_BLOCK_WORDS = 1 << 20
+
 
 def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
     """Several slices as one float32 [rows, 2 + widest], so that they travel in one exchange instead of two each.
@@ -35,8 +38,15 @@ def unpack_slices(packed: tf.Tensor, like: Sequence[tf.IndexedSlices]) -> list[t
 
 
 def checksum(variable: tf.Variable) -> int:
-    """Sum of a variable's bits, each word weighted by its place; wraps around, so large tables stay cheap."""
-    values = np.ascontiguousarray(variable.numpy()).reshape(-1)
-    words = values.view({4: np.uint32, 8: np.uint64}[values.dtype.itemsize]).astype(np.uint64)
-    places = np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return int((words * places).sum(dtype=np.uint64).view(np.int64))
+    """Sum of a variable's bits, each word weighted by its place; wraps around, so large tables stay cheap.
+
+    Added up in blocks: of a whole table the words and places alone would be several times its size.
+    """
+    flat = tf.reshape(variable, [-1])  # Shares the variable's memory.
+    word = {4: np.uint32, 8: np.uint64}[variable.dtype.size]
+    total = 0
+    for start in range(0, flat.shape[0], _BLOCK_WORDS):
+        words = flat[start : start + _BLOCK_WORDS].numpy().view(word).astype(np.uint64)
+        words *= np.arange(start + 1, start + 1 + len(words), dtype=np.uint64) * _WEIGHT
+        total += int(words.sum(dtype=np.uint64))
+    return int(np.uint64(total % 2**64).view(np.int64))

@@ -11,7 +11,6 @@ import tensorflow as tf
 from seqrec.core.errors import TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.exchanged_values import pack_slices, unpack_slices
 from seqrec.training.launchers import launch_by_horovodrun
 from tests.training.small_runs import SEED, checkpoint_of_step, newest_checkpoint, small_model, small_training
 
@@ -110,21 +109,6 @@ def test_workers_tell_each_other(facts: dict[str, Any]) -> None:
 
 def test_check_equal_names_the_worker_and_the_variable(facts: dict[str, Any]) -> None:
     assert "1 variables of worker 1, 'other' among them, differ from worker 0's" in facts["drifted"]
-
-
-def test_pack_slices_and_unpack_slices_keep_values_and_rows() -> None:
-    slices = [
-        tf.IndexedSlices(tf.random.normal([3, 5]), tf.constant([7, 0, 2**30], tf.int64), tf.constant([2**31 - 1, 5])),
-        tf.IndexedSlices(tf.random.normal([2, 2]), tf.constant([1, 0]), tf.constant([3, 2])),
-        tf.IndexedSlices(tf.zeros([0, 4]), tf.zeros([0], tf.int32), tf.constant([3, 4])),
-    ]
-
-    unpacked = unpack_slices(pack_slices(slices), slices)
-
-    for part, expected in zip(unpacked, slices, strict=True):
-        assert part.values.numpy().tolist() == expected.values.numpy().tolist()
-        assert part.indices.numpy().tolist() == expected.indices.numpy().tolist()
-        assert part.indices.dtype == expected.indices.dtype
 
 
 def test_two_workers_equal_one(train: Train, spark: Any, prepared: tuple[Storage, Manifest]) -> None:
