@@ -50,7 +50,6 @@ REMEDIES = {
     "padding must have category 0": "Prepare the data again (--set force=true): the vocabulary is damaged.",
     "expected int32 of one dimension": "Prepare the data again (--set force=true): the vocabulary is damaged.",
     "do not belong together": "Prepare the data again (--set force=true): the vocabulary is damaged.",
-    "; saved there": "Run the job again to go on.",
     "and so is every other file": "Check what source.reviews and source.metadata name.",
     "add up to": "Run the stage again (--set force=true).",
     "does not divide the": "Use one of the numbers that the message names, or prepare with another num_streams_max.",

@@ -13,7 +13,7 @@ from typing import Any
 from seqrec.core.errors import SeqrecError, StorageError, TrainingError
 from seqrec.core.storage import Storage
 from seqrec.training.progress import ProgressBar
-from seqrec.training.worker import TrainingJob, run_worker, user_error
+from seqrec.training.worker import TrainingJob, run_worker, stop_error, user_error
 from seqrec.training.worker_status import (
     ABORT,
     DONE,
@@ -113,12 +113,10 @@ class Watcher:
         failed = [status for status in observer.statuses if status is not None and status.state == FAILED]
         if failed and failed[0].error_class in ("ConfigError", "DataError", "StorageError", "TrainingError"):
             return user_error(failed[0].error_class, failed[0].error)
-        stopped = [status for status in observer.statuses if status is not None and status.state in (STOPPED, DONE)]
-        if stopped and not failed and len(stopped) == len(observer.statuses):
-            why = "" if self._stop_asked.is_set() else _who_was_signalled(stopped)
-            return TrainingError(
-                f"Stopped after step {stopped[0].step} of epoch {stopped[0].epoch + 1}; saved there.{why}"
-            )
+        ended = [status for status in observer.statuses if status is not None and status.state in (STOPPED, DONE)]
+        if ended and not failed and len(ended) == len(observer.statuses):
+            why = ", as asked" if self._stop_asked.is_set() else _who_was_signalled(ended)
+            return stop_error(ended[0].epoch, ended[0].step, why)
         if self._hung:
             what = f"has made no progress for {self._job.training.hang_timeout} s, so the workers were ended."
         else:
@@ -190,15 +188,10 @@ def unstarted(statuses: Sequence[WorkerStatus | None], error: str) -> str:
     return f"Worker {', '.join(missing)} did not start: {(error.strip() or 'no reason given').splitlines()[0]}"
 
 
-def _who_was_signalled(stopped: Sequence[WorkerStatus]) -> str:
-    """What to add for a stop that the driver was not asked for."""
-    names = [f"{one.rank} on {one.host} (process {one.pid})" for one in stopped if one.was_signalled]
-    if not names:
-        return ""
-    return (
-        f" Worker {', '.join(names)} was told to end (SIGTERM), as when its executor is lost; run the same command to "
-        "go on."
-    )
+def _who_was_signalled(ended: Sequence[WorkerStatus]) -> str:
+    """Why workers have stopped that the driver did not ask to; nothing if none was told to end."""
+    names = [f"{one.rank} on {one.host} (process {one.pid})" for one in ended if one.was_signalled]
+    return f": worker {', '.join(names)} was told to end (SIGTERM), as when its executor is lost" if names else ""
 
 
 def _with_control(job: TrainingJob, is_local: bool) -> tuple[TrainingJob, str | None]:

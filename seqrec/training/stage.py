@@ -18,7 +18,7 @@ from seqrec.feed.vocabulary import CATEGORIES, ITEMS
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
-from seqrec.training.worker import TrainingJob
+from seqrec.training.worker import TrainingJob, stop_error
 
 _SETTINGS = "settings.json"  # What an attempt was begun with.
 
@@ -70,10 +70,7 @@ def run_train(
 
     state = launch(job, choose_launcher(training))
     if state["epoch"] < training.num_epochs and not state["stopped_early"]:
-        raise TrainingError(
-            f"Stopped after step {state['step']} of epoch {state['epoch'] + 1}, as asked; saved there. "
-            "Run the job again to go on."
-        )
+        raise stop_error(state["epoch"], state["step"], ", as asked")
     why = "no better metric for a while" if state["stopped_early"] else "all epochs done"
     print(
         f"train: run '{run}' ends after epoch {state['epoch']} ({why}); best is epoch {state['best_epoch'] + 1}, "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqrec.core.errors import SeqrecError
+from seqrec.core.errors import SeqrecError, TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
@@ -89,3 +89,10 @@ def user_error(name: str, message: str) -> SeqrecError:
 
     kind = getattr(errors, name, errors.TrainingError)
     return kind(message)
+
+
+def stop_error(epoch: int, step: int, why: str = "") -> TrainingError:
+    """The error of training that has saved and ended before its last epoch; `why` follows the place."""
+    return TrainingError(
+        f"Stopped after step {step} of epoch {epoch + 1}{why}; saved there. Run the job again to go on."
+    )

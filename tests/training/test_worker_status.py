@@ -59,7 +59,7 @@ def test_status_writer_hears_the_word_of_the_driver(storage: Storage) -> None:
 def test_a_stop_that_nobody_asked_the_driver_for_names_who_was_told_to_end() -> None:
     told = status(1, state=STOPPED, was_signalled=True)
 
-    assert "Worker 1 on host1 (process 101) was told to end (SIGTERM)" in _who_was_signalled([status(0), told])
+    assert ": worker 1 on host1 (process 101) was told to end (SIGTERM)" in _who_was_signalled([status(0), told])
     assert _who_was_signalled([status(0), status(1)]) == ""
 
 
