@@ -49,7 +49,9 @@ class TrainStep:
         self._config = config
         self._seed = seed
         self._stream_ids = list(stream_ids)
-        self._update = tf.function(self._traced)
+        # Without AutoGraph, as there is no Python control flow to convert: it would leave files in the temporary folder
+        # of every worker that does not end cleanly, as those on Spark.
+        self._update = tf.function(self._traced, autograph=False)
 
     def __call__(self, batch: TrainBatch, global_step: int, stop: bool) -> StepOutcome:
         """Does step `global_step` (0 is the first of the run) with arrays [S, B, ...]."""

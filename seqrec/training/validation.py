@@ -33,7 +33,7 @@ class Validation:
         self._workers = workers
         own = [int(metric.partition("@")[2])] if "@" in metric else []
         self._metrics_at = tuple(dict.fromkeys([*metrics_at, *own]))
-        self._score = tf.function(self._score_batch)
+        self._score = tf.function(self._score_batch, autograph=False)  # For the reason given in `TrainStep`.
 
     def run(self) -> dict[str, float]:
         """Metrics by name over the rows of all workers."""

@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,3 +185,27 @@ class _FixedNegatives:
         size = target_item.shape[1]
         items, self._rest = self._rest[:, :size], self._rest[:, size:]
         return Negatives(items, tf.ones(items.shape, tf.bool))
+
+
+_WORKER_THAT_ENDS_AT_ONCE = """
+import os, sys
+from seqrec.core.storage import Storage
+from seqrec.training.stage import run_train
+from tests.training.small_runs import SEED, small_model, small_training
+run_train(Storage(sys.argv[1]), "toy", "unclean", small_model(), small_training(num_epochs=1), SEED, False)
+sys.stdout.flush()
+os._exit(7)
+"""
+
+
+def test_training_leaves_nothing_in_the_temporary_folder_of_a_process_that_ends_at_once(
+    prepared: tuple[Storage, Manifest], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _WORKER_THAT_ENDS_AT_ONCE, prepared[0].root]
+
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True
+    )
+
+    assert done.returncode == 7, done.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == []
