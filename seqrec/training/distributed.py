@@ -8,16 +8,14 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from seqrec.core.errors import TrainingError
 from seqrec.training.exchanged_values import checksum, pack_slices, unpack_slices
-from seqrec.training.optimizers import MergedSlices, merge_rows
-
-Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+from seqrec.training.optimizers import Gradient, MergedSlices, merge_rows
 
 
 class Workers:

@@ -4,7 +4,7 @@ S streams of this worker, B examples of a stream in the step, G gradient parts.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -13,9 +13,7 @@ from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.training.config import TrainingConfig
 from seqrec.training.distributed import Workers
 from seqrec.training.losses import NegativeSampler, candidates_of, softmax_loss
-from seqrec.training.optimizers import Adam, merge_rows
-
-Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+from seqrec.training.optimizers import Adam, Gradient, merge_rows
 
 
 class StepOutcome(NamedTuple):
