@@ -36,7 +36,7 @@ class TrainingConfig:
     start_from: str | None = None  # A finished run whose weights to start from, items matched by id; null: none.
     dry_run: bool = False  # Only show the plan: steps, targets of streams and workers, memory.
     launcher: Literal["auto", "in_process", "spark", "horovodrun"] = "auto"  # How workers start; auto: one worker
-    # runs in this process, several by Spark (or by horovodrun, where the job is started under it).
+    # runs in this process, several by Spark.
     gradient_compression: Literal["none", "fp16"] = "none"  # Of dense gradients on their way between workers.
     checkpoint_every_steps: int = 0  # Also save within an epoch; 0: at the ends of epochs only.
     keep_last: int = 2  # Newest checkpoints kept, beside the best weights.
