@@ -19,6 +19,7 @@ import tensorflow as tf
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage
 from seqrec.models.weights import load_variables, save_variables
+from seqrec.training.scratch import scratch_folder
 
 
 @dataclass
@@ -102,7 +103,7 @@ class Checkpoints:
     def publish_best(self) -> str:
         """Copies the best weights to `weights.npz` of the attempt; returns that path."""
         path = f"{self._attempt_path}/weights.npz"
-        with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+        with scratch_folder(self._scratch) as folder:
             local = Path(folder) / "weights.npz"
             self._storage.download(f"{self.path}/best.npz", local)
             self._storage.upload(local, path)
@@ -119,16 +120,14 @@ class Checkpoints:
         state = other.restore(variables)
         if state is not None:
             for file in ("best.npz", "best.json"):
-                with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+                with scratch_folder(self._scratch) as folder:
                     other._storage.download(f"{other.path}/{file}", Path(folder) / file)
                     self._storage.upload(Path(folder) / file, f"{self.path}/{file}")
         return state
 
     def _publish(self, variables: Mapping[str, tf.Variable], name: str, content: dict[str, Any]) -> None:
-        if self._scratch:
-            Path(self._scratch).mkdir(parents=True, exist_ok=True)
         try:
-            with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+            with scratch_folder(self._scratch) as folder:
                 local = Path(folder) / "variables.npz"
                 save_variables(variables, local)
                 size = local.stat().st_size
@@ -173,6 +172,6 @@ class Checkpoints:
         if local is not None:
             load_variables(variables, local)
             return
-        with tempfile.TemporaryDirectory(prefix="seqrec-", dir=self._scratch) as folder:
+        with scratch_folder(self._scratch) as folder:
             self._storage.download(path, Path(folder) / "variables.npz")
             load_variables(variables, Path(folder) / "variables.npz")

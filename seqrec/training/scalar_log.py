@@ -1,7 +1,6 @@
 """Scalars over the steps of a run, for TensorBoard and, if asked for, MLflow."""
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from seqrec.core.storage import Storage
+from seqrec.training.scratch import scratch_folder
 
 
 class ScalarLog:
@@ -18,11 +18,9 @@ class ScalarLog:
     """
 
     def __init__(self, storage: Storage, path: str, scratch: str | None = None):
-        if scratch:
-            Path(scratch).mkdir(parents=True, exist_ok=True)
         self._storage = storage
         self._path = path
-        self._folder = tempfile.TemporaryDirectory(prefix="seqrec-logs-", dir=scratch)
+        self._folder = scratch_folder(scratch)
         self._writer = tf.summary.create_file_writer(self._folder.name)
         self._name = f"{time.time_ns()}-{os.getpid()}"
 

@@ -1,6 +1,5 @@
 """Starting from another run's weights: rows of embedding tables are matched by name, everything else as it is."""
 
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import CATEGORIES, ITEMS, read_names
 from seqrec.models.contract import SequenceModel
+from seqrec.training.scratch import scratch_folder
 
 # Variable -> vocabulary table, its index and its name column.
 _TABLES = {
@@ -36,7 +36,7 @@ def start_from_run(
     dataset = Dataset(storage, "runs", run)
     source = dataset.require("train")
     taken = {}
-    with tempfile.TemporaryDirectory(prefix="seqrec-", dir=scratch) as folder:
+    with scratch_folder(scratch) as folder:
         local = Path(folder) / "weights.npz"
         storage.download(f"{dataset.path}/{source.id}/weights.npz", local)
         with zipfile.ZipFile(local) as archive:

@@ -155,6 +155,14 @@ def test_run_train_goes_on_when_it_was_cut_off_while_taking_over_a_finished_run(
     assert longer.content == shorter.content
 
 
+def test_run_train_makes_the_scratch_folder_on_every_machine(train: Train, tmp_path: Any) -> None:
+    train(num_epochs=1, scratch=str(tmp_path / "one machine"))
+
+    longer = train(num_epochs=2, scratch=str(tmp_path / "another" / "machine"))
+
+    assert longer.details["epochs"] == 2
+
+
 def test_run_train_goes_on_in_mid_epoch(
     train: Train, prepared: tuple[Storage, Manifest], finished: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,11 +48,11 @@ def model_for(storage: Storage, prepared: Manifest) -> SequenceModel:
 
 
 def test_run_train_starts_from_another_run(
-    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest, tmp_path: Path
 ) -> None:
     scratch = train(num_epochs=1, run="from-scratch")
 
-    warm = train(num_epochs=1, start_from="finished")
+    warm = train(num_epochs=1, start_from="finished", scratch=str(tmp_path / "not there yet"))
 
     assert warm.details["best"]["loss"] < scratch.details["best"]["loss"] - 0.05
     assert warm.inputs["start_from"] == finished.content
