@@ -60,13 +60,15 @@ def checkpoint_of_step(storage: Storage, manifest: Manifest, step: int) -> dict[
 
 
 def damage(storage: Storage, manifest: Manifest, step: int) -> None:
-    """Flips a bit in the last variable of a checkpoint: those before it can still be read."""
+    """Flips a bit of a checkpoint where it shows late: in the last of the variables that are read in several parts."""
     path = storage.local(f"runs/{manifest.name}/{manifest.id}/checkpoints/step-{step:08d}.npz")
     assert path is not None
     with zipfile.ZipFile(path) as archive:
-        place = archive.start_dir - 1  # The last byte of the values: behind them is the list of names.
+        members = archive.infolist()
+        ends = [*(member.header_offset for member in members[1:]), archive.start_dir]
+    end = max(end for member, end in zip(members, ends, strict=True) if member.file_size > 10_000)
     content = bytearray(path.read_bytes())
-    content[place] ^= 1
+    content[end - 1] ^= 1
     path.write_bytes(content)
 
 

@@ -11,8 +11,10 @@ from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.training.loss_config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
+from seqrec.training.stage import run_train
 from tests.feed.prepared_data import write_prepared
 from tests.training.small_runs import (
+    SEED,
     arrays,
     ask_to_stop,
     counting,
@@ -20,6 +22,7 @@ from tests.training.small_runs import (
     differing,
     newest_checkpoint,
     small_model,
+    small_training,
 )
 
 Train = Callable[..., Manifest]
@@ -30,9 +33,6 @@ def test_run_train_learns_what_can_be_learnt(finished: Manifest) -> None:
 
 
 def test_run_train_learns_nothing_from_noise(tmp_path: Any) -> None:
-    from seqrec.training.stage import run_train
-    from tests.training.small_runs import SEED, small_training
-
     storage, _ = write_prepared(tmp_path, taste=0.0)
 
     manifest = run_train(storage, "toy", "noise", small_model(), small_training(num_epochs=2), SEED, False)
@@ -104,39 +104,46 @@ def test_run_train_goes_on_from_a_finished_run(
     assert longer.content == finished.content
 
 
+@pytest.fixture(scope="module")
+def of_wide_rows(prepared: tuple[Storage, Manifest]) -> Manifest:
+    """A run of three epochs whose tables are large enough to be read in several parts."""
+    return run_train(prepared[0], "toy", "wide", small_model(item_dim=64), small_training(num_epochs=3), SEED, False)
+
+
 def test_run_train_goes_on_from_an_older_checkpoint_of_a_finished_run(
-    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+    train: Train, prepared: tuple[Storage, Manifest], of_wide_rows: Manifest
 ) -> None:
-    shorter = train(num_epochs=2)
+    shorter = train(num_epochs=2, model=small_model(item_dim=64))
     damage(prepared[0], shorter, 48)
 
     with pytest.warns(UserWarning, match="Trying an older checkpoint"):
-        longer = train(num_epochs=4)
+        longer = train(num_epochs=3, model=small_model(item_dim=64))
 
-    assert not differing(newest_checkpoint(prepared[0], longer), newest_checkpoint(prepared[0], finished))
-    assert longer.content == finished.content
+    assert not differing(newest_checkpoint(prepared[0], longer), newest_checkpoint(prepared[0], of_wide_rows))
+    assert longer.content == of_wide_rows.content
 
 
 @pytest.mark.filterwarnings("ignore:.*Trying an older checkpoint")
 def test_run_train_never_starts_over_from_half_loaded_weights(
-    train: Train, prepared: tuple[Storage, Manifest], finished: Manifest
+    train: Train, prepared: tuple[Storage, Manifest], of_wide_rows: Manifest
 ) -> None:
-    shorter = train(num_epochs=2)
+    shorter = train(num_epochs=2, model=small_model(item_dim=64))
     for step in (24, 48):
         damage(prepared[0], shorter, step)
 
     with pytest.raises(DataError, match=r"none of the checkpoints there can be read .*training.resume=never"):
-        train(num_epochs=4)
+        train(num_epochs=3, model=small_model(item_dim=64))
 
-    over = train(num_epochs=4, resume="never")
-    assert over.content == finished.content
+    over = train(num_epochs=3, model=small_model(item_dim=64), resume="never")
+    assert over.content == of_wide_rows.content
 
 
 def test_run_train_goes_on_when_it_was_cut_off_while_taking_over_a_finished_run(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    still = OptimizerConfig(learning_rate=1e-30)  # No later epoch is better, so the best weights stay the first ones.
-    shorter = train(num_epochs=1, optimizer=still)
+    # Nothing is learned, so no later epoch is better, and the best weights stay the first ones.
+    still = {"optimizer": OptimizerConfig(learning_rate=1e-30), "model": small_model(batch_norm=False)}
+    shorter = train(num_epochs=1, **still)
     upload = Storage.upload
 
     def cut_off(storage: Storage, source: Any, path: str) -> None:
@@ -147,9 +154,9 @@ def test_run_train_goes_on_when_it_was_cut_off_while_taking_over_a_finished_run(
     with monkeypatch.context() as broken:
         broken.setattr(Storage, "upload", cut_off)
         with pytest.raises(StorageError, match="cut off"):
-            train(num_epochs=2, optimizer=still)
+            train(num_epochs=2, **still)
 
-    longer = train(num_epochs=2, optimizer=still)
+    longer = train(num_epochs=2, **still)
 
     assert longer.details["best"]["epoch"] == 1
     assert longer.content == shorter.content
@@ -228,9 +235,6 @@ def test_run_train_starts_over_when_told_to(
 
 
 def test_run_train_refuses_to_go_on_with_another_vocabulary(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from seqrec.training.stage import run_train
-    from tests.training.small_runs import SEED, small_training
-
     storage, _ = write_prepared(tmp_path, num_users=150)
     _stop_after(monkeypatch, 2)
     with pytest.raises(TrainingError, match="Stopped"):
@@ -273,10 +277,7 @@ def test_run_train_refuses_what_does_not_divide_before_it_writes(
 
 
 def test_run_train_refuses_data_without_validation_rows_before_it_writes(tmp_path: Any) -> None:
-    from seqrec.training.stage import run_train
-    from tests.training.small_runs import SEED, small_training
-
-    storage, _ = write_prepared(tmp_path, num_users=60, is_validated=False)
+    storage, _ = write_prepared(tmp_path, num_users=150, is_validated=False)
 
     with pytest.raises(DataError, match=r"prepared 'toy': sequences/validation has no rows.*prepare the data again"):
         run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
@@ -284,9 +285,6 @@ def test_run_train_refuses_data_without_validation_rows_before_it_writes(tmp_pat
 
 
 def test_run_train_names_the_job_to_run_first(storage: Storage) -> None:
-    from seqrec.training.stage import run_train
-    from tests.training.small_runs import SEED, small_training
-
     with pytest.raises(DataError, match="Run the job 'prepare' first"):
         run_train(storage, "nothing", "r", small_model(), small_training(), SEED, False)
 
