@@ -36,8 +36,8 @@ def save_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> No
         for name, variable in variables.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 _write_header(stream, variable)
-                for start, stop in _blocks(variable):
-                    stream.write(_rows(variable, start, stop).tobytes())
+                for start, stop in row_blocks(variable):
+                    stream.write(read_rows(variable, start, stop).numpy().tobytes())
 
 
 def load_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> None:
@@ -90,35 +90,38 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _blocks(variable: tf.Variable) -> Iterator[tuple[int, int]]:
-    """Row ranges of about `_BLOCK_BYTES`; one empty range for a scalar."""
+def row_blocks(variable: tf.Variable, block_bytes: int | None = None) -> Iterator[tuple[int, int]]:
+    """Row ranges of about `block_bytes`, 64 MiB if not given; one empty range for a scalar."""
     if variable.shape.rank == 0:
         yield 0, 0
         return
     row_bytes = max(1, int(np.prod(variable.shape[1:])) * variable.dtype.size)
-    step = max(1, _BLOCK_BYTES // row_bytes)
+    step = max(1, (block_bytes or _BLOCK_BYTES) // row_bytes)
     for start in range(0, variable.shape[0], step):
         yield start, min(start + step, variable.shape[0])
 
 
-def _rows(variable: tf.Variable, start: int, stop: int) -> np.ndarray:
-    if variable.shape.rank == 0:
-        return variable.numpy()
-    if (start, stop) == (0, variable.shape[0]):
-        return variable.numpy()
-    return tf.gather(variable, tf.range(start, stop)).numpy()
+def read_rows(variable: tf.Variable, start: int, stop: int) -> tf.Tensor:
+    """A block of a variable. Of a table only that is copied: to slice one whose rows are updated copies all of it."""
+    if variable.shape.rank == 0 or (start, stop) == (0, variable.shape[0]):
+        return variable.read_value()
+    return tf.gather(variable, tf.range(start, stop))
+
+
+def assign_rows(variable: tf.Variable, start: int, stop: int, values: np.ndarray | tf.Tensor) -> None:
+    """Sets a block of a variable, and nothing else of it."""
+    if variable.shape.rank == 0 or (start, stop) == (0, variable.shape[0]):
+        variable.assign(values)
+    else:
+        variable.scatter_update(tf.IndexedSlices(values, tf.range(start, stop)))
 
 
 def _assign(variable: tf.Variable, stream: IO[bytes]) -> None:
     dtype = np.dtype(variable.dtype.as_numpy_dtype)
-    for start, stop in _blocks(variable):
+    for start, stop in row_blocks(variable):
         shape = () if variable.shape.rank == 0 else (stop - start, *variable.shape[1:])
         size = int(np.prod(shape)) * dtype.itemsize
         data = stream.read(size)
         if len(data) != size:
             raise EOFError(f"the file ends early, in '{variable.name}'")
-        values = np.frombuffer(data, dtype).reshape(shape)
-        if not shape or (start, stop) == (0, variable.shape[0]):
-            variable.assign(values)
-        else:
-            variable.scatter_update(tf.IndexedSlices(values, tf.range(start, stop)))
+        assign_rows(variable, start, stop, np.frombuffer(data, dtype).reshape(shape))

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.errors import TrainingError
+from seqrec.models.weights import assign_rows, read_rows, row_blocks
 from seqrec.training.exchanged_values import checksum, pack_slices, unpack_slices
 from seqrec.training.optimizers import Gradient, MergedSlices, merge_rows
 
@@ -118,8 +119,13 @@ class HorovodWorkers(Workers):
 
     def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
         for number, variable in enumerate(variables):
-            variable.assign(self._hvd.broadcast(variable.read_value(), root_rank=0, name=f"variable.{number}"))
-            self.tick()
+            # In blocks: what arrives is a copy, and of a whole table as large as that.
+            for start, stop in row_blocks(variable):
+                values = read_rows(variable, start, stop)
+                values = self._hvd.broadcast(values, root_rank=0, name=f"variable.{number}.{start}")
+                if self.rank > 0:
+                    assign_rows(variable, start, stop, values)
+                self.tick()
 
     def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
         sums = np.array([[checksum(variable) for variable in variables.values()]], np.int64)

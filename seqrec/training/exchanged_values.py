@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from seqrec.models.weights import read_rows, row_blocks
+
 _WEIGHT = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring places get quite different weights.
-_BLOCK_WORDS = 1 << 20
+_BLOCK_BYTES = 4 * 2**20
 
 
 def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
@@ -42,11 +44,10 @@ def checksum(variable: tf.Variable) -> int:
 
     Added up in blocks: of a whole table the words and places alone would be several times its size.
     """
-    flat = tf.reshape(variable, [-1])  # Shares the variable's memory.
     word = {4: np.uint32, 8: np.uint64}[variable.dtype.size]
-    total = 0
-    for start in range(0, flat.shape[0], _BLOCK_WORDS):
-        words = flat[start : start + _BLOCK_WORDS].numpy().view(word).astype(np.uint64)
-        words *= np.arange(start + 1, start + 1 + len(words), dtype=np.uint64) * _WEIGHT
-        total += int(words.sum(dtype=np.uint64))
+    total, place = 0, 1
+    for start, stop in row_blocks(variable, _BLOCK_BYTES):
+        words = read_rows(variable, start, stop).numpy().reshape(-1).view(word).astype(np.uint64)
+        words *= np.arange(place, place + len(words), dtype=np.uint64) * _WEIGHT
+        total, place = total + int(words.sum(dtype=np.uint64)), place + len(words)
     return int(np.uint64(total % 2**64).view(np.int64))

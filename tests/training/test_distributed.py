@@ -1,6 +1,7 @@
 """Real Horovod: one launch by horovodrun whose workers check many things, one launch by Spark for the whole stage."""
 
 import os
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +65,21 @@ def _gather_facts(job: Any) -> dict[str, Any]:
     workers.broadcast_variables([variable])
     workers.check_equal({"other": variable})
     facts["broadcast"] = variable.numpy().tolist()
+    facts |= _facts_of_a_large_table(workers)
     return facts
+
+
+def _facts_of_a_large_table(workers: Any) -> dict[str, Any]:
+    """What it takes, in bytes, to hand a table of 256 MB to the other worker and to compare it."""
+    table = tf.Variable(tf.zeros([2_000_000, 32]))
+    # From here on TensorFlow copies the table whenever all of it is read, as that of a training after its first step.
+    table.scatter_update(tf.IndexedSlices(tf.fill([2, 32], workers.rank + 1.0), [5, 1_999_999]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    workers.broadcast_variables([table])
+    workers.check_equal({"table": table})
+    more = 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    rows = tf.gather(table, [0, 5, 1_999_999])[:, 7].numpy()
+    return {"more_memory": workers.largest(more), "rows_of_all": workers.gather_rows(rows).tolist()}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +120,11 @@ def test_workers_tell_each_other(facts: dict[str, Any]) -> None:
     assert facts["largest"] == 7.0
     assert facts["told"] == {"state": [1, None, "x"]}
     assert facts["broadcast"] == [0.0, 1.0]
+
+
+def test_a_large_table_is_handed_on_and_compared_in_blocks(facts: dict[str, Any]) -> None:
+    assert facts["rows_of_all"] == [0.0, 1.0, 1.0] * 2
+    assert facts["more_memory"] < 200e6
 
 
 def test_check_equal_names_the_worker_and_the_variable(facts: dict[str, Any]) -> None:

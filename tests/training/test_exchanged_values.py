@@ -31,7 +31,7 @@ def words_added_up(content: bytes, word: str) -> int:
     return total - 2**64 if total >= 2**63 else total
 
 
-@pytest.mark.parametrize("block_words", [7, 60, 1 << 20])
+@pytest.mark.parametrize("block_bytes", [30, 240, 1 << 20])
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -42,9 +42,9 @@ def words_added_up(content: bytes, word: str) -> int:
     ],
 )
 def test_checksum_is_that_of_its_formula(
-    values: np.ndarray, word: str, block_words: int, monkeypatch: pytest.MonkeyPatch
+    values: np.ndarray, word: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchanged_values, "_BLOCK_WORDS", block_words)
+    monkeypatch.setattr(exchanged_values, "_BLOCK_BYTES", block_bytes)
 
     assert checksum(tf.Variable(values)) == words_added_up(values.tobytes(), word)
 
