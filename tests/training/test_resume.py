@@ -188,3 +188,22 @@ def test_a_worker_that_hangs_is_named_in_bounded_time(
 
     (hangs,) = [file for file in prepared[0].list_files("") if file.path == "hangs"]
     assert time.time() - hangs.modified < 90
+
+
+def _run_worker_that_hangs_at_the_end(job: Any) -> Any:
+    """Worker 0, which alone writes a log, sleeps for ever at that of the last epoch; the other is done by then."""
+    from seqrec.training.scalar_log import ScalarLog
+    from seqrec.training.worker import run_worker
+
+    ScalarLog.publish = lambda _: time.sleep(10_000)  # type: ignore[method-assign]
+    return run_worker(job)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_when_the_others_are_done_is_named(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    import seqrec.training.launch as launch
+
+    monkeypatch.setattr(launch, "run_worker", _run_worker_that_hangs_at_the_end)
+
+    with pytest.raises(TrainingError, match=r"Worker 0 on .* has made no progress for 15 s.*heartbeat \d+ s ago\.$"):
+        train(num_workers=2, num_epochs=1, launcher="horovodrun", hang_timeout=15)
