@@ -35,9 +35,9 @@ class Stage:
     up_to: float  # Millions of reviews, or targets, that were measured: above, the figure is extrapolated.
 
 
-def _table_gib(load: Load) -> float:
-    """Of the embedding table of 32 numbers an item with its two moments, and a worker's own."""
-    return 0.65 + load.items * 1e6 * (3 * 4 * 32 + 29) / 2**30
+def _training_gib(load: Load) -> float:
+    """Of a worker: the embedding table of 32 numbers an item, its two moments, and what handling them takes."""
+    return 0.77 + 0.44 * load.items
 
 
 STAGES = (
@@ -67,12 +67,12 @@ STAGES = (
         name="`train` A2SVD, an epoch",
         formula="37 T to 54 T",
         core_seconds=lambda x: 37 * x.targets,
-        memory="0.65 + 0.38 I GiB a worker",
-        memory_gib=_table_gib,
+        memory="0.77 + 0.44 I GiB a worker",
+        memory_gib=_training_gib,
         disk="0.4 I GB for each of 3 checkpoints",
         disk_gb=lambda x: 3 * 0.4 * x.items,
         basis="Amazon Beauty: 54,600 targets/s on two cores (mean history 8); all 50 long 1.46 times as slow; memory: "
-        "15.5 million items",
+        "whole runs with 2 and 6 million items (1.65 and 3.41 GiB); steps alone with 15.5 million took 6.6 GiB",
         up_to=0.2,
     ),
     Stage(
@@ -80,7 +80,7 @@ STAGES = (
         formula="203 T to 830 T",
         core_seconds=lambda x: 203 * x.targets,
         memory="the same",
-        memory_gib=_table_gib,
+        memory_gib=_training_gib,
         disk="the same",
         disk_gb=lambda x: 3 * 0.4 * x.items,
         basis="Amazon Beauty: 9,860 targets/s on two cores (mean history 8); all 50 long 4.1 times as slow",
