@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from seqrec.core.errors import ConfigError
 
+_REASON_SECONDS = 2.0  # For Horovod's thread to end, once it has said that Spark's job failed.
 _FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
 
 
@@ -57,7 +59,7 @@ def launch_on_spark(
             "ever. Submit with --conf spark.task.maxFailures=1.",
             stacklevel=2,
         )
-    with _signals_ask_to_stop(supervisor), _spark_ends_are_told(supervisor):
+    with _signals_ask_to_stop(supervisor), _spark_ends_are_told(supervisor), _spark_reason_instead_of_trace():
         results = horovod.spark.run(
             worker,
             args=(job,),
@@ -159,6 +161,42 @@ def _event_of_second_signal(supervisor: Supervisor) -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
     return supervisor.end_now
+
+
+@contextlib.contextmanager
+def _spark_reason_instead_of_trace() -> Iterator[None]:
+    """While inside, a failed Spark job is one line in the error, not sixty on the screen and "see above" in the error.
+
+    Horovod collects the job's tasks in a thread of its own, which ends with Spark's exception.
+    """
+    reasons: list[str] = []
+    before = threading.excepthook
+
+    def keep_reason(arguments: Any) -> None:
+        if arguments.thread is not None and arguments.thread.name.endswith("(run_spark)"):
+            reasons.append(_first_reason(str(arguments.exc_value)))
+        else:
+            before(arguments)
+
+    threading.excepthook = keep_reason
+    try:
+        yield
+    except Exception as error:
+        # The hook stays: that thread may end a little later than this one, and the process soon after both.
+        if "see the error above" not in str(error):
+            raise
+        end = time.monotonic() + _REASON_SECONDS
+        while not reasons and time.monotonic() < end:
+            time.sleep(0.05)
+        raise RuntimeError(reasons[0] if reasons else str(error)) from error
+    threading.excepthook = before
+
+
+def _first_reason(java_error: str) -> str:
+    """Of an error that py4j shows as "An error occurred while calling ...", a colon and Java's own trace."""
+    lines = java_error.splitlines()
+    told = next((line for line in lines if line.startswith(": ")), lines[0] if lines else "")
+    return told.removeprefix(": ").removeprefix("org.apache.spark.SparkException: ").strip()
 
 
 @contextlib.contextmanager

@@ -65,6 +65,8 @@ def _die_or_wait(folder: str) -> None:
     Path(folder, "waited to the end").touch()
 
 
+# Spark's own trace, of sixty lines, is not shown beside the error.
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_on_spark_a_worker_that_dies_at_once_ends_the_others(spark: Any, tmp_path: Path) -> None:
     supervisor = Notes()
 
