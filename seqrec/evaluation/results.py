@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
+from seqrec.core.screen import print_table
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
@@ -201,14 +201,6 @@ def print_comparison(storage: Storage, runs: Sequence[str], config: EvaluationCo
         path = storage.uri(evaluation_path(missing[0], config.split, config.protocol))
         raise DataError(f"{path}: not there. Run the job 'evaluate' for this run first.")
     print_table(comparison_table([evaluation for evaluation in found if evaluation is not None]))
-
-
-def print_table(table: Table) -> None:
-    """Shows a table on the screen; without a screen, as wide as it needs to be."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(80, table.__rich_measure__(console, console.options.update(width=400)).maximum))
-    console.print(table)
 
 
 def _same_candidates(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
+from seqrec.core.screen import print_table
 from seqrec.core.storage import Storage
 from seqrec.evaluation.aggregates import Plan, add_up, count_scores
 from seqrec.evaluation.baseline_tables import Material, build_baselines
@@ -26,7 +27,6 @@ from seqrec.evaluation.results import (
     Evaluation,
     comparison_table,
     evaluation_path,
-    print_table,
     read_evaluation,
 )
 from seqrec.evaluation.row_metrics import Cutoffs

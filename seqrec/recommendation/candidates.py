@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, ByteType, IntegerType, StringType, StructField, StructType
-from rich.console import Console
 
 from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.screen import print_table
 from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import Vocabulary, read_vocabulary
 from seqrec.recommendation.config import SOURCES, CandidatesConfig
@@ -153,4 +153,4 @@ def _total(facts: list[dict[str, Any]]) -> Counter[str]:
 def _print_recall(manifest: Manifest) -> None:
     if manifest.details["recall"]:
         settings = manifest.settings
-        Console().print(recall_table(manifest.details["recall"], settings["histories"], settings["max_candidates"]))
+        print_table(recall_table(manifest.details["recall"], settings["histories"], settings["max_candidates"]))

@@ -51,8 +51,11 @@ def recall_results(counted: Mapping[str, int]) -> dict[str, dict[str, float]]:
 
 
 def recall_table(results: Mapping[str, Mapping[str, float]], split: str, max_candidates: int) -> Table:
-    """For people: by slice, the recall and what each source brings (and would find alone)."""
-    table = Table(title=f"recall@{max_candidates} of the {split} targets: found first by a source (found by it alone)")
+    """For people: by slice, the recall, and for each source what it found first and what its list finds by itself."""
+    title = (
+        f"recall@{max_candidates} of the {split} targets; by source: share it found first (recall of its list alone)"
+    )
+    table = Table(title=title)
     names = [name for name in SOURCES if f"by {name}" in results[ALL]]
     for heading in ("slice", "rows", "recall", *names):
         # In words, which wrap or fold: a narrow screen would cut names off.
