@@ -93,8 +93,10 @@ def _prepare(
     indices = selection.run_indices or number_items(selection.is_kept, train_counts)
     tables = write_vocabulary(attempt, selection.numbered_items, indices, items, vocabulary)
     kept = _write_kept_events(selection, indices, scratch)
-    shared = spark.sparkContext.broadcast(indices.by_number)
-    recent = selection.events.transform(keep_indexed, shared, 1) if config.latest_users == "all" else kept
+    recent, shared = kept, None
+    if config.latest_users == "all":
+        shared = spark.sparkContext.broadcast(indices.by_number)
+        recent = selection.events.transform(keep_indexed, shared, 1)
 
     category_of = None
     if config.negative_sampling == "category":
@@ -102,7 +104,8 @@ def _prepare(
         category_of = collect_categories(stored, indices.num_items)
     population = _population(kept, indices.counts_by_index(selection.item_counts), category_of, config)
     tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
-    shared.destroy()  # As long as the catalogue: in a session that goes on they would add up.
+    if shared is not None:
+        shared.destroy()  # As long as the catalogue: in a session that goes on they would add up.
     check_tables(tables, expected, indices, config)
     _report_health(attempt, kept, selection, expected, indices, rule)
     attempt.storage.delete(f"{attempt.path}/scratch")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BEST, REPORT, TRIALS, COMPARISON = "best.yaml", "report.html", "trials.csv", "comparison.json"
 # Settings that change neither the trials nor their order; a study with more trials goes on from a shorter one.
 _FREE = {"study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"}
-_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # As said of `_comparing`.
+_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # Change what follows the trials only.
 
 
 def run_tune(

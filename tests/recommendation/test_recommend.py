@@ -143,7 +143,9 @@ def test_run_recommend_does_not_depend_on_how_the_users_are_spread_over_files(
     manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=9)
 
     assert len(manifest.table(LISTS).files) == 7
-    for user, rows in lists_of(storage, manifest).items():
+    again = lists_of(storage, manifest)
+    assert again.keys() == lists.keys()
+    for user, rows in again.items():
         # Other users in a batch are other sums of floats: the last digit of a score may differ, nothing else.
         assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in lists[user]], rel=1e-5)
         assert _without_scores(rows) == _without_scores(lists[user])
