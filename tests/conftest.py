@@ -39,6 +39,15 @@ def spark() -> Iterator["SparkSession"]:
     session.stop()
 
 
+@pytest.fixture(autouse=True)
+def _begins_with_the_shared_session_active(request: pytest.FixtureRequest) -> None:
+    """Tests of a stage's parts leave that stage's own session active; the next test must not depend on it."""
+    if "spark" in request.fixturenames:
+        from seqrec.tables.session import make_active
+
+        make_active(request.getfixturevalue("spark"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with golden fixtures and real files: SEQREC_SHARED, or `shared` beside the checkout."""

@@ -22,7 +22,7 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
         try:
             yield running
         finally:
-            _make_active(running)
+            make_active(running)
         return
     builder = SparkSession.builder.appName(f"seqrec-{name}")
     for key, value in (settings or {}).items():
@@ -47,7 +47,10 @@ def _running_session() -> SparkSession | None:
     return SparkSession.builder.getOrCreate() if is_running else None
 
 
-def _make_active(session: SparkSession) -> None:
-    """A stage with a session of its own leaves that one active, with other SQL settings than the caller's."""
+def make_active(session: SparkSession) -> None:
+    """Makes `session` what new tables and `getOrCreate` use, whichever was active before.
+
+    A stage with a session of its own leaves that one active, with other SQL settings than its caller's.
+    """
     session._jvm.SparkSession.setActiveSession(session._jsparkSession)  # type: ignore[union-attr]
     SparkSession._activeSession = session  # type: ignore[attr-defined]

@@ -15,7 +15,6 @@ import yaml
 from pyspark.sql import SparkSession
 
 from seqrec.pipeline.submit import SECTION_OF
-from seqrec.tables.session import _make_active
 
 SMALL = {
     "synthesis": {"num_reviews": 3000, "num_users": 300, "num_items": 100},
@@ -81,7 +80,6 @@ def test_every_job_runs_in_a_running_session_and_leaves_it_as_it_was(
         "pipeline": (),
     }
     assert set(jobs) == set(SECTION_OF)
-    _make_active(spark)  # Tests before this one may have left another.
     before = settings_of(spark)
 
     for job, overrides in jobs.items():
