@@ -170,7 +170,7 @@ def write_run(storage: Storage, prepared: Manifest, model: str, num_items: int) 
     attempt = Dataset(storage, "runs", model).begin(Recipe(stage="train", settings={"model": model}, inputs={}))
     folder = storage.local(attempt.path)
     assert folder is not None
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_weights(build_model(config, vocabulary, seed=1), folder / "weights.npz")
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
     storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump({"model": plain}).encode())

@@ -21,7 +21,27 @@ from seqrec.core.errors import ConfigError
 Config = TypeVar("Config")
 
 # Strict but for int -> float: a YAML "1" is a good learning rate, yet neither is "yes" a number nor 3 a path.
-_STRICT = ConfigDict(extra="forbid", strict=True)
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice (YAML forbids it; the safe loader lets the last one win), or is no text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            place = f"line {key.start_mark.line + 1}"
+            if key.tag not in _KEY_TAGS:
+                raise ConfigError(
+                    f"{place}: expected the name of a key, got {key.value}. Put it in quotes if it is one."
+                )
+            if key.value in seen:
+                raise ConfigError(f"{place}: the key '{key.value}' stands here a second time. Put both in one place.")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -33,8 +53,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the config file: {error}.") from None
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = yaml.load(text, _Loader)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # An impossible date; a list as a key.
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
     if values is None:
         return {}
@@ -54,8 +76,10 @@ def apply_override(values: dict[str, Any], override: str, origins: dict[str, str
         raise ConfigError(f"--set {override}: expected section.key=value, such as --set training.num_epochs=3.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text  # A colon or bracket in a path is no YAML; the type check still applies.
+    except (yaml.YAMLError, ValueError, TypeError):
+        value = text  # A colon or bracket in a path is no YAML, nor is an impossible date; the checks still apply.
+    if isinstance(value, str) and " #" in text and text.lstrip()[:1] not in ("'", '"'):
+        value = text  # No comment: a blank and a hash may stand in a path.
     *sections, last = key.split(".")
     place = values
     for section in sections:
@@ -95,7 +119,7 @@ def load_section(
 def _message(config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]) -> str:
     path = _path_in(values, error["loc"][1:])
     key = ".".join(path)
-    place = _origin_of(key, origins) or where
+    place = _origin_of(key, origins) or _origin_within(f"{key}.", values, origins) or where
     got = error["input"]
     if error["type"] == "unexpected_keyword_argument":
         known = _keys_at(config_class, path[:-1])
@@ -122,6 +146,12 @@ def _origin_of(key: str, origins: Mapping[str, str]) -> str | None:
     return next((origins[name] for name in around if name in origins), None)
 
 
+def _origin_within(prefix: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> str | None:
+    """Where all that a section holds came from, if nothing of it is from the file."""
+    given = [_origin_of(name, origins) for name in _keys_in(values) if name.startswith(prefix)]
+    return given[0] if given and all(given) else None
+
+
 def _origin_of_fault(fault: str, section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> str | None:
     """Where that came from which a section refuses, if not from the file.
 
@@ -131,10 +161,7 @@ def _origin_of_fault(fault: str, section: str, values: Mapping[str, Any], origin
     prefix = f"{section}." if section else ""
     words = {word.rstrip(".") for word in re.findall(r"[\w.]+", fault)}
     named = [name for name in origins if name.startswith(prefix) and name.removeprefix(prefix) in words]
-    given = [_origin_of(key, origins) for key in _keys_in(values) if key.startswith(prefix)]
-    if named:
-        return origins[named[0]]
-    return given[0] if given and all(given) else None
+    return origins[named[0]] if named else _origin_within(prefix, values, origins)
 
 
 def _keys_in(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

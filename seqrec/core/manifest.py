@@ -17,6 +17,7 @@ from typing import Any
 
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
+from seqrec.core.writer_mark import mark_writer, refuse_other_writer
 
 MANIFEST = "_manifest.json"
 FORMAT_VERSION = 1  # Of the layout on disk; a change makes every older dataset count as not there.
@@ -106,11 +107,8 @@ class Dataset:
 
     def manifest(self) -> Manifest | None:
         """The published manifest; None when the stage has not finished here, or wrote an older format."""
-        path = f"{self.path}/{MANIFEST}"
-        if not self.storage.exists(path):
-            return None
-        manifest = Manifest.from_json(self.storage.read_bytes(path).decode(), self.storage.uri(path))
-        return manifest if manifest.format_version == FORMAT_VERSION else None
+        manifest = self._stored()
+        return manifest if manifest is not None and manifest.format_version == FORMAT_VERSION else None
 
     def require(self, made_by: str) -> Manifest:
         """The published manifest, or an error naming the job that makes it."""
@@ -125,23 +123,40 @@ class Dataset:
 
     def begin(self, recipe: Recipe, *, resume: bool = False) -> "Attempt":
         """A place to write in. With `resume` the newest unfinished attempt at this recipe, if there is one;
-        other unfinished attempts are deleted."""
+        other unfinished attempts are deleted.
+
+        Raises:
+            DataError: another job on this machine is writing one of them.
+        """
         self.storage.check_writable()
-        published = self.manifest()
+        published = self._stored()
         published_id = published.id if published else None
         prefix = recipe.digest[:12]
         attempts = self._attempts()
         history = self._published_ids()
+        if history and history[-1] != published_id:
+            history.pop()  # It ended before its manifest was there: unfinished, like any other.
         unfinished = [name for name in attempts if name not in history and name != published_id]
         own = [name for name in unfinished if name.startswith(prefix + "-")]
         chosen = own[-1] if resume and own else None
+        for name in unfinished:
+            refuse_other_writer(self.storage, f"{self.path}/{name}")
         for name in unfinished:
             if name != chosen:
                 self.storage.delete(f"{self.path}/{name}")
         if chosen is None:
             used = [_number_of(name) for name in [*attempts, *history] if name.startswith(prefix + "-")]
             chosen = f"{prefix}-{max(used, default=0) + 1}"
-        return Attempt(self, recipe, chosen)
+        attempt = Attempt(self, recipe, chosen)
+        mark_writer(self.storage, attempt.path, recipe.stage)
+        return attempt
+
+    def _stored(self) -> Manifest | None:
+        """The manifest of whichever format."""
+        path = f"{self.path}/{MANIFEST}"
+        if not self.storage.exists(path):
+            return None
+        return Manifest.from_json(self.storage.read_bytes(path).decode(), self.storage.uri(path))
 
     def _attempts(self) -> list[str]:
         """Ids that have files here, oldest attempt first."""
@@ -176,8 +191,14 @@ class Attempt:
         details: Mapping[str, Any] | None = None,
         content: str | None = None,
     ) -> Manifest:
-        """Makes this attempt the dataset, and deletes all but the last two published ids."""
+        """Makes this attempt the dataset, and deletes all but the last two published ids.
+
+        Raises:
+            DataError: a file is gone or has changed since it was counted, as when another job writes the same name.
+        """
         tables = dict(tables or {})
+        for table in tables.values():
+            check_files(self.storage, table, "Something deletes or writes it: two jobs at once? Run the stage again.")
         manifest = Manifest(
             stage=self.recipe.stage,
             name=self.dataset.name,
@@ -196,7 +217,7 @@ class Attempt:
         )
         history = [name for name in self.dataset._published_ids() if name != self.id] + [self.id]
         kept = history[-_KEPT_ATTEMPTS:]
-        # The history goes first: an id in it that no manifest names is merely kept a little longer.
+        # The history goes first: a last id in it that the manifest does not name counts as unfinished.
         self.storage.write_bytes(f"{self.dataset.path}/_published.json", json.dumps(kept).encode())
         self.storage.write_bytes(f"{self.dataset.path}/{MANIFEST}", manifest.to_json().encode())
         for name in self.dataset._attempts():
@@ -206,6 +227,22 @@ class Attempt:
 
     def discard(self) -> None:
         self.storage.delete(self.path)
+
+
+def check_files(
+    storage: Storage, table: Table, remedy: str = "Run the stage that makes it again (--set force=true)."
+) -> None:
+    """Compares the listed files with what lies there; a missing or cut-off file is an error before any work.
+
+    Raises:
+        DataError: naming the first file that is missing or has another size, and the remedy.
+    """
+    folders = sorted({file.path.rpartition("/")[0] for file in table.files})
+    stored = {file.path: file.size for folder in folders for file in storage.list_files(folder)}
+    for file in table.files:
+        if stored.get(file.path) != file.size:
+            found = "is missing" if file.path not in stored else f"has {stored[file.path]} bytes, not {file.size}"
+            raise DataError(f"{storage.uri(file.path)}: {found}. {remedy}")
 
 
 def digest_of(value: Any) -> str:

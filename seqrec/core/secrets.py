@@ -4,14 +4,20 @@ import logging
 import re
 
 _HIDDEN = "***"
-_USER = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")  # user:password of scheme://user:password@host.
+_USER = re.compile(r"(\w+)://([^/@\s'\"]+)(?=@)")  # scheme://user:password@host; a token may stand for the user.
+_NAMED_USERS = ("hdfs", "abfs", "abfss", "wasb", "wasbs")  # Of these, what stands there alone is no secret.
 # A value of ?name=value&name=value, without the punctuation of the sentence that may follow it.
 _QUERY = re.compile(r"(?<=[?&])([\w.%\-]+)=[^&\s'\"<>()]*[^&\s'\"<>():;,.]")
 
 
 def redact(text: str) -> str:
     """`text` with what stands before the host of an address, and every value of its query, replaced by `***`."""
-    return _QUERY.sub(rf"\1={_HIDDEN}", _USER.sub(_HIDDEN, text))
+    return _QUERY.sub(rf"\1={_HIDDEN}", _USER.sub(_without_user, text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    scheme, user = found.groups()
+    return found[0] if scheme in _NAMED_USERS and ":" not in user else f"{scheme}://{_HIDDEN}"
 
 
 def has_secret(address: str) -> bool:

@@ -20,6 +20,7 @@ from seqrec.tuning.config import TuningConfig
 
 SPARK = "spark"  # Each section may hold a block of Spark settings for its stage.
 _PATTERN = re.compile(r"[\[\]{}*?\\]")  # In a path that Spark reads, they stand for others.
+_ONE_SLASH = re.compile(r"(?!dbfs:/|file:/)([a-z][a-z0-9+.-]+):(?!//)")  # It would be a folder of that odd name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -56,13 +57,23 @@ class RunConfig:
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
-        folders = {"name": self.name, "training.run": self.training.run, "tuning.study": self.tuning.study}
-        for key, name in folders.items():
+        folders = [
+            ("name", self.name),
+            ("training.run", self.training.run),
+            ("training.start_from", self.training.start_from),
+            ("tuning.study", self.tuning.study),
+            ("preparation.vocabulary", self.preparation.vocabulary),
+            ("evaluation.compare_to", self.evaluation.compare_to),
+            *(("evaluation.report_runs", run) for run in self.evaluation.report_runs),
+        ]
+        for key, name in folders:
             if name is not None and not _NAME.fullmatch(name):
                 raise ValueError(f"{key} is {name!r}: use letters, digits, '.', '_' and '-'; it names folders.")
         if not self.workdir:
             raise ValueError("workdir is empty: give a folder or a URI.")
         refuse_secret("workdir", self.workdir)
+        if match := _ONE_SLASH.match(self.workdir):
+            raise ValueError(f"workdir is {self.workdir}: write {match[1]}://, or a folder's absolute path.")
         place = self.workdir if ":/" in self.workdir else str(Path(self.workdir).expanduser().absolute())
         if found := sorted(set(_PATTERN.findall(place))):
             raise ValueError(f"workdir is {place}: Spark takes {' '.join(found)} for a pattern. Choose another folder.")
@@ -103,17 +114,26 @@ def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedCo
     Raises:
         ConfigError: one line naming the file (or `--set`), the key, what was got and what was expected.
     """
+    if path == "":
+        raise ConfigError("--config is empty: give a YAML, or leave it out for the defaults.")
     values = read_yaml(_found(path)) if path else {}
     origins: dict[str, str] = {}
     for override in overrides:
         apply_override(values, override, origins)
     where = path or "--set"
     spark = {
-        section: _spark_settings(content.pop(SPARK), f"{where}: {section}.{SPARK}")
+        section: _spark_settings(content.pop(SPARK), _spark_place(section, where, origins))
         for section, content in values.items()
         if isinstance(content, dict) and SPARK in content
     }
     return LoadedConfig(run=load_section(RunConfig, values, where, origins), spark=spark)
+
+
+def _spark_place(section: str, where: str, origins: dict[str, str]) -> str:
+    """What an error in a section's Spark settings names: the file, unless the command line gave any of them."""
+    name = f"{section}.{SPARK}"
+    given = [place for key, place in origins.items() if f"{key}.".startswith(f"{name}.")]
+    return f"{given[0] if given else where}: {name}"
 
 
 def _spark_settings(block: Any, where: str) -> dict[str, str]:

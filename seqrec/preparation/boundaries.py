@@ -25,7 +25,7 @@ def split_rule(config: PreparationConfig, events_per_day: np.ndarray | None, fir
         events_per_day: counts from `first_day` (days since 1970) on; None unless `needs_days`.
 
     Raises:
-        DataError: the validation boundary is not before the test boundary.
+        DataError: the validation boundary is not before the test boundary, or a share leaves nothing behind it.
     """
     if config.split == "leave_last_out":
         return SplitRule(kind="leave_last_out")
@@ -49,7 +49,14 @@ def _day(boundary: float | str, key: str, events_per_day: np.ndarray | None, fir
         return day_number(boundary, key)
     assert events_per_day is not None
     until = np.cumsum(events_per_day)
-    return first_day + 1 + int(np.searchsorted(until, boundary * until[-1]))
+    num_days = 1 + int(np.searchsorted(until, boundary * until[-1]))
+    last_day = int(np.flatnonzero(events_per_day)[-1])
+    if num_days > last_day:
+        raise DataError(
+            f"preparation.{key} is {boundary}, but more than the other {1 - boundary:.1%} of the events lie on the "
+            f"last day, {_date(first_day + last_day)}: nothing is left behind. Give a smaller share, or a date."
+        )
+    return first_day + num_days
 
 
 def _date(day: int) -> str:

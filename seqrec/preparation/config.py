@@ -76,6 +76,9 @@ class PreparationConfig:
 def day_number(text: str, key: str) -> int:
     """Days from 1970-01-01 to a date as YYYY-MM-DD."""
     try:
-        return (date.fromisoformat(text) - date(1970, 1, 1)).days
+        day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{key} is '{text}': give a date as YYYY-MM-DD.") from None
+        day = None
+    if day is None or day.isoformat() != text:  # Python 3.11 also reads 20180101, which sorts otherwise as text.
+        raise ValueError(f"{key} is '{text}': give a date as YYYY-MM-DD.")
+    return (day - date(1970, 1, 1)).days

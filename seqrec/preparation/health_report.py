@@ -26,6 +26,9 @@ def warnings_of(health: dict[str, Any]) -> list[str]:
             f"Where a test target shares user and day with another item, its id is the higher one in {higher:.0%}: the "
             "order of ties gives the target away to whatever learns ids. Use preparation.tie_order: hash."
         )
+    for part in ("validation", "test"):
+        if not health["split"][part]:
+            found.append(f"There is no {part} target: nothing can be measured on that part.")
     if health["steps"].get("unknown_events"):
         share = health["steps"]["unknown_events"] / health["steps"]["events"]
         found.append(f"The run's vocabulary does not know the items of {share:.1%} of the events: they are left out.")

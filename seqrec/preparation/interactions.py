@@ -1,5 +1,6 @@
 """Which reviews count as interactions: one pure DataFrame -> DataFrame step per function."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ from seqrec.preparation.config import PreparationConfig, day_number
 from seqrec.preparation.schemas import TIE
 
 SECONDS_PER_DAY = 86_400
+_MAX_GROUPS = 1000  # There are a few dozen; if a column of something else stands there, do not collect it.
 
 
 def keep_rated(reviews: DataFrame, min_rating: float | None) -> DataFrame:
     """Reviews rated at least `min_rating`; a review without a rating is not. None keeps all."""
-    return reviews if min_rating is None else reviews.filter(F.col(RATING) >= min_rating)
+    return reviews if min_rating is None else reviews.filter(_rated(min_rating))
 
 
 def with_item_groups(reviews: DataFrame, items: DataFrame) -> DataFrame:
@@ -70,9 +72,9 @@ def count_filtered(reviews: DataFrame, config: PreparationConfig) -> Filtered:
     """Counts what each filter drops, in one pass.
 
     Raises:
-        DataError: a user, item or timestamp is null, or no review is left.
+        DataError: a user, item or timestamp is null, no review is of a group that `groups` names, or none is left.
     """
-    rated = _condition(config.min_rating, F.col(RATING) >= F.lit(config.min_rating))
+    rated = _condition(config.min_rating, _rated(config.min_rating))
     grouped = rated & _condition(config.groups, F.col(GROUP).isin(*(config.groups or ())))
     dated = grouped
     for date, condition in ((config.start_date, _from_day), (config.end_date, _until_day)):
@@ -87,9 +89,16 @@ def count_filtered(reviews: DataFrame, config: PreparationConfig) -> Filtered:
         F.count_if(is_null).alias("nulls"),
         F.min(time).alias("first"),
         F.max(time).alias("last"),
+        *(F.count_if(F.col(GROUP) == group).alias(f"group {group}") for group in config.groups or ()),
     ).first()
     if row["nulls"]:
         raise DataError(f"{row['nulls']} reviews have no user, item or timestamp: run the job 'ingest' again.")
+    for group in config.groups or ():
+        if not row[f"group {group}"]:
+            raise DataError(
+                f"preparation.groups: no review is of '{group}'; {_known_groups(reviews, group)}. "
+                "Spell it as the data does, or leave it out."
+            )
     if not row["dated"]:
         raise DataError(
             f"None of {row['reviews']} reviews passes min_rating, groups, start_date and end_date: widen them."
@@ -102,6 +111,20 @@ def count_filtered(reviews: DataFrame, config: PreparationConfig) -> Filtered:
         "filtered_reviews": row["dated"],
     }
     return Filtered(counts, row["first"] // SECONDS_PER_DAY, row["last"] // SECONDS_PER_DAY)
+
+
+def _known_groups(reviews: DataFrame, wanted: str) -> str:
+    """What the reader may have meant."""
+    rows = reviews.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().orderBy(GROUP).limit(_MAX_GROUPS).collect()
+    known = [row[GROUP] for row in rows]
+    close = difflib.get_close_matches(wanted, known, n=1)
+    if close:
+        return f"the nearest is '{close[0]}'"
+    return f"there are {', '.join(known[:20])}" if known else "no review has any group"
+
+
+def _rated(least: float | None) -> Column:
+    return F.col(RATING) >= F.lit(least).cast("float")  # As stored: 3.3 as a float32 is less than as a float64.
 
 
 def _condition(setting: object, condition: Column) -> Column:

@@ -21,7 +21,12 @@ _CELLS = 1 << 22  # Cells of a race held at once.
 
 
 def draw_negatives(
-    population: Population, keys: np.ndarray, targets: np.ndarray, num_negatives: int, own: Ragged | None = None
+    population: Population,
+    keys: np.ndarray,
+    targets: np.ndarray,
+    num_negatives: int,
+    own: Ragged | None = None,
+    owner: np.ndarray | None = None,
 ) -> np.ndarray:
     """Distinct negatives for each target, int32 [R, num_negatives], in the order in which they were drawn.
 
@@ -29,10 +34,12 @@ def draw_negatives(
 
     Args:
         keys: uint64 [R], what the draws of each row hang on.
-        targets: item index of each target; own: for each row further items that are barred.
+        targets: item index of each target.
+        own: lists of further items that are barred, and for each row which of them is its own, in `owner`; without
+            that, each row has the list of its number.
     """
     result = _Drawn(np.zeros((len(keys), num_negatives), np.int32), np.zeros(len(keys), np.int64))
-    barred = _Barred(targets, own)
+    barred = _Barred.of_owners(targets, own, np.arange(len(keys)) if owner is None else owner)
     low, high = population.places_for(targets)
     _draw(population, keys, low, high, barred, result)
     lacking = result.lacking()
@@ -67,33 +74,41 @@ class _Drawn:
         return _Drawn(self.items[rows], self.count[rows])
 
 
+@dataclass(frozen=True)
 class _Barred:
-    """Items that a row may not get: its target, and further ones as sorted (row, item) pairs."""
+    """Items that a row may not get: its target, what its owner has, and what it has drawn before."""
 
-    def __init__(self, targets: np.ndarray, further: Ragged | None):
-        self.targets = targets
-        self._further = further
-        self._pairs = None if further is None else np.unique(_pair(further.owners, further.values))
+    targets: np.ndarray
+    owner: np.ndarray
+    owned: np.ndarray  # Sorted pairs of owner and item: once for all rows of an owner, who may have thousands.
+    drawn: Ragged  # By row.
+
+    @classmethod
+    def of_owners(cls, targets: np.ndarray, own: Ragged | None, owner: np.ndarray) -> "_Barred":
+        nothing = Ragged.from_lengths(np.zeros(0, np.int32), np.zeros(len(targets), np.int64))
+        return cls(targets, owner, _sorted_pairs(nothing if own is None else own), nothing)
 
     def contains(self, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
         """bool [len(rows), N] for items [len(rows), N]."""
         found = items == self.targets[rows][:, None]
-        if self._pairs is not None and len(self._pairs):
-            wanted = _pair(rows[:, None], items)
-            place = np.minimum(np.searchsorted(self._pairs, wanted), len(self._pairs) - 1)
-            found |= self._pairs[place] == wanted
+        for pairs, first in ((self.owned, self.owner[rows]), (_sorted_pairs(self.drawn), rows)):
+            if len(pairs):
+                wanted = _pair(first[:, None], items)
+                found |= pairs[np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)] == wanted
         return found
 
     def of(self, rows: np.ndarray, drawn: _Drawn) -> "_Barred":
         """The same for some of the rows, barring also what those have drawn."""
+        before = self.drawn.take(rows)
         taken = drawn.items[np.arange(drawn.items.shape[1]) < drawn.count[:, None]]
-        owners, values = np.repeat(np.arange(len(rows)), drawn.count), taken
-        if self._further is not None:
-            own = self._further.take(rows)
-            owners, values = np.concatenate([own.owners, owners]), np.concatenate([own.values, values])
-        order = np.argsort(owners, kind="stable")
-        lengths = np.bincount(owners, minlength=len(rows))
-        return _Barred(self.targets[rows], Ragged.from_lengths(values[order], lengths))
+        owners = np.concatenate([before.owners, np.repeat(np.arange(len(rows)), drawn.count)])
+        values = np.concatenate([before.values, taken])[np.argsort(owners, kind="stable")]
+        lengths = before.lengths + drawn.count
+        return _Barred(self.targets[rows], self.owner[rows], self.owned, Ragged.from_lengths(values, lengths))
+
+
+def _sorted_pairs(lists: Ragged) -> np.ndarray:
+    return np.unique(_pair(lists.owners, lists.values))
 
 
 def _pair(rows: np.ndarray, items: np.ndarray) -> np.ndarray:

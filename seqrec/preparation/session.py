@@ -13,6 +13,9 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.files.maxPartitionBytes": _WHOLE_FILES,
     "spark.sql.files.openCostInBytes": _WHOLE_FILES,
+    "spark.sql.files.maxRecordsPerFile": "0",  # As a cluster may set it, it would cut a partition into more files.
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.compression.codec": "zstd",
 }
 

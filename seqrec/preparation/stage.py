@@ -66,7 +66,7 @@ def run_prepare(
     reviews = read_table(session, storage, source, "reviews", REVIEWS)
     items = read_table(session, storage, source, "items", ITEMS)
     try:
-        return _prepare(attempt, reviews, items, config, seed, vocabulary)
+        return _prepare(attempt, reviews, items, config, seed, vocabulary, source.table("reviews").rows)
     except Exception:
         attempt.discard()  # Gigabytes of scratch; whoever is killed instead leaves them to the next attempt.
         raise
@@ -79,12 +79,18 @@ def _prepare(
     config: PreparationConfig,
     seed: int,
     vocabulary: RunVocabulary | None,
+    num_reviews: int,
 ) -> Manifest:
     spark = reviews.sparkSession
     scratch = attempt.uri("scratch")
     if config.groups is not None:  # A shuffle of all reviews: only where it is asked for.
         reviews = reviews.transform(with_item_groups, items)
     selection = select_interactions(reviews, config, seed, scratch, vocabulary)
+    if selection.counts["reviews"] != num_reviews:
+        raise DataError(
+            f"Spark reads {selection.counts['reviews']} reviews of the {num_reviews} that the job 'ingest' wrote: "
+            "files were damaged or left out. Run it again (--set force=true)."
+        )
     rule = _split_rule(selection, config)
     is_known = selection.is_kept if selection.run_indices is None else selection.run_indices.by_number > 0
     expected, train_counts = count_split(selection.events, selection.is_kept, is_known, selection.k, rule)

@@ -115,8 +115,9 @@ class Negatives:
             part = slice(start, start + _ROWS_PER_DRAW)
             owner = rows.owner[part]
             keys = keyed(bucket.keys[owner], self.seed, self.salt, rows.position[part])
-            own = bucket.events.items.take(owner) if self.exclude_own_items else None
-            parts.append(draw_negatives(population, keys, targets[part], self.num_negatives, own))
+            owners, owner = np.unique(owner, return_inverse=True)
+            own = bucket.events.items.take(owners) if self.exclude_own_items else None
+            parts.append(draw_negatives(population, keys, targets[part], self.num_negatives, own, owner))
         drawn = np.concatenate(parts)
         return Ragged.from_lengths(drawn.ravel(), np.full(len(rows), self.num_negatives))
 
@@ -125,13 +126,19 @@ def write_files(rows: DataFrame, attempt: Attempt, name: str, *, count_targets: 
     """Writes one file per partition with one row group each, and checks that against the footers.
 
     Raises:
-        DataError: a file has more than one row group.
+        DataError: a file has more than one row group, or a partition became several files.
     """
     rows.write.option("parquet.block.size", _ONE_ROW_GROUP).parquet(
         attempt.uri(name), mode="overwrite", compression=COMPRESSION
     )
     num_targets = partial(_count_targets, attempt.storage) if count_targets else None
     table = describe_table(rows.sparkSession, attempt, name, rows.schema, num_targets=num_targets)
+    num_partitions = rows.rdd.getNumPartitions()
+    if len(table.files) > num_partitions:
+        raise DataError(
+            f"{attempt.uri(name)}: Spark cut {num_partitions} partitions into {len(table.files)} files. Leave "
+            "spark.sql.files.maxRecordsPerFile at 0."
+        )
     for file in table.files:
         with attempt.storage.open_input(file.path) as stream:
             groups = pq.ParquetFile(stream).metadata.num_row_groups

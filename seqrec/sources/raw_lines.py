@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import LINE, LINE_HASH
 from seqrec.sources.accounting import BLANK, FILE_PATH
+from seqrec.tables.files import strict_reader
 
 LINE_ORDER = "line_order"  # Struct that sorts the lines of one file as they stand in it.
 
@@ -26,7 +27,8 @@ def read_lines(spark: SparkSession, uris: list[str]) -> DataFrame:
     line = F.when(F.col(LINE).endswith("\r"), F.expr("left(line, length(line) - 1)")).otherwise(F.col(LINE))
     order = F.struct(F.col("_metadata.file_block_start").alias("block"), F.monotonically_increasing_id().alias("row"))
     return (
-        spark.read.option("lineSep", "\n")
+        strict_reader(spark)
+        .option("lineSep", "\n")
         .text([_exactly(uri) for uri in uris])
         .select(unmarked.alias(LINE), F.col("_metadata.file_path").alias(FILE_PATH), order.alias(LINE_ORDER))
         .withColumn(LINE, line)

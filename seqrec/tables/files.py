@@ -4,11 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql.types import StructType
 
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Attempt, FileEntry, Manifest, Table
+from seqrec.core.manifest import Attempt, FileEntry, Manifest, Table, check_files
 from seqrec.core.storage import Storage
 from seqrec.tables.digest import content_digest
 
@@ -77,14 +77,9 @@ def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: 
     return _read_files(spark, storage, table.files, schema)
 
 
-def check_files(storage: Storage, table: Table) -> None:
-    """Compares the listed files with what lies there; a missing or cut-off file is an error before any work."""
-    folders = sorted({file.path.rpartition("/")[0] for file in table.files})
-    stored = {file.path: file.size for folder in folders for file in storage.list_files(folder)}
-    for file in table.files:
-        if stored.get(file.path) != file.size:
-            found = "is missing" if file.path not in stored else f"has {stored[file.path]} bytes, not {file.size}"
-            raise DataError(f"{storage.uri(file.path)}: {found}. Run the stage that makes it again (--set force=true).")
+def strict_reader(spark: SparkSession) -> DataFrameReader:
+    """`spark.read` that fails at a damaged or missing file, though the cluster's settings ask to leave it out."""
+    return spark.read.option("ignoreCorruptFiles", False).option("ignoreMissingFiles", False)
 
 
 def count_rows(storage: Storage, path: str) -> int:
@@ -99,4 +94,4 @@ def count_rows(storage: Storage, path: str) -> int:
 def _read_files(spark: SparkSession, storage: Storage, files: tuple[FileEntry, ...], schema: StructType) -> DataFrame:
     if not files:
         return spark.createDataFrame([], schema)
-    return spark.read.schema(schema).parquet(*(storage.uri(file.path) for file in files))
+    return strict_reader(spark).schema(schema).parquet(*(storage.uri(file.path) for file in files))

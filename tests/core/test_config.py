@@ -88,6 +88,13 @@ def test_an_error_in_an_override_names_the_command_line_and_not_the_file():
         ),
         ({"workdir": "x", "tower": {"rate": 1.0}}, "tower.rate=-1.0", "--set: tower: rate is -1.0: give at least 0."),
         ({"workdir": "x"}, "tower={rate: -1.0}", "--set: tower: rate is -1.0: give at least 0."),
+        ({"workdir": "x"}, "towr.rate=1.0", "--set: unknown key 'towr'. Did you mean 'tower'?"),
+        (
+            {"workdir": "x", "towr": {"rate": 1.0}},
+            "towr.kind=gated",
+            "run.yaml: unknown key 'towr'. Did you mean 'tower'?",
+        ),
+        ({"workdir": "x"}, "tower.rate=.nan", "--set: tower.rate: expected a finite number, got nan."),
         ({"workdir": "x"}, "tower.sizes=[1, a]", "--set: tower.sizes.1: expected integer, got 'a'."),
     ],
 )
@@ -107,6 +114,10 @@ def test_an_error_names_the_command_line_only_for_what_came_from_there(values, o
         ("tower.sizes=[1, 2]", {"tower": {"sizes": [1, 2]}}),
         ("workdir=s3://bucket/a=b", {"workdir": "s3://bucket/a=b"}),
         ("tower.rate=", {"tower": {"rate": None}}),
+        ("workdir=/data/run #2", {"workdir": "/data/run #2"}),
+        ("workdir='/data/run #2'", {"workdir": "/data/run #2"}),
+        ("tower.rate=3 # of ten", {"tower": {"rate": 3}}),
+        ("day=2018-02-30", {"day": "2018-02-30"}),
     ],
 )
 def test_apply_override_reads_the_value_as_yaml(override, expected):
@@ -130,7 +141,15 @@ def test_apply_override_refuses_to_go_into_a_value():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [1", "not valid YAML"), ("- 1", "expected a mapping of sections, got list"), (None, "no such config file")],
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1", "expected a mapping of sections, got list"),
+        (None, "no such config file"),
+        ("a: {b: 1}\nc: 2\na: {d: 3}\n", "line 3: the key 'a' stands here a second time. Put both in one place."),
+        ("a:\n  b: 1\n  b: 2\n", "line 3: the key 'b' stands here a second time"),
+        ("a:\n  1: 2\n", "line 2: expected the name of a key, got 1. Put it in quotes if it is one."),
+        ("a: 2018-02-30\n", "not valid YAML: day is out of range for month."),
+    ],
 )
 def test_read_yaml_names_the_file_and_the_fault(tmp_path, content, message):
     path = tmp_path / "run.yaml"
@@ -139,3 +158,10 @@ def test_read_yaml_names_the_file_and_the_fault(tmp_path, content, message):
 
     with pytest.raises(ConfigError, match=f"run.yaml: .*{message}"):
         read_yaml(path)
+
+
+def test_read_yaml_merges_what_is_named_elsewhere(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("base: &base {b: 1, c: 2}\nmine:\n  <<: *base\n  b: 3\n")
+
+    assert read_yaml(path)["mine"] == {"b": 3, "c": 2}

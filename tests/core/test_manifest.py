@@ -98,3 +98,40 @@ def test_a_damaged_manifest_is_an_error_and_not_an_empty_dataset(dataset):
 
     with pytest.raises(DataError, match="not a readable manifest .* run the stage again"):
         dataset.manifest()
+
+
+def test_publish_refuses_what_another_job_has_deleted(dataset):
+    first = dataset.begin(RECIPE)
+    dataset.storage.write_bytes(f"{first.path}/reviews/part-0", b"rows")
+    second = dataset.begin(RECIPE)
+    files = (FileEntry(path=f"{first.path}/reviews/part-0", rows=3, size=4),)
+
+    with pytest.raises(DataError, match="reviews/part-0: is missing. Something deletes or writes it: two jobs at once"):
+        first.publish(tables={"reviews": Table(rows=3, content="0" * 16, files=files)}, counts={})
+
+    assert dataset.manifest() is None
+    assert dataset.storage.exists(second.path)
+
+
+def test_two_attempts_that_have_written_nothing_yet_are_two(dataset):
+    assert dataset.begin(RECIPE).id != dataset.begin(RECIPE).id
+
+
+def test_begin_with_resume_goes_on_with_what_failed_while_it_was_published(dataset, monkeypatch):
+    before = publish(dataset, Recipe(stage="ingest", settings={"k": 6}, inputs={"raw": "ab"}))
+    write = dataset.storage.write_bytes
+
+    def full(path, data):
+        if path.endswith("_manifest.json"):
+            raise OSError("the disk is full")
+        write(path, data)
+
+    monkeypatch.setattr(dataset.storage, "write_bytes", full)
+    with pytest.raises(OSError, match="full"):
+        publish(dataset)
+    monkeypatch.undo()
+    again = dataset.begin(RECIPE, resume=True)
+
+    assert dataset.storage.exists(f"{again.path}/reviews/part-0")
+    assert dataset.storage.exists(before.tables["reviews"].files[0].path)
+    assert publish(dataset).id.endswith("-2")  # Not resumed: another id than the unfinished one's.

@@ -14,6 +14,9 @@ from seqrec.core.secrets import RedactingFilter, has_secret, redact
         ("Max retries exceeded with url: /a?X-Amz-Signature=hunter2 (x)", "Max retries exceeded with url: "
          "/a?X-Amz-Signature=*** (x)"),
         ("https://host/a: 5 & b=3?", "https://host/a: 5 & b=3?"),
+        ("abfss://container@account.dfs.core.windows.net/a hdfs://me@node:8020/a",
+         "abfss://container@account.dfs.core.windows.net/a hdfs://me@node:8020/a"),
+        ("hdfs://me:hunter2@node/a", "hdfs://***@node/a"),
         ("mail me@host or s3://bucket/a@b", "mail me@host or s3://bucket/a@b"),
     ],
 )  # fmt: skip

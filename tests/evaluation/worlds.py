@@ -133,7 +133,7 @@ def write_run(storage: Storage, prepared: Manifest, name: str, *, model: str = "
     attempt = Dataset(storage, "runs", name).begin(recipe)
     folder = storage.local(attempt.path)
     assert folder is not None
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_weights(built, folder / "weights.npz")
     storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump({"model": _plain(asdict(config))}).encode())
     history = "epoch,loss,group_auc\n1,1.61,0.52\n2,1.40,0.61\n3,1.32,0.63\n"

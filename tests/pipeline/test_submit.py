@@ -128,6 +128,8 @@ def test_a_wrong_command_is_one_line_and_status_1(capsys, argv, message):
     ("workdir", "message"),
     [
         ("/data/exp[1]", r"^--set: workdir is /data/exp\[1\]: Spark takes \[ \] for a pattern. Choose"),
+        ("s3:/bucket/a", "^--set: workdir is s3:/bucket/a: write s3://, or a folder's absolute path."),
+        ("file:a", "^--set: workdir is file:a: write file://, or a folder's absolute path."),
         ("s3://bucket/{a}*", r"workdir is s3://bucket/{a}\*: Spark takes \* { } for a pattern"),
         ("work", r"workdir is .*/year 20\?\?/work: Spark takes \? for a pattern"),
     ],

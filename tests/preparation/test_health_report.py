@@ -14,7 +14,7 @@ def health(
         "auc_of_ranking_by_item_id": auc,
         "share_of_same_day_pairs_with_the_higher_id_as_target": higher,
         "share_of_test_targets_on_the_day_of_the_last_history_event": tied,
-        "split": {"test": 100},
+        "split": {"validation": 100, "test": 100},
         "steps": {"events": 1_000, **steps},
     }
 
@@ -51,3 +51,11 @@ def test_events_that_the_vocabulary_does_not_know_are_told() -> None:
     assert warnings_of(health(unknown_events=25)) == [
         "The run's vocabulary does not know the items of 2.5% of the events: they are left out."
     ]
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_part_without_targets_is_told(part: str) -> None:
+    empty = health()
+    empty["split"][part] = 0
+
+    assert warnings_of(empty) == [f"There is no {part} target: nothing can be measured on that part."]

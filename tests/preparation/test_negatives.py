@@ -106,3 +106,17 @@ def test_check_enough_says_how_many_items_there_are():
     check_enough(population, 8, 1, "num_test_negatives")
     with pytest.raises(DataError, match="num_test_negatives is 9, but there are only 9 items .* to 8 or less"):
         check_enough(population, 9, 1, "num_test_negatives")
+
+
+def test_draw_negatives_bars_what_the_owner_has_whichever_rows_are_its_own():
+    population = Population.build(COUNTS, "category", 1.0, np.array([0, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0], np.int32))
+    owner = np.resize([1, 0, 0, 2], 200)
+    targets = np.resize([1, 2, 3, 4, 5, 7, 8], 200)
+    own = Ragged.from_lengths(np.array([3, 4, 5, 1, 2]), np.array([3, 0, 2]))
+
+    shared = draw_negatives(population, keys_for(200), targets, 5, own, owner)
+    apart = draw_negatives(population, keys_for(200), targets, 5, own.take(owner))
+
+    assert (shared == apart).all()
+    for row, items in zip(owner, shared.tolist(), strict=True):
+        assert not set(items) & {0: {3, 4, 5}, 1: set(), 2: {1, 2}}[row]

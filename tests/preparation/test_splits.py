@@ -85,3 +85,18 @@ def test_split_rule_refuses_boundaries_on_one_day():
         DataError, match="validation_boundary falls on 1970-01-02, preparation.test_boundary on 1970-01-02"
     ):
         split_rule(config, np.array([9, 1]), first_day=0)
+
+
+def test_split_rule_refuses_a_share_that_leaves_nothing_behind_it():
+    config = PreparationConfig(split="temporal", validation_boundary=0.5, test_boundary=0.9)
+
+    with pytest.raises(DataError, match=r"test_boundary is 0.9, but more than the other 10.0% .* last day, 1970-01-03"):
+        split_rule(config, np.array([4, 2, 4, 0]), first_day=0)  # The row filters left a day that the k-core did not.
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("start_date", "20180101"), ("end_date", "2018-W01-1"), ("test_boundary", "20180601")]
+)
+def test_dates_have_one_form_for_they_are_compared_as_text(key, value):
+    with pytest.raises(ValueError, match=f"{key} is '{value}': give a date as YYYY-MM-DD."):
+        PreparationConfig(**{key: value})

@@ -1,5 +1,7 @@
 """The whole stage on small and on real data; expectations come from plain Python, never from the stage."""
 
+import json
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.protocol import Py4JJavaError
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest, Recipe
@@ -114,6 +117,79 @@ def test_run_prepare_filters_and_splits_by_time(spark, storage):
             assert [items[i] for i in row["history_items"]] == list("abcdefgh"[: row["position"]])
             category = vocabulary[row["target_item"]]["category_index"]
             assert {vocabulary[i]["category_index"] for i in row["negative_items"]} == {category}
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (
+            ("Toys", "Boks"),
+            "no review is of 'Boks'; the nearest is 'Books'. Spell it as the data does, or leave it out.",
+        ),
+        (("Cars",), "preparation.groups: no review is of 'Cars'; there are Books, Toys. Spell"),
+    ],
+)
+def test_run_prepare_names_a_group_that_is_not_there(spark, storage, groups, message):
+    reviews = [{**review, "group": "Toys"} for review in FOUR_FRIENDS] + [{**FOUR_FRIENDS[0], "group": "Books"}]
+    publish_ingested(spark, storage, reviews)
+
+    with pytest.raises(DataError, match=re.escape(message)):
+        run_prepare(spark, storage, "small", replace(CONFIG, groups=groups), 7)
+
+
+def test_run_prepare_compares_ratings_as_they_are_stored(spark, storage):
+    publish_ingested(spark, storage, [{**review, "rating": 3.3} for review in FOUR_FRIENDS])
+
+    counts = run_prepare(spark, storage, "small", replace(CONFIG, min_rating=3.3), 7).counts
+
+    assert counts["dropped_by_rating"] == 0
+    assert counts["split"]["events"] == len(FOUR_FRIENDS)
+
+
+@pytest.fixture
+def cluster_that_hides_damage(spark):
+    """Settings in the spark-defaults of a cluster, for other jobs: what every new session begins with."""
+    defaults = spark.sparkContext._jsc.sc().conf()
+    settings = {"spark.sql.files.ignoreCorruptFiles": "true", "spark.sql.files.maxRecordsPerFile": "2"}
+    for key, value in settings.items():
+        defaults.set(key, value)
+    yield
+    for key in settings:
+        defaults.remove(key)
+
+
+def test_run_prepare_writes_one_file_a_partition_whatever_the_cluster_is_set_to(
+    spark, storage, cluster_that_hides_damage, friends
+):
+    publish_ingested(spark, storage, FOUR_FRIENDS, {"a": "Toys", "d": "Games", "c": None, "x": "Unused"})
+
+    manifest = run_prepare(spark, storage, "small", CONFIG, 7)
+
+    sizes = {name: len(table.files) for name, table in manifest.tables.items()}
+    assert sizes == {name: len(table.files) for name, table in friends[1].tables.items()}
+
+
+def test_run_prepare_fails_at_a_damaged_file_whatever_the_cluster_is_set_to(spark, storage, cluster_that_hides_damage):
+    ingested = publish_ingested(spark, storage, FOUR_FRIENDS)
+    path = storage.local(ingested.tables["reviews"].files[0].path)
+    path.write_bytes(path.read_bytes()[:4] + bytes(path.stat().st_size - 8) + b"PAR1")
+    path.with_name(f".{path.name}.crc").unlink()
+
+    with pytest.raises(Py4JJavaError, match="corrupted file"):
+        run_prepare(spark, storage, "small", CONFIG, 7)
+
+    assert not storage.exists("prepared/small/_manifest.json")
+
+
+def test_run_prepare_refuses_fewer_reviews_than_were_written(spark, storage):
+    publish_ingested(spark, storage, FOUR_FRIENDS)
+    path = "ingested/small/_manifest.json"
+    manifest = json.loads(storage.read_bytes(path))
+    manifest["tables"]["reviews"]["rows"] += 1
+    storage.write_bytes(path, json.dumps(manifest).encode())
+
+    with pytest.raises(DataError, match="Spark reads 18 reviews of the 19 that the job 'ingest' wrote"):
+        run_prepare(spark, storage, "small", CONFIG, 7)
 
 
 def test_run_prepare_says_how_many_items_there_are_for_negatives(spark, storage):

@@ -144,7 +144,7 @@ def write_run(storage: Storage, prepared: Manifest, name: str, model: str) -> Ma
     attempt = Dataset(storage, "runs", name).begin(recipe)
     folder = storage.local(attempt.path)
     assert folder is not None
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_weights(build_model(config, vocabulary, seed=3), folder / "weights.npz")
     plain = yaml.safe_load(
         yaml.safe_dump({k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()})

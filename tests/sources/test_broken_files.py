@@ -88,6 +88,14 @@ def test_ingest_fails_on_a_cut_archive(ingested, cut, tmp_path):
     fails(ingested, tmp_path, "cut.json.gz: is cut off or damaged .*on_truncated=keep", cut)
 
 
+def test_ingest_fails_on_a_cut_archive_that_the_cluster_would_leave_out(spark, ingested, cut, tmp_path):
+    spark.conf.set("spark.sql.files.ignoreCorruptFiles", "true")
+    try:
+        fails(ingested, tmp_path, "cut.json.gz: is cut off or damaged .*on_truncated=keep", cut)
+    finally:
+        spark.conf.unset("spark.sql.files.ignoreCorruptFiles")
+
+
 def test_ingest_keeps_the_whole_lines_of_a_cut_archive(ingested, cut):
     made = ingested(cut, on_truncated="keep")
 

@@ -129,7 +129,22 @@ def test_credentials_in_an_address_that_would_be_kept_are_refused_unseen(overrid
     assert SECRET not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["name", "training.run", "tuning.study"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "name",
+        "training.run",
+        "training.start_from",
+        "tuning.study",
+        "preparation.vocabulary",
+        "evaluation.compare_to",
+    ],
+)
 def test_no_name_leads_out_of_the_workdir(key: str) -> None:
     with pytest.raises(ConfigError, match="it names folders"):
         load_run_config(None, [f"{key}=../../elsewhere"])
+
+
+def test_no_run_of_a_report_leads_out_of_the_workdir() -> None:
+    with pytest.raises(ConfigError, match="it names folders"):
+        load_run_config(None, ["evaluation.report_runs=[mine, ../../elsewhere]"])
