@@ -1,6 +1,7 @@
 """What became of every line: written, rejected for a reason, repeated or blank, counted per file in the same pass."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -34,6 +35,7 @@ _STATES = (GOOD, BLANK, *REASONS)
 _BIN = "bin"  # Column: the file and the state of a line as one number.
 _STATE_BITS = 5
 _UNQUOTED = frozenset("/:@&=+$,;!~*'()")  # Beside letters, digits and `-._`, which `quote` leaves alone too.
+_QUOTED_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc"})  # Spaces and control characters, beyond ASCII too.
 _FILE_BITS = 40  # With the state 45, so that a double holds the number, and its mean with itself, to less than a half.
 
 
@@ -124,9 +126,15 @@ class LineCounter:
 
 
 def path_of(uri: str) -> str:
-    """The address of a file as Spark's `_metadata.file_path` gives it: as a Java URI, which quotes some of ASCII."""
-    quoted = "".join(letter if letter in _UNQUOTED or ord(letter) > 127 else quote(letter) for letter in uri)
+    """The address of a file as Spark's `_metadata.file_path` gives it: as a Java URI, which quotes some letters."""
+    quoted = "".join(letter if _stays(letter) else quote(letter) for letter in uri)
     return "file:" + quoted.removeprefix("file://") if quoted.startswith("file://") else quoted
+
+
+def _stays(letter: str) -> bool:
+    if letter.isascii():
+        return letter in _UNQUOTED
+    return unicodedata.category(letter) not in _QUOTED_CATEGORIES
 
 
 def accounts_table(counts: list[FileCounts]) -> str:

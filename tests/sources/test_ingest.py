@@ -135,6 +135,24 @@ def test_ingest_reads_a_glob_and_names_with_brackets(ingested, raw, review):
     assert made.account("a[1].json")["written"] == 1
 
 
+def test_ingest_counts_files_whose_names_spark_quotes(ingested, raw, review):
+    names = [
+        "nb\u00a0sp",
+        "\u65e5\u672c\u3000\u8a9e",
+        "ctl\u0085",
+        "line\u2028end",
+        "50% of #1; a&b=~'(caf\u00e9)",
+        "tab\t",
+    ]
+    reviews = [raw(f"{name}.json", [review()] * n) for n, name in enumerate(names, 1)]
+    metadata = [raw(f"meta {name}.json", [json.dumps({"asin": f"B{n}"})] * 2) for n, name in enumerate(names, 1)]
+
+    made = ingested(reviews, metadata)
+
+    assert [made.account(path.name)["written"] for path in reviews] == [1, 2, 3, 4, 5, 6]
+    assert {made.account(path.name)["repeated"] for path in metadata} == {1}
+
+
 def test_ingest_counts_each_file_for_itself(ingested, raw, review):
     paths = [raw(f"{n:03d}.json", [review()] * n + [""] * (n % 3) + ["broken"] * (n % 2)) for n in range(1, 41)]
 
