@@ -41,13 +41,13 @@ class RawFile:
 def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
     """The files that `patterns` name, each once, sorted by address.
 
-    Of folders and globs, names that start with `_` or `.` are passed over.
+    Of folders and globs, names that start with `_` or `.` are passed over. In a glob `**` is any number of folders.
 
     Args:
         setting: the setting that the patterns come from, for the error.
 
     Raises:
-        DataError: a pattern finds nothing, or is the name of a file that Spark would pass over.
+        DataError: a pattern finds nothing, or a file that Spark would pass over or cannot read.
     """
     found: dict[str, RawFile] = {}
     for pattern in patterns:
@@ -58,6 +58,11 @@ def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
             )
         if files[0].name.startswith(HIDDEN):
             raise DataError(f"{setting}: '{pattern}': Spark reads no file that begins with '_' or '.'. Rename it.")
+        for file in files:
+            if file.uri.startswith("file:") and ":" in file.name:  # Its checksum's name would pass for an address.
+                raise DataError(
+                    f"{setting}: '{file.display}': Spark reads no local file with ':' in its name. Rename it."
+                )
         found.update((file.uri, file) for file in files)
     return [found[uri] for uri in sorted(found)]
 
@@ -84,10 +89,19 @@ def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
         parts = stored.path.split("/")
         if any(part.startswith(HIDDEN) for part in parts):
             continue
-        fits = segments is None or (len(parts) == len(segments) and all(map(fnmatch.fnmatchcase, parts, segments)))
-        if fits:
+        if segments is None or _fits(parts, segments):
             files.append(RawFile(storage.uri(stored.path), stored.size, stored.modified))
     return files
+
+
+def _fits(parts: list[str], segments: list[str]) -> bool:
+    """Whether each part of a path fits its pattern; `**` stands for any number of parts, also for none."""
+    if not segments:
+        return not parts
+    first, *others = segments
+    if first == "**":
+        return any(_fits(parts[skipped:], others) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _fits(parts[1:], others)
 
 
 def _address(pattern: str) -> str:

@@ -76,7 +76,7 @@ def test_attempts_are_begun_published_and_cleared_away(storage: Storage) -> None
     }
 
 
-@pytest.mark.parametrize("pattern", ["raw/a.json", "raw", "raw/*.json", "r*/?.json"])
+@pytest.mark.parametrize("pattern", ["raw/a.json", "raw", "raw/*.json", "r*/?.json", "**/raw/**/*.json"])
 def test_raw_files_are_found_by_name_folder_and_glob(storage: Storage, pattern: str) -> None:
     storage.write_bytes("raw/a.json", b"{}")
 

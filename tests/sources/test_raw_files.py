@@ -1,4 +1,5 @@
 import pytest
+from py4j.protocol import Py4JError
 
 from seqrec.core.errors import DataError
 from seqrec.sources.raw_files import find_raw_files
@@ -25,6 +26,10 @@ def names(files, tree):
         (["*/*.json"], ["a/one.json", "b/three.json"]),
         (["[ab]/t*"], ["a/two.csv", "b/three.json"]),
         (["b", "b/three.json"], ["b/deep/four.json", "b/three.json"]),
+        (["**/*.json"], ["a/one.json", "b/deep/four.json", "b/three.json"]),
+        (["b/**/*.json"], ["b/deep/four.json", "b/three.json"]),
+        (["**/deep/**/f*"], ["b/deep/four.json"]),
+        (["b/**"], ["b/deep/four.json", "b/three.json"]),
         (["b/three.json", "a/one.json"], ["a/one.json", "b/three.json"]),
     ],
 )
@@ -63,3 +68,27 @@ def test_find_raw_files_refuses_a_file_that_spark_would_pass_over(tree, spark, n
         find_raw_files([f"{tree}/b", f"{tree}/{name}"], "source.reviews")
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["c/1:2.json", "c", "c/*.json"])
+def test_find_raw_files_refuses_a_local_name_that_spark_takes_for_an_address(tree, spark, pattern):
+    (tree / "c").mkdir()
+    (tree / "c" / "1:2.json").write_text("a line\n")
+    with pytest.raises(Py4JError):
+        spark.read.text(f"{tree}/c/1:2.json").count()
+
+    with pytest.raises(
+        DataError, match=r"source.reviews: '.*/c/1:2.json': .* no local file with ':' .*Rename"
+    ) as caught:
+        find_raw_files([f"{tree}/{pattern}"], "source.reviews")
+
+    assert "\n" not in str(caught.value)
+
+
+def test_find_raw_files_takes_a_folder_with_a_colon_as_spark_does(tree, spark):
+    (tree / "1:2").mkdir()
+    (tree / "1:2" / "a.json").write_text("a line\n")
+
+    [file] = find_raw_files([f"{tree}/1:2"], "source.reviews")
+
+    assert spark.read.text(file.uri).count() == 1
