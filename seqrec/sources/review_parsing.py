@@ -1,7 +1,7 @@
 """Review and ratings lines to reviews: every line gets a state, and good ones all columns."""
 
 import calendar
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -87,8 +87,9 @@ def parse_ratings(lines: DataFrame, config: IngestionConfig, columns: tuple[str,
         per_second: units of the timestamp in a second: 1, or 1000 in the 2023 files.
     """
     rating = _number(columns.index(RATING), "double")
-    # Nearly all times are whole numbers, which are read faster.
-    time = F.coalesce(_number(columns.index(TIMESTAMP), "bigint"), F.floor(_number(columns.index(TIMESTAMP), "double")))
+    # Nearly all times are whole numbers, which are read faster. The floor of NaN would be 0, a time like any other.
+    fraction = F.nanvl(_number(columns.index(TIMESTAMP), "double"), F.lit(float("inf")))
+    time = F.coalesce(_number(columns.index(TIMESTAMP), "bigint"), F.floor(fraction))
     is_header = F.get("fields", 0).isin("user_id", "item_id", "userId", "asin", "reviewerID") & time.isNull()
     is_good = (F.size("fields") == len(columns)) & _has_good_fields(config) & F.col(RATING).isNotNull()
     state = state_of(
@@ -166,5 +167,5 @@ def _is_missing(text: Column) -> Column:
 def _seconds_between(config: IngestionConfig) -> tuple[int, int]:
     """The first and the last second that a review may have."""
     first = date.fromisoformat(config.first_day)
-    after = date.fromisoformat(config.last_day) + timedelta(days=1)
-    return calendar.timegm(first.timetuple()), calendar.timegm(after.timetuple()) - 1
+    last = date.fromisoformat(config.last_day)
+    return calendar.timegm(first.timetuple()), calendar.timegm(last.timetuple()) + 86_399

@@ -102,6 +102,8 @@ BROKEN_RATINGS = {
     "time is text": (b"B000000001,A0000000001,5.0,today", "missing_timestamp"),
     "time is negative": (b"B000000001,A0000000001,5.0,-1400000000", "bad_timestamp"),
     "time is infinite": (b"B000000001,A0000000001,5.0,Infinity", "bad_timestamp"),
+    "time is NaN": (b"B000000001,A0000000001,5.0,NaN", "bad_timestamp"),
+    "time is negative and infinite": (b"B000000001,A0000000001,5.0,-Infinity", "bad_timestamp"),
     "quotes": (b'"B000000001",A0000000001,5.0,1400000000', "bad_item"),
     "NUL": (b"B00000\x000001,A0000000001,5.0,1400000000", "bad_item"),
     "invalid UTF-8": (b"B000000001,A00\xff00000001,5.0,1400000000", "bad_user"),
@@ -164,7 +166,7 @@ def test_ingest_rejects_every_broken_rating(raw, ingested):
     lines = good + [text for text, _ in BROKEN_RATINGS.values()] + [b""]
     path = raw("ratings.csv", b"\r\n".join(lines))
 
-    made = ingested(path, max_reject_fraction=1.0)
+    made = ingested(path, max_reject_fraction=1.0, first_day="1970-01-01")
 
     check(made, path, BROKEN_RATINGS, len(good), "reviews")
 

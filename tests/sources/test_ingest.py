@@ -77,6 +77,16 @@ def test_ingest_tells_the_order_of_ratings(ingested, raw, line):
     )
 
 
+def test_ingest_takes_days_up_to_the_last_of_the_calendar(ingested, raw, review):
+    last = 253_402_300_799  # 9999-12-31 23:59:59
+    path = raw("reviews.json", [review(unixReviewTime=last), review(unixReviewTime=last + 1)])
+
+    made = ingested(path, last_day="9999-12-31", max_reject_fraction=1.0)
+
+    assert made.rows("reviews", "timestamp") == [(last,)]
+    assert made.account("reviews.json")["rejects"] == {"bad_timestamp": 1}
+
+
 def test_ingest_takes_the_order_of_ratings_that_it_is_told(ingested, raw):
     path = raw("ratings.csv", ["u1,i1,5.0,1400000000"])
 
