@@ -40,14 +40,13 @@ _ISBN_FACTOR = 618_033_989  # No factor in common with ten.
 def review_lines(events: DataFrame, config: SynthesisConfig, seed: int) -> DataFrame:
     """One column per field of a 2018 review; fields that are missing from a line are null."""
     event = (F.col(USER_NUMBER), F.col(EVENT_NUMBER))
-    day = F.timestamp_seconds(TIMESTAMP)
     vote = F.when(
         uniform(seed, "voted", *event) < 0.1, F.floor(2 / F.pow(0.01 + uniform(seed, "vote", *event), F.lit(2)))
     )
     fields = [
         _rating(seed, *event).alias("overall"),
         (uniform(seed, "verified", *event) < 0.9).alias("verified"),
-        F.date_format(day, "MM d, yyyy").alias("reviewTime"),
+        _review_time().alias("reviewTime"),
         user_id().alias("reviewerID"),
         item_id(F.col(ITEM_NUMBER)).alias("asin"),
         F.concat(F.lit("Reviewer "), F.col(USER_NUMBER)).alias("reviewerName"),
@@ -111,6 +110,13 @@ def item_id(number: Column) -> Column:
     scrambled = (number * _ITEM_FACTOR + 0xB00C).bitwiseAND(F.lit((1 << 36) - 1))
     isbn = F.lpad(F.pmod(number * _ISBN_FACTOR, F.lit(10**9).cast("long")).cast("string"), 10, "0")
     return F.when(number % 10 == 7, isbn).otherwise(F.concat(F.lit("B"), F.lpad(F.hex(scrambled), 9, "0")))
+
+
+def _review_time() -> Column:
+    """The day as `09 6, 2018`, put together because `date_format` would go by the session's time zone."""
+    day = F.date_from_unix_date(F.floor(F.col(TIMESTAMP) / 86_400).cast("int"))
+    month = F.lpad(F.month(day).cast("string"), 2, "0")
+    return F.concat(month, F.lit(" "), F.dayofmonth(day), F.lit(", "), F.year(day))
 
 
 def _rating(seed: int, *event: Column) -> Column:

@@ -5,9 +5,12 @@ import re
 
 import pytest
 
+from seqrec.core.columns import TIMESTAMP
 from seqrec.core.storage import Storage
 from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.sources.stage import run_ingest, run_synthesize
+from seqrec.sources.synthetic_events import EVENT_NUMBER, ITEM_NUMBER, USER_NUMBER
+from seqrec.sources.synthetic_lines import review_lines
 
 SMALL = {"num_reviews": 1000, "num_users": 100, "num_items": 60, "num_clusters": 4}
 
@@ -42,6 +45,20 @@ def test_run_synthesize_writes_2018_reviews(synthesized):
     assert 14 < words < 28
     assert any("," in review.get("vote", "") for review in reviews)
     assert any(re.fullmatch("0[0-9]{9}", review["asin"]) for review in reviews)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Apia", "Asia/Tokyo"])
+def test_review_lines_do_not_depend_on_the_time_zone(spark, zone):
+    days = {15_338: "12 30, 2011", 17_780: "09 6, 2018", 9_500: "01 5, 1996"}  # Apia had no 30 December 2011.
+    schema = f"{USER_NUMBER} long, {EVENT_NUMBER} int, {ITEM_NUMBER} long, {TIMESTAMP} long"
+    made = spark.createDataFrame([(7, 0, 3, day * 86_400) for day in days], schema)
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        texts = review_lines(made, SynthesisConfig(), 1).select("reviewTime").collect()
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+    assert [text for (text,) in texts] == list(days.values())
 
 
 def test_run_synthesize_writes_metadata_of_every_item(synthesized):
