@@ -15,6 +15,7 @@ Two things are planted:
 Targets and popularity-drawn negatives have the same popularity, so popularity alone ranks by chance.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from math import gcd
 
@@ -181,8 +182,20 @@ def _events_of_user(spark: SparkSession, config: SynthesisConfig) -> Column:
         if 0 <= missing < config.num_users:
             break
         low, high = (scale, high) if missing > 0 else (low, scale)
-    everyone, some = divmod(missing, config.num_users)
-    return (_quantile(config, scale) + everyone + (_user_rank(config) < some).cast("long")).cast("int")
+    quantile = _quantile(config, scale)
+
+    def raised(more: int) -> Column:
+        return F.least(F.lit(config.max_reviews_per_user).cast("long"), quantile + more)
+
+    def total(more: int) -> int:
+        return users.agg(F.sum(raised(more))).first()[0]
+
+    more = 0
+    if missing >= config.num_users:  # Nearly all users are to have the most: those who have less get more.
+        more = bisect_right(range(config.max_reviews_per_user), config.num_reviews, key=total) - 1
+        missing = config.num_reviews - total(more)
+    # Those who can have one more come first by rank.
+    return (raised(more) + (_user_rank(config) < missing).cast("long")).cast("int")
 
 
 def _quantile(config: SynthesisConfig, scale: float) -> Column:

@@ -71,6 +71,21 @@ def test_build_events_gives_every_user_the_least_number(planted):
     assert min(map(len, planted.values())) >= 6
 
 
+@pytest.mark.parametrize(
+    ("num_reviews", "num_users", "least", "most"),
+    [(2000, 100, 6, 20), (1900, 100, 6, 20), (1750, 100, 6, 20), (5000, 1000, 1, 5), (300, 100, 3, 3), (7, 1, 1, 9)],
+)
+def test_build_events_gives_no_user_more_than_the_most(spark, num_reviews, num_users, least, most):
+    limits = {"min_reviews_per_user": least, "max_reviews_per_user": most}
+
+    counts = [len(rows) for rows in events(spark, num_reviews=num_reviews, num_users=num_users, **limits).values()]
+
+    assert sum(counts) == num_reviews
+    assert len(counts) == num_users
+    assert least <= min(counts)
+    assert max(counts) <= most
+
+
 def test_build_events_follows_a_power_law(planted):
     per_user = sorted(map(len, planted.values()))
     per_item = sorted(Counter(item for rows in planted.values() for _, _, item in rows).values())
