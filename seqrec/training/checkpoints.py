@@ -92,11 +92,19 @@ class Checkpoints:
                 return state
             except DataError as error:
                 warnings.warn(f"{error} Trying an older checkpoint.", stacklevel=2)
-        if names := self._names():
+        names = self._names()
+        if names:
             steps = ", ".join(name.rpartition("/")[2] for name in names)
             raise DataError(
                 f"{self._storage.uri(self.path)}: none of the checkpoints there can be read ({steps}). Delete this "
                 "folder to train again what they held, or set training.resume=never to start over."
+            )
+        unfinished = [file.path for file in self._storage.list_files(self.path) if "/step-" in file.path]
+        if unfinished:
+            warnings.warn(
+                f"{self._storage.uri(max(unfinished))}: no .json beside it, so this checkpoint was not finished, and "
+                "there is no other one: training starts over.",
+                stacklevel=2,
             )
         return None
 
@@ -131,7 +139,8 @@ class Checkpoints:
                 local = Path(folder) / "variables.npz"
                 save_variables(variables, local)
                 size = local.stat().st_size
-                self._storage.delete(f"{name}.json")
+                # A step may be saved twice, on its own and as an epoch's last. Its variables are the same both times
+                # and fit what an older `.json` says, so that stays until the new one replaces it.
                 self._storage.upload(local, f"{name}.npz")
         except StorageError:
             raise

@@ -130,6 +130,35 @@ def test_restore_ignores_variables_that_were_never_published(saved: Checkpoints,
     assert state.step == 30
 
 
+def test_restore_warns_when_no_checkpoint_was_finished(storage: Storage) -> None:
+    checkpoints = Checkpoints(storage, "run", keep_last=2)
+    checkpoints.save(variables(10), TrainingState(global_step=10))
+    path_of(storage, "step-00000010.json").unlink()
+
+    with pytest.warns(UserWarning, match=r"step-00000010.npz: no .json beside it.*training starts over"):
+        assert checkpoints.restore(variables(0)) is None
+
+
+@pytest.mark.parametrize("broken", ["upload", "write_bytes"])
+def test_saving_a_step_again_never_leaves_it_without_a_checkpoint(
+    broken: str, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(storage, "run", keep_last=1)
+    checkpoints.save(variables(10), TrainingState(step=10, global_step=10))
+
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as context:
+        context.setattr(storage, broken, full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            checkpoints.save(variables(10), TrainingState(epoch=1, global_step=10))
+
+    state = checkpoints.restore(target := variables(0))
+    assert state == TrainingState(step=10, global_step=10)
+    assert int(target["steps"]) == 10
+
+
 def test_save_that_fails_leaves_the_earlier_checkpoints(
     saved: Checkpoints, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
