@@ -1,6 +1,7 @@
 """Variables on disk: one .npz of plain arrays by name, never pickled, written and read in blocks of rows."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -51,7 +52,7 @@ def load_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> No
                     _assign(variable, stream)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file of weights. Name a finished run, or train one.") from None
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError, zlib.error) as error:
         raise DataError(f"{path}: cannot read the weights: {error}. Use another checkpoint.") from None
 
 

@@ -80,6 +80,26 @@ def test_load_weights_refuses_a_cut_off_file(tmp_path):
         load_weights(random_model("a2svd"), path)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        pytest.param(6, 99, id="of a later zip"),
+        pytest.param(8, 1, id="encrypted"),
+        pytest.param(10, 9, id="another compression"),
+        pytest.param(46 + len("embedding/items"), 0, id="a name cut short"),
+    ],
+)
+def test_load_weights_refuses_a_damaged_directory(tmp_path, place, value):
+    path = tmp_path / "weights.npz"
+    save_weights(random_model("a2svd"), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match="weights"):
+        load_weights(random_model("a2svd"), path)
+
+
 def test_load_variables_refuses_pickled_objects(tmp_path):
     model = random_model("a2svd")
     with zipfile.ZipFile(tmp_path / "weights.npz", "w") as archive:
