@@ -166,6 +166,9 @@ def _flatten(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """One row that holds a whole row group: each column as one array."""
     if not len(frame):
         raise DataError("a row group without rows")
+    for name in [*columns.lists, *columns.matrices]:
+        if frame[name].isna().any():
+            raise DataError(f"{name} holds nulls in place of lists. Prepare the data again (--set force=true).")
     lengths = [frame[name].map(len).to_numpy(np.int64) for name in columns.lists]
     if any((other != lengths[0]).any() for other in lengths[1:]):
         raise DataError(f"{' and '.join(columns.lists)} differ in length within a row")

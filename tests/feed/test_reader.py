@@ -144,6 +144,12 @@ def test_read_segments_names_what_differs(damage: Any, message: str, empty_stora
         pytest.param([segment(1, 2, first_timestamp=None)], {}, "first_timestamp holds nulls", id="null"),
         pytest.param([segment(1, None)], {}, "item_indices holds nulls", id="null in a list"),
         pytest.param(
+            [segment(1, 2), segment(3, 4, timestamps=None)],
+            {},
+            "timestamps holds nulls in place of",
+            id="null for a list",
+        ),
+        pytest.param(
             [segment(1, 2)],
             {C.ITEM_INDICES: pa.list_(pa.int64())},
             r"item_indices is list.*expected list<int32>",
