@@ -18,6 +18,9 @@ from seqrec.models.weights import assign_rows, read_rows, row_blocks
 from seqrec.training.exchanged_values import checksum, pack_slices, unpack_slices
 from seqrec.training.optimizers import Gradient, MergedSlices, merge_rows
 
+# Float16 ends at 6e-8 and the gradients of attention begin at about 1e-9: unscaled, nothing of them would be left.
+HALF_SCALE = 2.0**12
+
 
 class Workers:
     """One worker alone."""
@@ -87,14 +90,16 @@ class HorovodWorkers(Workers):
         sparse = [i for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)]
         # Plain averages of plain tensors, so Keras plays no part; grouped, so that they travel together.
         if self._compress:  # A group is of one type.
-            halves = [tf.cast(gradients[i], tf.float16) for i in dense]
-            averaged = self._hvd.grouped_allreduce(halves, op=self._hvd.Average, name="dense")
+            # Added up of shares, so that a sum does not overflow where the mean would not.
+            halves = [to_half(gradients[i], self.size) for i in dense]
+            sums = self._hvd.grouped_allreduce(halves, op=self._hvd.Sum, name="dense")
+            averaged = [tf.cast(total, tf.float32) / HALF_SCALE for total in sums]
             statistics = self._hvd.allreduce(statistics, op=self._hvd.Average, name="statistics")
         else:
             together = [*(gradients[i] for i in dense), statistics]
             *averaged, statistics = self._hvd.grouped_allreduce(together, op=self._hvd.Average, name="dense")
         for i, mean in zip(dense, averaged, strict=True):
-            means[i] = tf.cast(mean, tf.float32)
+            means[i] = mean
         num_values = sum(int(np.prod(mean.shape)) for mean in averaged)
         bytes_sent = tf.constant(num_values * (2 if self._compress else 4), tf.int64)
         bytes_sent += tf.size(statistics, tf.int64) * 4
@@ -138,6 +143,12 @@ class HorovodWorkers(Workers):
                     f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
                     "differ from worker 0's, as when gradients are not averaged. Go on from an earlier checkpoint."
                 )
+
+
+def to_half(gradient: tf.Tensor, num_workers: int) -> tf.Tensor:
+    """A worker's share of the mean gradient in float16, times `HALF_SCALE`; cut at 8, that no sum overflows."""
+    largest = 8.0 * HALF_SCALE / num_workers  # The sum of all stays at half of what float16 holds.
+    return tf.cast(tf.clip_by_value(gradient * (HALF_SCALE / num_workers), -largest, largest), tf.float16)
 
 
 def _unset_broken_settings() -> None:

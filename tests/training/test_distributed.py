@@ -38,7 +38,8 @@ def _gather_facts(job: Any) -> dict[str, Any]:
             tf.fill([2, 3], rank + 1.0), tf.constant([[1, 4], [4, 7]][workers.rank], tf.int64), tf.constant([9, 3])
         )
         narrow = tf.IndexedSlices(tf.fill([1, 1], rank - 5.0), tf.constant([2], tf.int32), tf.constant([4, 1]))
-        return workers.exchange([dense, None, wide, narrow], tf.constant([rank, 10.0]))
+        extremes = tf.constant([1e-9, -1e-6, 1e-3, -1e5]) * (rank + 1.0)
+        return workers.exchange([dense, None, wide, narrow, extremes], tf.constant([rank, 10.0]))
 
     gradients, statistics, bytes_sent = exchange()
     facts["dense"] = gradients[0].numpy().tolist()
@@ -52,6 +53,7 @@ def _gather_facts(job: Any) -> dict[str, Any]:
     workers._compress = True
     gradients, statistics, bytes_sent = tf.function(exchange.python_function, autograph=False)()
     facts["compressed"] = float(gradients[0][0, 0])
+    facts["compressed_extremes"] = gradients[4].numpy().tolist()
     facts["compressed_bytes"] = int(bytes_sent)
     facts["rows"] = workers.gather_rows(np.full([workers.rank + 1, 2], rank)).tolist()
     facts["largest"] = workers.largest(rank * 7)
@@ -109,10 +111,17 @@ def test_exchange_averages_sparse_gradients_with_every_row_once(facts: dict[str,
 def test_exchange_counts_bytes_and_compresses_dense_gradients_only(facts: dict[str, Any]) -> None:
     rows, widest = 3, 3
     sparse = rows * (2 + widest) * 4
-    assert facts["bytes"] == 6 * 4 + 2 * 4 + sparse
-    assert facts["compressed_bytes"] == 6 * 2 + 2 * 4 + sparse
+    assert facts["bytes"] == 10 * 4 + 2 * 4 + sparse
+    assert facts["compressed_bytes"] == 10 * 2 + 2 * 4 + sparse
     assert facts["compressed"] == pytest.approx(1.5001, abs=2e-3)
     assert facts["compressed"] != facts["dense"][0][0]
+
+
+def test_exchange_compresses_small_gradients_without_losing_them_and_cuts_large_ones(facts: dict[str, Any]) -> None:
+    tiny, *others = facts["compressed_extremes"]
+
+    assert tiny == pytest.approx(1.5e-9, rel=0.05)
+    assert others == pytest.approx([-1.5e-6, 1.5e-3, -8.0], rel=2e-3)
 
 
 def test_workers_tell_each_other(facts: dict[str, Any]) -> None:
