@@ -31,6 +31,13 @@ class EventEmbedding(tf.Module):
     def tables(self) -> tuple[tf.Variable, ...]:
         return (self.items, self.categories)
 
+    def without_unknown_row(self, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+        """A gradient of `items` that leaves the row of items not trained on alone, unless that is padding's too."""
+        if self._unknown_row == PADDING_INDEX:
+            return gradient
+        values = tf.where((gradient.indices == self._unknown_row)[:, None], 0.0, gradient.values)
+        return type(gradient)(values, gradient.indices, gradient.dense_shape)
+
     def item_rows(self, items: tf.Tensor) -> tf.Tensor:
         """The row of the item table of each item index."""
         return tf.where(items <= self._num_trained, items, self._unknown_row)

@@ -27,6 +27,9 @@ class NegativeSampler(tf.Module):
     - uniform: all trained items alike.
     - popularity: in proportion to train_count ** popularity_exponent.
 
+    An item that is not trained on, as there are in data prepared with a run's vocabulary, is no negative, and an
+    example with such a target adds nothing to the loss.
+
     Args:
         train_count: int64 [num_trained_items + 1], training events of each item index; [0] is padding's, 0.
     """
@@ -60,14 +63,18 @@ class NegativeSampler(tf.Module):
         )  # [S, B, n] in [0, 1)
         items = getattr(self, f"_{self._config.negatives}")(target_item, uniform)
         counts = items != target_item[:, :, None]
+        counts &= (items <= self._num_items) & (target_item <= self._num_items)[:, :, None]
         if self._config.exclude_own_items:
             own = tf.reduce_any(items[:, :, :, None] == history.items[:, :, None, :], axis=-1)
             counts &= ~own
         return Negatives(items, counts)
 
     def log_q(self, items: tf.Tensor) -> tf.Tensor | None:
-        """Log probability that each item is drawn, float32 like `items`; None without the correction."""
-        return None if self._log_q is None else tf.gather(self._log_q, items)
+        """Log probability that each item is drawn, float32 like `items`; None without the correction.
+
+        Of an item that is not trained on it is another's: such a candidate does not count.
+        """
+        return None if self._log_q is None else tf.gather(self._log_q, tf.minimum(items, self._num_items))
 
     def _in_batch(self, target: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         ordered = tf.sort(target, axis=1)  # [S, B]
@@ -85,6 +92,7 @@ class NegativeSampler(tf.Module):
         return tf.minimum(item, self._num_items)  # A single item: the target itself, which is left out.
 
     def _popularity(self, target: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+        target = tf.minimum(target, self._num_items)  # One that is not trained on has no share; it does not count.
         end = tf.gather(self._cumulative, target)[:, :, None]
         start = tf.gather(self._cumulative, target - 1)[:, :, None]
         point = uniform * (self._cumulative[-1] - (end - start))

@@ -89,6 +89,8 @@ class TrainStep:
             parts.append(tape.gradient(loss, self._variables))
             moments.append(tf.reduce_mean(training.moments(), axis=0))
         gradients = [_mean(list(of_variable)) for of_variable in zip(*parts, strict=True)]
+        # The first variable is the table of items.
+        gradients[0] = self._model.embedding.without_unknown_row(gradients[0])
         return tf.add_n(losses) / num_parts, gradients, tf.add_n(moments) / num_parts
 
     def _loss(self, batch: TrainBatch, training: TrainingContext) -> tf.Tensor:

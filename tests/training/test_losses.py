@@ -110,6 +110,26 @@ def test_exclude_own_items_leaves_them_out_of_the_loss():
     assert negatives.counts[0, 1].numpy().all()
 
 
+@pytest.mark.parametrize("negatives", ["in_batch", "uniform", "popularity"])
+def test_items_not_trained_on_are_neither_targets_nor_negatives(negatives):
+    config = LossConfig(num_negatives=30, negatives=negatives, correct_log_q=True)
+    sampler = NegativeSampler(config, np.array([0, 4, 2, 1]))
+    targets = tf.constant([[1, 9, 2, 4, 3, 1]])
+    logits = tf.random.stateless_normal([1, 6, 31], [1, 2])
+
+    drawn = sampler.draw(targets, no_history(1, 6), context([0]))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = softmax_loss(logits, drawn, sampler.log_q(candidates_of(targets, drawn)))
+
+    slope = tape.gradient(loss, logits).numpy()
+    is_trained = candidates_of(targets, drawn).numpy() <= 3
+    assert np.isfinite(loss)
+    assert not slope[0, [1, 3]].any()
+    assert not slope[~is_trained].any()
+    assert slope[0, [0, 2, 4, 5], 0].all()
+
+
 def test_softmax_loss_is_the_cross_entropy_of_the_target():
     logits = np.array([[[2.0, 0.5, -1.0], [0.0, 3.0, 1.0]]])
     negatives = Negatives(tf.zeros([1, 2, 2], tf.int32), tf.constant([[[True, True], [True, False]]]))

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,20 @@ from tests.training.small_runs import SEED, small_model, small_training
 class Learner:
     """A model, its step and its batches, of one worker alone."""
 
-    def __init__(self, prepared: tuple[Storage, Manifest], model: ModelConfig | None = None, **changes: Any):
+    def __init__(
+        self,
+        prepared: tuple[Storage, Manifest],
+        model: ModelConfig | None = None,
+        num_trained: int | None = None,
+        **changes: Any,
+    ):
         config = small_training(**changes)
         vocabulary = read_vocabulary(*prepared)
+        vocabulary = replace(vocabulary, num_trained_items=num_trained or vocabulary.num_trained_items)
         self.model = build_model(model or small_model(dropout=(0.0, 0.0)), model_vocabulary(vocabulary), SEED)
         variables = [*self.model.sparse_variables, *self.model.dense_variables]
         self.optimizer = build_optimizer(config.optimizer, variables)
-        self.sampler = NegativeSampler(config.loss, vocabulary.train_count)
+        self.sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
         files = prepared[1].table("sequences/train").files
         self._feed = TrainingFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
         self.step = TrainStep(
@@ -75,6 +83,23 @@ def test_step_changes_only_the_rows_of_the_batch(prepared: tuple[Storage, Manife
     moved = np.flatnonzero(np.any(learner.weights()["embedding/items"] != before["embedding/items"], axis=1))
     assert len(moved) > 5
     assert set(moved) <= set(used)
+
+
+@pytest.mark.parametrize("optimizer", ["row_sparse_adam", "dense_adam"])
+def test_step_never_trains_the_row_of_items_not_trained_on(prepared: tuple[Storage, Manifest], optimizer: str) -> None:
+    # As of data prepared with a run's vocabulary: items 51 to 60 are in histories and among the targets.
+    learner = Learner(prepared, num_trained=50, optimizer=OptimizerConfig(name=optimizer))
+    before = learner.weights()["embedding/items"]
+
+    for number, batch in zip(range(3), learner.batches(), strict=False):
+        assert (batch.target_item.numpy() > 50).any()
+        assert (batch.history.items.numpy() > 50).any()
+        learner.step(batch, number, False)
+
+    after = learner.weights()["embedding/items"]
+    assert after.shape[0] == 52
+    assert not after[51].any()
+    assert (after[1:51] != before[1:51]).any(axis=1).all()
 
 
 def test_step_moves_batch_norm_by_the_mean_over_streams(prepared: tuple[Storage, Manifest]) -> None:
