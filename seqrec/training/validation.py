@@ -1,7 +1,8 @@
 """Metrics of the validation split, its rows spread over the workers.
 
 Every worker scores its own run of rows; all scores are then gathered in the rows' order, so the metrics are exactly
-those of one worker, whatever their number, and the same on all of them.
+those of one worker, whatever their number. Worker 0's are told to all: on unlike machines the same sums may differ in
+the last bit, and workers that disagree on when to stop would wait for each other.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class Validation:
         # A worker without rows still has to say how wide the others' are: it sends none of one column.
         width = int(self._workers.largest(scores[0].shape[1] if scores else 0))
         own = np.concatenate(scores) if scores else np.zeros([0, width], np.float32)
-        return ranking_metrics(self._workers.gather_rows(own), self._metrics_at)
+        return self._workers.broadcast(ranking_metrics(self._workers.gather_rows(own), self._metrics_at))
 
     def _score_batch(self, batch: EvalBatch) -> tf.Tensor:
         state = self._model.encode(History(*batch.history))

@@ -66,10 +66,25 @@ def test_validation_gathers_the_rows_of_all_workers(prepared: tuple[Storage, Man
     model = build_model(small_model(), model_vocabulary(read_vocabulary(*prepared)), SEED)
     gathered: list[np.ndarray] = []
     listening = SimpleNamespace(
-        tick=lambda: None, largest=float, gather_rows=lambda rows: gathered.append(rows) or np.concatenate([rows, rows])
+        tick=lambda: None,
+        largest=float,
+        gather_rows=lambda rows: gathered.append(rows) or np.concatenate([rows, rows]),
+        broadcast=lambda metrics: metrics,
     )
 
     metrics = Validation(model, feed_of(prepared, 64), listening, [], "auc").run()  # type: ignore[arg-type]
 
     assert gathered[0].shape == (300, 10)
     assert metrics["mrr"] == M.mrr(M.target_ranks(gathered[0]))
+
+
+def test_validation_gives_the_metrics_of_worker_0(prepared: tuple[Storage, Manifest]) -> None:
+    class Second(Workers):
+        def broadcast(self, value: Any) -> Any:
+            return dict.fromkeys(value, 0.75)
+
+    model = build_model(small_model(), model_vocabulary(read_vocabulary(*prepared)), SEED)
+
+    metrics = Validation(model, feed_of(prepared, 64), Second(), [], "auc").run()
+
+    assert metrics == {"auc": 0.75, "group_auc": 0.75, "mrr": 0.75}
