@@ -78,8 +78,13 @@ class EpochPlan:
 
 
 def check_layout(num_files: int, layout: Layout) -> None:
-    """Raises ConfigError, naming the nearest good values, where files, streams, batch and workers do not divide."""
+    """Raises ConfigError where the seed is below 0, or files, streams, batch and workers do not divide.
+
+    It names the nearest good values.
+    """
     streams, workers = layout.num_streams, layout.num_workers
+    if layout.seed < 0:
+        raise ConfigError(f"seed={layout.seed}: give 0 or more.")
     if num_files % streams:
         good = _nearest([n for n in range(1, num_files + 1) if num_files % n == 0], streams)
         raise ConfigError(
@@ -106,7 +111,7 @@ def plan_epoch(files: Sequence[FileEntry], layout: Layout, epoch: int) -> EpochP
     """The plan of one epoch (0 is the first); a function of the arguments alone, the same on every worker.
 
     Raises:
-        ConfigError: files, streams, batch and workers do not divide.
+        ConfigError: files, streams, batch and workers do not divide, or the seed is below 0.
         DataError: a stream cannot fill a single step.
     """
     check_layout(len(files), layout)

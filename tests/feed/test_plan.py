@@ -100,6 +100,11 @@ def test_plan_epoch_names_the_nearest_good_values(num_files: int, changes: dict[
         plan_epoch(files(*[100] * num_files), layout(**changes), 0)
 
 
+def test_plan_epoch_refuses_a_seed_below_0() -> None:
+    with pytest.raises(ConfigError, match="seed=-1: give 0 or more"):
+        plan_epoch(files(100, 100, 100, 100), layout(seed=-1), 0)
+
+
 def test_plan_epoch_refuses_a_stream_without_a_step() -> None:
     with pytest.raises(DataError, match="has 9 training targets, a step takes 10 of each.* at most 36"):
         plan_epoch(files(100, 9, 100, 100), layout(), 0)
