@@ -16,14 +16,14 @@ class MlflowLog:
     Args:
         uri: where MLflow keeps its runs: a folder as file:///..., a server, or "databricks".
         run: our run's name.
-        attempt_id: tells this attempt at the run from others.
+        tag: tells this attempt at the run from all others, those of other workdirs with equal settings among them.
         settings: logged as parameters, nested keys joined by dots.
 
     Raises:
         ConfigError: mlflow is not installed.
     """
 
-    def __init__(self, uri: str, run: str, attempt_id: str, settings: Mapping[str, Any]):
+    def __init__(self, uri: str, run: str, tag: str, settings: Mapping[str, Any]):
         if uri.startswith("file:"):
             # Newer versions ask for this before they use a plain folder.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -35,11 +35,12 @@ class MlflowLog:
             ) from None
         self._client = MlflowClient(tracking_uri=uri)
         experiment = self._experiment()
-        found = self._client.search_runs([experiment], filter_string=f"tags.attempt = '{attempt_id}'", max_results=1)
+        found = self._client.search_runs([experiment], filter_string=f"tags.attempt = '{tag}'", max_results=1)
         if found:
             self._id = found[0].info.run_id
+            self._client.update_run(self._id, status="RUNNING")
             return
-        created = self._client.create_run(experiment, run_name=run, tags={"attempt": attempt_id})
+        created = self._client.create_run(experiment, run_name=run, tags={"attempt": tag})
         self._id = created.info.run_id
         for key, value in flattened(settings).items():
             self._client.log_param(self._id, key, value)
@@ -49,8 +50,8 @@ class MlflowLog:
         for name, value in values.items():
             self._client.log_metric(self._id, name.replace("@", "_at_"), float(value), step=step)
 
-    def close(self) -> None:
-        self._client.set_terminated(self._id)
+    def close(self, failed: bool = False) -> None:
+        self._client.set_terminated(self._id, status="FAILED" if failed else "FINISHED")
 
     def _experiment(self) -> str:
         # On Databricks an experiment's name is a path in the workspace; the default one belongs to the notebook or job.

@@ -1,6 +1,7 @@
 """Puts a worker's parts together: devices, feed, model, optimizer, checkpoints, reports; then calls the loop."""
 
 import os
+import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from seqrec.training.worker import TrainingJob, prepared_manifest
 from seqrec.training.worker_status import StatusWriter
 
 TRAIN, VALIDATION = "sequences/train", "sequences/validation"
+_MLFLOW_TAG = "mlflow_tag.txt"  # Beside a run's settings: by what its run in MLflow is found again.
 
 
 def train_run(
@@ -97,9 +99,12 @@ def train_run(
         stop_requested=writer.stop_requested.is_set,
     )
     try:
-        return train(trainer)
-    finally:
-        reporter.close()
+        state = train(trainer)
+    except BaseException:
+        reporter.close(failed=True)
+        raise
+    reporter.close()
+    return state
 
 
 def model_vocabulary(vocabulary: Vocabulary) -> ModelVocabulary:
@@ -124,9 +129,9 @@ class Reporter:
         self._log = ScalarLog(storage, f"{job.attempt_path}/logs", job.training.scratch) if is_first else None
         self._mlflow: MlflowLog | None = None
         if is_first and job.training.mlflow:
-            *_, run, attempt_id = job.attempt_path.split("/")
+            run = job.attempt_path.split("/")[-2]
             settings = {"seed": job.seed, "model": asdict(job.model), "training": asdict(job.training)}
-            self._mlflow = MlflowLog(job.training.mlflow, run, attempt_id, settings)
+            self._mlflow = MlflowLog(job.training.mlflow, run, _mlflow_tag(storage, job.attempt_path), settings)
         # With several workers the driver draws the bar, from worker 0's status.
         self._bar = ProgressBar() if is_first and workers.size == 1 else None
 
@@ -153,13 +158,13 @@ class Reporter:
             self._bar.close()
             self._bar.write(line)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
+        if self._mlflow is not None:
+            self._mlflow.close(failed)
         if self._bar is not None:
             self._bar.close()
         if self._log is not None:
             self._log.close()
-        if self._mlflow is not None:
-            self._mlflow.close()
 
     def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
         for log in (self._log, self._mlflow):
@@ -173,6 +178,14 @@ class Reporter:
             self._write_scalars(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
             self._log.publish()
             self._storage.write_bytes(f"{self._job.attempt_path}/history.csv", history_csv(self._state.history))
+
+
+def _mlflow_tag(storage: Storage, attempt_path: str) -> str:
+    """Drawn once for an attempt; its id would not do, as runs with equal settings have the same."""
+    path = f"{attempt_path}/{_MLFLOW_TAG}"
+    if not storage.exists(path):
+        storage.write_bytes(path, uuid.uuid4().hex.encode())
+    return storage.read_bytes(path).decode()
 
 
 def _start(
