@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.loss_config import LossConfig
 
 
 @pytest.mark.parametrize(
@@ -17,12 +18,22 @@ from seqrec.training.config import FREE_SETTINGS, TrainingConfig
         ({"max_gradient_norm": 0.0}, "max_gradient_norm is 0.0: give more than 0, or null"),
         ({"metric": "accuracy"}, "metric is 'accuracy': give auc, group_auc, mrr, ndcg@K or hit_rate@K"),
         ({"metric": "ndcg@0"}, "metric is 'ndcg@0'"),
+        (
+            {"global_batch_size": 16, "num_streams": 4, "gradient_accumulation": 4},
+            "global_batch_size is 16 with num_streams 4 and gradient_accumulation 4: .* at least 32, or other",
+        ),
         ({"launcher": "in_process", "num_workers": 2}, "launcher is in_process but num_workers is 2"),
     ],
 )
 def test_training_config_refuses_impossible_values(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**changes)
+
+
+def test_a_single_example_of_a_stream_is_enough_where_negatives_are_drawn_from_all_items() -> None:
+    config = TrainingConfig(global_batch_size=4, num_streams=4, loss=LossConfig(negatives="uniform"))
+
+    assert config.global_batch_size == 4
 
 
 def test_free_settings_are_settings() -> None:
