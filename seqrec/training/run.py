@@ -27,7 +27,7 @@ from seqrec.training.mlflow_log import MlflowLog
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.progress import ProgressBar, epoch_line, history_csv
 from seqrec.training.scalar_log import ScalarLog
-from seqrec.training.stage import check_validation_rows, layout_of
+from seqrec.training.stage import check_prepared, layout_of
 from seqrec.training.start import start_from_run
 from seqrec.training.train_step import StepOutcome, TrainStep
 from seqrec.training.validation import Validation
@@ -50,7 +50,7 @@ def train_run(
         after_epoch: called with the state once an epoch is validated and saved; what it raises ends the training.
     """
     config, storage, prepared = job.training, Storage(job.workdir), prepared_manifest(job)
-    check_validation_rows(prepared)
+    check_prepared(prepared, job.model, config)
     _set_up_devices(config, workers)
     vocabulary = read_vocabulary(storage, prepared)
     model = build_model(job.model, model_vocabulary(vocabulary), job.seed)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from seqrec.core.errors import DataError, StorageError, TrainingError
+from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.storage import Storage
 from seqrec.feed.plan import Layout, describe_plan, plan_epoch
@@ -38,7 +38,7 @@ def run_train(
     files = prepared.table("sequences/train").files
     layout = layout_of(training, seed)
     plan = plan_epoch(files, layout, 0)
-    check_validation_rows(prepared)
+    check_prepared(prepared, model, training)
     if training.dry_run:
         print(describe_plan(plan, layout))
         return prepared
@@ -91,13 +91,34 @@ def layout_of(config: TrainingConfig, seed: int) -> Layout:
     )
 
 
-def check_validation_rows(prepared: Manifest) -> None:
-    """Raises DataError where there is nothing to tell by which epoch is best; otherwise it would show after one."""
+def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> None:
+    """Refuses data that cannot give what the settings ask of it, which would show after an epoch, or never.
+
+    Raises:
+        ConfigError: histories are stored shorter than the model is to read, or a hit rate counts every candidate.
+        DataError: there are no validation rows.
+    """
     if not prepared.table("sequences/validation").rows:
         raise DataError(
             f"prepared '{prepared.name}': sequences/validation has no rows, so no epoch can be told to be the best. "
             "Move preparation.validation_boundary or test_boundary, or loosen its filters, and prepare the data again."
         )
+    stored = prepared.details["max_stored_history"]
+    if model.max_history_length > stored:
+        raise ConfigError(
+            f"model.max_history_length={model.max_history_length} but prepared '{prepared.name}' stores {stored} "
+            f"events before a target: use at most {stored}, or prepare with a larger preparation.max_stored_history."
+        )
+    num_negatives = prepared.details["num_negatives"]["validation"]
+    cutoffs = {"training.metrics_at": max(training.metrics_at, default=0)}
+    if training.metric.startswith("hit_rate@"):
+        cutoffs["training.metric"] = int(training.metric.partition("@")[2])
+    for key, cutoff in cutoffs.items():
+        if cutoff > num_negatives:
+            raise ConfigError(
+                f"{key}: hit_rate@{cutoff} of the target and {num_negatives} validation negatives is always 1: use a K "
+                f"of at most {num_negatives}, or prepare with more preparation.num_validation_negatives."
+            )
 
 
 def choose_launcher(training: TrainingConfig) -> str:

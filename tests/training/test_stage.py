@@ -276,14 +276,6 @@ def test_run_train_refuses_what_does_not_divide_before_it_writes(
     assert not prepared[0].exists("runs/wrong")
 
 
-def test_run_train_refuses_data_without_validation_rows_before_it_writes(tmp_path: Any) -> None:
-    storage, _ = write_prepared(tmp_path, num_users=150, is_validated=False)
-
-    with pytest.raises(DataError, match=r"prepared 'toy': sequences/validation has no rows.*prepare the data again"):
-        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
-    assert not storage.exists("runs/r")
-
-
 def test_run_train_names_the_job_to_run_first(storage: Storage) -> None:
     with pytest.raises(DataError, match="Run the job 'prepare' first"):
         run_train(storage, "nothing", "r", small_model(), small_training(), SEED, False)
