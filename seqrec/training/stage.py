@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
-from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
+from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table, digest_of
 from seqrec.core.storage import Storage
 from seqrec.feed.plan import Layout, describe_plan, plan_epoch
 from seqrec.feed.vocabulary import CATEGORIES, ITEMS
@@ -21,6 +21,7 @@ from seqrec.training.config import FREE_SETTINGS, TrainingConfig
 from seqrec.training.worker import TrainingJob, stop_error
 
 _SETTINGS = "settings.json"  # What an attempt was begun with.
+_TRAIN_FILES = "train_files"  # Of a recipe's inputs: how the training data is cut into files.
 
 
 def run_train(
@@ -131,6 +132,8 @@ def _recipe(storage: Storage, prepared: Manifest, model: ModelConfig, training: 
     """What decides the numbers. The number of epochs does not: a longer run goes on where a shorter one ended."""
     settings = {key: value for key, value in asdict(training).items() if key not in FREE_SETTINGS}
     inputs = {"prepared": prepared.content, "vocabulary": prepared.table(ITEMS).content}
+    # A content says nothing of which file holds which row, and the order of examples goes by files.
+    inputs[_TRAIN_FILES] = digest_of([(file.rows, file.targets) for file in prepared.table("sequences/train").files])
     if training.start_from:
         inputs["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
     plain = json.loads(json.dumps({"model": asdict(model), "training": settings, "seed": seed}))
@@ -169,6 +172,8 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
     if before == now:
         return []
     place = path.removeprefix("settings.")
+    if path == f"inputs.{_TRAIN_FILES}":
+        return ["the training data was cut into other files (preparation.num_streams_max and the like)"]
     if path.startswith("inputs."):
         return [f"the content of {path.removeprefix('inputs.')} was {before}, now {now}"]
     return [f"{place} was {before}, now {now}"]

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -243,6 +244,27 @@ def test_run_train_refuses_to_go_on_with_another_vocabulary(monkeypatch: pytest.
     write_prepared(tmp_path, num_users=150, num_items=70, seed=2)
 
     with pytest.raises(TrainingError, match="the content of vocabulary was .*, now"):
+        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
+
+
+def test_run_train_refuses_to_go_on_with_the_same_rows_in_other_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    storage, manifest = write_prepared(tmp_path, num_users=150)
+    _stop_after(monkeypatch, 2)
+    with pytest.raises(TrainingError, match="Stopped"):
+        run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
+    monkeypatch.undo()
+    table = "sequences/train"
+    # What the preparation states is a sum over the rows, and so the same however they lie in files.
+    again = write_prepared(tmp_path, num_users=150, num_files=4)[1].to_json()
+    other, same = (json.loads(text)["tables"][table]["content"] for text in (again, manifest.to_json()))
+    again = again.replace(other, same).replace(json.loads(again)["content"], manifest.content)
+    storage.write_bytes("prepared/toy/_manifest.json", again.encode())
+
+    with pytest.raises(
+        TrainingError, match=r"the training data was cut into other files \(preparation.num_streams_max"
+    ):
         run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
 
 
