@@ -18,6 +18,7 @@ from seqrec.feed.vocabulary import CATEGORIES, ITEMS
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.scratch import scratch_folder
 from seqrec.training.worker import TrainingJob, stop_error
 
 _SETTINGS = "settings.json"  # What an attempt was begun with.
@@ -190,25 +191,31 @@ def _write_beside(
     for name in (ITEMS, CATEGORIES):
         has_rows = prepared.table(name).rows > 0  # Data without metadata has no categories.
         if has_rows and not attempt.storage.exists(f"{attempt.path}/{name}.parquet"):
-            _copy_table(attempt.storage, prepared.table(name), f"{attempt.path}/{name}.parquet")
+            _copy_table(attempt.storage, prepared.table(name), f"{attempt.path}/{name}.parquet", training.scratch)
 
 
-def _copy_table(storage: Storage, table: Table, path: str) -> None:
+def _copy_table(storage: Storage, table: Table, path: str, scratch: str | None) -> None:
     """All files of a table as one, a row group at a time."""
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as folder:
-        local = Path(folder) / "table.parquet"
-        writer: pq.ParquetWriter | None = None
-        for file in table.files:
-            with storage.open_input(file.path) as stream:
-                source = pq.ParquetFile(stream)
-                for number in range(source.num_row_groups):
-                    part = source.read_row_group(number)
-                    writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
-                    writer.write_table(part)
-        if writer is None:
-            raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
-        writer.close()
-        storage.upload(local, path)
+    try:
+        with scratch_folder(scratch) as folder:
+            local = Path(folder) / "table.parquet"
+            writer: pq.ParquetWriter | None = None
+            for file in table.files:
+                with storage.open_input(file.path) as stream:
+                    source = pq.ParquetFile(stream)
+                    for number in range(source.num_row_groups):
+                        part = source.read_row_group(number)
+                        writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
+                        writer.write_table(part)
+            if writer is None:
+                raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
+            writer.close()
+            storage.upload(local, path)
+    except OSError as error:
+        raise StorageError(
+            f"{storage.uri(path)}: cannot copy the vocabulary by way of {scratch or tempfile.gettempdir()}: "
+            f"{error.strerror or error}. Free some space or set training.scratch."
+        ) from error
 
 
 def _publish(

@@ -298,6 +298,19 @@ def test_run_train_refuses_what_does_not_divide_before_it_writes(
     assert not prepared[0].exists("runs/wrong")
 
 
+def test_run_train_copies_the_vocabulary_by_way_of_its_scratch(
+    train: Train, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Any, *_: Any, **__: Any) -> None:
+        assert str(path).startswith(str(tmp_path / "scratch"))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqrec.training.stage.pq.ParquetWriter", full)
+
+    with pytest.raises(StorageError, match=r"cannot copy the vocabulary by way of .*/scratch: No space left on device"):
+        train(scratch=str(tmp_path / "scratch"))
+
+
 def test_run_train_names_the_job_to_run_first(storage: Storage) -> None:
     with pytest.raises(DataError, match="Run the job 'prepare' first"):
         run_train(storage, "nothing", "r", small_model(), small_training(), SEED, False)
