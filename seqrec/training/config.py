@@ -19,7 +19,7 @@ class TrainingConfig:
     num_epochs: int = 10  # Passes over the train files, fewer if stopped early; raise it to train a finished run on.
     global_batch_size: int = 400  # Examples of an update over all workers: the only batch size there is.
     num_streams: int = 8  # Shares of a batch that negatives, batch norm and dropout look across; fixes the order.
-    num_workers: int = 1  # Processes; must divide num_streams. The result does not depend on it.
+    num_workers: int = 1  # Processes; must divide num_streams. Changes the result by rounding, which grows over steps.
     files_per_group: int = 4  # Train files of a stream that are read and shuffled together; more need more memory.
     gradient_accumulation: int = 1  # Parts of a batch worked on one after the other; batch norm looks across a part.
     loss: LossConfig = field(default_factory=LossConfig)
@@ -37,10 +37,10 @@ class TrainingConfig:
     dry_run: bool = False  # Only show the plan: steps, targets of streams and workers, memory.
     launcher: Literal["auto", "in_process", "spark", "horovodrun"] = "auto"  # How workers start; auto: one worker
     # runs in this process, several by Spark.
-    gradient_compression: Literal["none", "fp16"] = "none"  # Of dense gradients on their way between workers.
+    gradient_compression: Literal["none", "fp16"] = "none"  # Of dense gradients on their way; fp16 cuts them at 8.
     checkpoint_every_steps: int = 0  # Also save within an epoch; 0: at the ends of epochs only.
     keep_last: int = 2  # Newest checkpoints kept, beside the best weights.
-    num_threads: int | None = None  # TensorFlow threads of a worker; null: the machine's cores shared out.
+    num_threads: int | None = None  # TensorFlow threads of a worker, which change rounding; null: the cores shared out.
     scratch: str | None = None  # Local folder for copies of remote files and half-made checkpoints; null: the system's.
     log_every_steps: int = 50  # Updates between two points in TensorBoard.
     mlflow: str | None = None  # MLflow tracking URI, such as file:///tmp/mlruns or databricks; null: not logged there.
@@ -82,7 +82,8 @@ class TrainingConfig:
             )
 
 
-# Settings that do not change the numbers: they may differ between a checkpoint and the run that goes on from it.
+# Settings that may differ between a checkpoint and the run that goes on from it: they change what is computed by
+# rounding at most, as the numbers of workers and threads do; over many steps that grows, even to another best epoch.
 FREE_SETTINGS = frozenset(
     {
         "run",
