@@ -69,6 +69,8 @@ class RunConfig:
         for key, name in folders:
             if name is not None and not _NAME.fullmatch(name):
                 raise ValueError(f"{key} is {name!r}: use letters, digits, '.', '_' and '-'; it names folders.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}: give 0 or more.")
         if not self.workdir:
             raise ValueError("workdir is empty: give a folder or a URI.")
         refuse_secret("workdir", self.workdir)

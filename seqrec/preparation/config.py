@@ -34,7 +34,8 @@ class PreparationConfig:
     negative_exponent: float = 0.75  # Weight of an item is count ** exponent; only for negative_sampling: power.
     exclude_own_items: bool = False  # Never draw an item that the user has anywhere; the reference does draw them.
     latest_users: Literal["all", "kept"] = "all"  # Users to recommend to: with any known item, or only in the k-core.
-    vocabulary: str | None = None  # A run whose vocabulary to use; null makes a new one.
+    # A run whose vocabulary to use; training learns no target that the run was not trained on. Null makes a new one.
+    vocabulary: str | None = None
 
     def __post_init__(self) -> None:
         at_least = {
