@@ -96,12 +96,15 @@ def drop_own(histories: Histories, candidates: Candidates) -> Candidates:
 
 
 def with_own(histories: Histories, candidates: Candidates) -> Candidates:
-    """The user's own items after the candidates, each once."""
+    """The user's own items after the candidates, each once and in order of index.
+
+    They take the places right behind the user's last candidate: a place must not depend on who else is in the batch.
+    """
     own = own_items(histories)
     ordered = np.sort(own, axis=1)
     is_repeated = np.concatenate([np.zeros((len(own), 1), np.bool_), ordered[:, 1:] == ordered[:, :-1]], axis=1)
     own = np.where(is_repeated, 0, ordered)
-    return Candidates(
-        np.concatenate([candidates.items, own], axis=1),
-        np.concatenate([candidates.sources, np.full(own.shape, LIST_SOURCES.index(HISTORY), np.int8)], axis=1),
-    )
+    items = np.concatenate([candidates.items, own], axis=1)
+    sources = np.concatenate([candidates.sources, np.full(own.shape, LIST_SOURCES.index(HISTORY), np.int8)], axis=1)
+    order = np.argsort(items == 0, axis=1, kind="stable")
+    return Candidates(np.take_along_axis(items, order, axis=1), np.take_along_axis(sources, order, axis=1))

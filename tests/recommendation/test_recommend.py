@@ -1,9 +1,7 @@
 import json
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -18,19 +16,18 @@ from seqrec.recommendation.readable import show_user
 from seqrec.recommendation.recommend import recommend_recipe, run_recommend
 from seqrec.recommendation.top_k import NO_HISTORY
 from tests.recommendation.conftest import SMALL
-from tests.recommendation.world import DAY, NUM_ITEMS, START, events_of, item_id, users, write_run, write_world
-
-
-def lists_of(storage: Storage, manifest) -> dict[str, list[dict]]:
-    rows = defaultdict(list)
-    for file in manifest.table(LISTS).files:
-        for row in pq.read_table(storage.local(file.path)).to_pylist():
-            rows[row["user_id"]].append(row)
-    return rows
-
-
-def items_of(rows: list[dict]) -> list[str]:
-    return [row["item_id"] for row in rows]
+from tests.recommendation.world import (
+    DAY,
+    NUM_ITEMS,
+    START,
+    events_of,
+    item_id,
+    items_of,
+    lists_of,
+    users,
+    write_run,
+    write_world,
+)
 
 
 def own_ids(number: int) -> set[str]:

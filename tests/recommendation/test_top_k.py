@@ -109,6 +109,19 @@ def test_with_own_puts_each_own_item_once_after_the_candidates():
     assert set(found.sources[:, 2:][found.items[:, 2:] > 0]) == {LIST_SOURCES.index(HISTORY)}
 
 
+def test_with_own_goes_on_with_the_places_of_each_user():
+    histories = histories_of([[9, 5, 9], [], [7]])
+
+    narrow = with_own(histories, candidates_of([[1], [1, 2], []]))
+    wide = with_own(histories, candidates_of([[1, 0, 0, 0], [1, 2, 0, 0], [0, 0, 0, 0]]))
+
+    for found in (narrow, wide):
+        assert found.items[:, :3].tolist() == [[1, 5, 9], [1, 2, 0], [7, 0, 0]]
+        assert not found.items[:, 3:].any()
+        is_own = found.sources == LIST_SOURCES.index(HISTORY)
+        assert (is_own & (found.items > 0)).tolist() == np.isin(found.items, [5, 7, 9]).tolist()
+
+
 def test_recommend_leaves_own_items_out_though_the_candidates_hold_them():
     recommender = recommender_of([1, 2, 3, 4, 5, 6], exclude_in_finder=False)
 

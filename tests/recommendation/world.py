@@ -1,16 +1,19 @@
 """A small world on disk, written without Spark: prepared data, metadata, and runs with untrained weights."""
 
-from dataclasses import asdict
+from collections import defaultdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from seqrec.core import columns as C
-from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
+from seqrec.recommendation.list_files import LISTS
 from tests.feed.prepared_data import write_rows
 
 DAY = 86_400
@@ -114,10 +117,13 @@ def write_world(storage: Storage, name: str = "small", num_files: int = 3) -> Ma
         "sequences/latest": latest,
     }
     tables = {
-        table: write_rows(
-            storage,
-            f"{attempt.path}/{table}",
-            [rows] if table.startswith("vocabulary") else [rows[n::num_files] for n in range(num_files)],
+        table: replace(
+            write_rows(
+                storage,
+                f"{attempt.path}/{table}",
+                [rows] if table.startswith("vocabulary") else [rows[n::num_files] for n in range(num_files)],
+            ),
+            content=digest_of(sorted(map(str, rows)))[:16],  # As in life, whatever the files.
         )
         for table, rows in contents.items()
     }
@@ -153,3 +159,15 @@ def write_run(storage: Storage, prepared: Manifest, name: str, model: str) -> Ma
     tables = {table: prepared.tables[table] for table in ("vocabulary/items", "vocabulary/categories")}
     details = {**prepared.details, "model": plain, "seed": 3, "best": {"auc": 0.5}, "prepared": prepared.name}
     return attempt.publish(tables=tables, counts={}, details=details, content=f"weights of {model}")
+
+
+def lists_of(storage: Storage, manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
+    rows = defaultdict(list)
+    for file in manifest.table(LISTS).files:
+        for row in pq.read_table(storage.local(file.path)).to_pylist():
+            rows[row["user_id"]].append(row)
+    return rows
+
+
+def items_of(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["item_id"] for row in rows]
