@@ -19,10 +19,10 @@ from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import Vocabulary, read_vocabulary
 from seqrec.recommendation.config import SOURCES, CandidatesConfig
 from seqrec.recommendation.graph import GRAPH, GraphInputs, build_graph, finder_at
-from seqrec.recommendation.histories import read_histories
+from seqrec.recommendation.histories import files_digest, read_histories
 from seqrec.recommendation.merging import CandidateFinder, Candidates
 from seqrec.recommendation.recall import count_found, recall_results, recall_table
-from seqrec.recommendation.row_files import FileTask, RowFile, write_row_files
+from seqrec.recommendation.row_files import FileTask, RowFile, check_num_users, write_row_files
 from seqrec.recommendation.session import packing_session
 from seqrec.tables.files import describe_table
 
@@ -54,7 +54,8 @@ def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> 
     ingested = Dataset(storage, "ingested", name).manifest()
     items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
     settings = json.loads(json.dumps(asdict(config)))
-    return Recipe(stage="candidates", settings=settings, inputs={"prepared": prepared.content, "items": items})
+    inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
+    return Recipe(stage="candidates", settings=settings, inputs=inputs)
 
 
 def run_candidates(
@@ -91,6 +92,7 @@ def run_candidates(
     facts = write_row_files(session, storage.root, tasks, _ARROW, work)
     counted = _total(facts)
     table = describe_table(session, attempt, CANDIDATES, SCHEMA)
+    check_num_users(attempt, table.rows, prepared.table(f"sequences/{config.histories}").rows)
     recall = recall_results(counted) if config.histories != "latest" else None
     manifest = attempt.publish(
         tables={CANDIDATES: table},

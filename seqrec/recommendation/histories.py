@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from seqrec.core import columns as C
 from seqrec.core.batch import History
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import FileEntry
+from seqrec.core.manifest import FileEntry, Manifest, digest_of
 from seqrec.core.storage import Storage
 from seqrec.feed.windows import cut_whole_histories
 from seqrec.preparation.ragged import Ragged, column, lists
@@ -109,6 +109,11 @@ def read_batches(storage: Storage, path: str, columns: list[str], batch_size: in
         except (OSError, pa.ArrowException, KeyError) as error:
             message = str(error).splitlines()[0]
             raise DataError(f"{storage.uri(path)}: not a readable table of histories: {message}.") from None
+
+
+def files_digest(prepared: Manifest, histories: str) -> str:
+    """Of the histories' files. Outputs are made file by file, so the same rows in other files are another input."""
+    return digest_of([(file.path, file.rows) for file in prepared.table(f"sequences/{histories}").files])
 
 
 def newest_timestamp(storage: Storage, files: tuple[FileEntry, ...], column_name: str) -> int:

@@ -19,10 +19,10 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.recommendation.candidates import CANDIDATES, candidates_name
 from seqrec.recommendation.config import RecommendationConfig
-from seqrec.recommendation.histories import newest_timestamp
+from seqrec.recommendation.histories import files_digest, newest_timestamp
 from seqrec.recommendation.item_names import write_item_names
 from seqrec.recommendation.list_files import LISTS, NAMES, ListJob, write_lists, write_popularity_lists
-from seqrec.recommendation.row_files import FileTask, write_row_files
+from seqrec.recommendation.row_files import FileTask, check_num_users, write_row_files
 from seqrec.recommendation.session import packing_session
 from seqrec.recommendation.trained_run import TrainedRun, check_same_vocabulary, read_run
 from seqrec.recommendation.users import listed_users, read_histories_file, unknown_users, write_known_histories
@@ -39,6 +39,16 @@ SCHEMA = StructType(
         StructField(C.SCORE, FloatType(), nullable=False),
         StructField(C.SOURCE, StringType(), nullable=False),
         StructField(C.TITLE, StringType()),
+    ]
+)
+_ARROW = pa.schema(
+    [
+        pa.field(C.USER, pa.string(), False),
+        pa.field(C.RANK, pa.int32(), False),
+        pa.field(C.ITEM, pa.string(), False),
+        pa.field(C.SCORE, pa.float32(), False),
+        pa.field(C.SOURCE, pa.string(), False),
+        pa.field(C.TITLE, pa.string()),
     ]
 )
 
@@ -86,7 +96,8 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
             )
         return Sources(prepared, trained, None)
     candidates = Dataset(storage, "candidates", candidates_name(name, config.histories)).require("candidates")
-    if candidates.inputs["prepared"] != prepared.content:
+    made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
+    if made_from != (prepared.content, files_digest(prepared, config.histories)):
         raise DataError(
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
             "run the job 'candidates' again."
@@ -98,7 +109,11 @@ def recommend_recipe(storage: Storage, name: str, run: str, config: Recommendati
     """What decides the lists; needs neither Spark nor TensorFlow."""
     sources = read_sources(storage, name, run, config)
     settings = {key: value for key, value in asdict(config).items() if key not in _SPEED_ONLY}
-    inputs = {"prepared": sources.prepared.content, "run": sources.run.manifest.content}
+    inputs = {
+        "prepared": sources.prepared.content,
+        "files": files_digest(sources.prepared, config.histories),
+        "run": sources.run.manifest.content,
+    }
     ingested = Dataset(storage, "ingested", name).manifest()
     if ingested is not None and "items" in ingested.tables:
         inputs["items"] = ingested.tables["items"].content
@@ -176,8 +191,7 @@ def _write_all_lists(
     spark: SparkSession, attempt: Attempt, sources: Sources, config: RecommendationConfig
 ) -> dict[str, Any]:
     storage = attempt.storage
-    job = list_job(storage, sources, config, attempt.path)
-    users = listed_users(config)
+    users, expected = listed_users(config), None
     if config.histories_file is not None:
         # Not as_uri(): Spark takes a path as it is, and would look for "%20".
         rows = read_histories_file(spark, f"file://{Path(config.histories_file).absolute()}")
@@ -187,25 +201,19 @@ def _write_all_lists(
     else:
         unknown = [] if users is None else unknown_users(spark, storage, sources.prepared, users, None)
         inputs = _aligned_inputs(sources, config)
+        expected = sources.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
+    job = list_job(storage, sources, config, attempt.path)
     tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(inputs)]
-    schema = pa.schema(
-        [
-            pa.field(C.USER, pa.string(), False),
-            pa.field(C.RANK, pa.int32(), False),
-            pa.field(C.ITEM, pa.string(), False),
-            pa.field(C.SCORE, pa.float32(), False),
-            pa.field(C.SOURCE, pa.string(), False),
-            pa.field(C.TITLE, pa.string()),
-        ]
-    )
     wanted = None if users is None else frozenset(users)
-    facts = write_row_files(spark, storage.root, tasks, schema, partial(write_lists, job, wanted))
+    facts = write_row_files(spark, storage.root, tasks, _ARROW, partial(write_lists, job, wanted))
     if unknown:
         task = FileTask(len(tasks), (), f"{attempt.path}/{LISTS}/part-{len(tasks):05d}.parquet")
-        facts += write_row_files(spark, storage.root, [task], schema, partial(write_popularity_lists, job, unknown))
+        facts += write_row_files(spark, storage.root, [task], _ARROW, partial(write_popularity_lists, job, unknown))
     total: Counter[str] = Counter()
     for each in facts:
         total.update(each)
+    if expected is not None:
+        check_num_users(attempt, total["users"], expected)
     return dict(total)
 
 

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt
 from seqrec.core.storage import Storage
 
 
@@ -51,6 +53,18 @@ def write_row_files(
     if missing:
         spark.sparkContext.parallelize(missing, len(missing)).foreach(_Runner(root, schema, work))
     return [json.loads(storage.read_bytes(_facts_path(task))) for task in tasks]
+
+
+def check_num_users(attempt: Attempt, found: int, expected: int) -> None:
+    """
+    Raises:
+        DataError: what an earlier attempt left there is not of the same users.
+    """
+    if found != expected:
+        raise DataError(
+            f"{attempt.path}: rows of {found} users instead of {expected}, some left by an earlier attempt. "
+            f"Run the job '{attempt.recipe.stage}' again with --set force=true."
+        )
 
 
 def _facts_path(task: FileTask) -> str:

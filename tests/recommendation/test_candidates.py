@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.recommendation.candidates import CANDIDATES, candidates_recipe, run_candidates
 from seqrec.recommendation.config import SOURCES, CandidatesConfig
@@ -97,3 +101,30 @@ def test_run_candidates_is_skipped_when_nothing_has_changed(spark: SparkSession,
     assert candidates_recipe(world, "small", SMALL).digest == first.recipe
     other = CandidatesConfig(max_candidates=26, num_neighbours=10)
     assert candidates_recipe(world, "small", other).digest != first.recipe
+
+
+def test_candidates_recipe_knows_the_files_of_the_histories(tmp_path: Path):
+    storage = Storage(str(tmp_path))
+    content = write_world(storage, num_files=3).content
+    recipe = candidates_recipe(storage, "small", SMALL)
+
+    again = write_world(storage, num_files=7).content
+
+    assert again == content
+    assert candidates_recipe(storage, "small", SMALL).digest != recipe.digest
+
+
+def test_run_candidates_refuses_rows_that_are_not_its_own(spark: SparkSession, tmp_path: Path):
+    storage = Storage(str(tmp_path))
+    write_world(storage)
+    whole = run_candidates(spark, storage, "small", SMALL, seed=1)
+    dataset = Dataset(storage, "candidates", "small")
+    other = CandidatesConfig(max_candidates=24, num_neighbours=10)
+    attempt = dataset.begin(candidates_recipe(storage, "small", other))
+    kept = whole.table(CANDIDATES).files[0].path
+    storage.write_bytes(f"{attempt.path}/{CANDIDATES}/part-00009.parquet", storage.read_bytes(kept))
+
+    with pytest.raises(DataError, match="120 users instead of 90"):
+        run_candidates(spark, storage, "small", other, seed=1)
+
+    assert dataset.require("candidates").id == whole.id

@@ -1,16 +1,21 @@
 """Lists do not hang on the files that histories and candidates lie in, nor on an attempt at other files."""
 
+import json
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.recommendation.candidates import run_candidates
 from seqrec.recommendation.config import CandidatesConfig, RecommendationConfig
-from seqrec.recommendation.recommend import run_recommend
+from seqrec.recommendation.list_files import LISTS
+from seqrec.recommendation.recommend import recommend_recipe, run_recommend
 from seqrec.recommendation.top_k import HISTORY
+from tests.recommendation.conftest import SMALL
 from tests.recommendation.world import events_of, items_of, lists_of, users, write_run, write_world
 
 
@@ -35,3 +40,48 @@ def test_run_recommend_places_own_items_by_their_user_alone(spark: SparkSession,
         for user, rows in others.items():
             assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in everyone[user]], abs=1e-4)
             assert items_of(rows) == items_of(everyone[user])
+
+
+def test_run_recommend_does_not_go_on_with_lists_of_other_files(spark: SparkSession, tmp_path: Path):
+    storage = Storage(str(tmp_path))
+    write_run(storage, write_world(storage, num_files=3), "a2svd", "a2svd")
+    run_candidates(spark, storage, "small", SMALL, seed=1)
+    run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=1)
+    for file in ("_manifest.json", "_published.json"):  # As if killed just before the end.
+        storage.delete(f"recommendations/a2svd/{file}")
+    write_world(storage, num_files=7)
+    run_candidates(spark, storage, "small", SMALL, seed=1, force=True)
+
+    manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=1)
+
+    lists = lists_of(storage, manifest)
+    assert sorted(lists) == users()
+    assert {len(rows) for rows in lists.values()} == {7}
+
+
+def test_run_recommend_refuses_candidates_of_other_files(spark: SparkSession, tmp_path: Path):
+    storage = Storage(str(tmp_path))
+    write_run(storage, write_world(storage, num_files=3), "a2svd", "a2svd")
+    run_candidates(spark, storage, "small", SMALL, seed=1)
+    write_world(storage, num_files=7)
+
+    with pytest.raises(DataError, match="candidates 'small' were made from other data than prepared 'small' holds"):
+        run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(), seed=1)
+
+
+def test_run_recommend_refuses_lists_of_other_users(spark: SparkSession, tmp_path: Path):
+    storage = Storage(str(tmp_path))
+    write_run(storage, write_world(storage), "a2svd", "a2svd")
+    run_candidates(spark, storage, "small", SMALL, seed=1)
+    config = RecommendationConfig(k=3)
+    whole = run_recommend(spark, storage, "small", "a2svd", config, seed=1)
+    other = RecommendationConfig(k=3, candidate_weight=0.7)
+    attempt = Dataset(storage, "recommendations", "a2svd").begin(recommend_recipe(storage, "small", "a2svd", other))
+    kept = whole.table(LISTS).files[0].path
+    storage.write_bytes(f"{attempt.path}/{LISTS}/part-00000.parquet", storage.read_bytes(kept))
+    storage.write_bytes(
+        f"{attempt.path}/{LISTS}/part-00000.parquet.json", json.dumps({"users": 13, "hits": 0, "gain": 0.0}).encode()
+    )
+
+    with pytest.raises(DataError, match="73 users instead of 90"):
+        run_recommend(spark, storage, "small", "a2svd", other, seed=1)
