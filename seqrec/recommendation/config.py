@@ -72,7 +72,10 @@ class RecommendationConfig:
     histories_file: str | None = None
     user: str | None = None  # Print this one person's last items and recommendations; nothing is written.
     exclude_own_items: bool = True  # Never recommend what the user has in the history.
-    as_of: str | None = None  # Recommend as of this UTC day or time (ISO); null is the newest event's time.
+    # Recommend as of this UTC day or time (ISO); null is the time of the newest event, also in a histories file. A
+    # user's later events do not count, and their items may be recommended; but candidates and popularity still know all
+    # later events, and so does the run.
+    as_of: str | None = None
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
     max_catalogue: int = 200_000  # A larger catalogue is not scored whole.
     batch_size: int = 512  # Users read at once.

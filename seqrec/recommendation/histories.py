@@ -47,7 +47,10 @@ class Histories:
         )
 
     def before_as_of(self) -> "Histories":
-        """Without events later than the time for which items are sought; a list may become empty."""
+        """Without events later than the time for which items are sought; a list may become empty.
+
+        What was taken later may then be recommended: that is how lists of a day in the past are measured.
+        """
         happened = self.times.values <= self.as_of[self.times.owners]
         return (
             self if happened.all() else replace(self, items=self.items.keep(happened), times=self.times.keep(happened))

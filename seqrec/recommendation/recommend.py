@@ -169,21 +169,28 @@ def run_recommend(
     return manifest
 
 
-def as_of_seconds(storage: Storage, sources: Sources, config: RecommendationConfig) -> int:
-    """The time of the newest event, unless one is given: never the clock's, so that lists can be made again."""
+def as_of_seconds(storage: Storage, sources: Sources, config: RecommendationConfig, newest_in_file: int = 0) -> int:
+    """The time of the newest event, unless one is given: never the clock's, so that lists can be made again.
+
+    Args:
+        newest_in_file: of histories brought in a file, which may go on after the prepared data ends.
+    """
     if config.as_of_seconds is not None:
         return config.as_of_seconds
-    return newest_timestamp(storage, sources.prepared.table("sequences/latest").files, C.HISTORY_TIMESTAMPS)
+    latest = sources.prepared.table("sequences/latest").files
+    return max(newest_in_file, newest_timestamp(storage, latest, C.HISTORY_TIMESTAMPS))
 
 
-def list_job(storage: Storage, sources: Sources, config: RecommendationConfig, path: str) -> ListJob:
+def list_job(
+    storage: Storage, sources: Sources, config: RecommendationConfig, path: str, newest_in_file: int = 0
+) -> ListJob:
     return ListJob(
         root=storage.root,
         names=f"{path}/{NAMES}",
         run=sources.run,
         candidates=sources.candidates,
         config=config,
-        as_of=as_of_seconds(storage, sources, config),
+        as_of=as_of_seconds(storage, sources, config, newest_in_file),
     )
 
 
@@ -191,10 +198,9 @@ def _write_all_lists(
     spark: SparkSession, attempt: Attempt, sources: Sources, config: RecommendationConfig
 ) -> dict[str, Any]:
     storage = attempt.storage
-    users, expected = listed_users(config), None
+    users, newest, expected = listed_users(config), 0, None
     if config.histories_file is not None:
-        # Not as_uri(): Spark takes a path as it is, and would look for "%20".
-        rows = read_histories_file(spark, f"file://{Path(config.histories_file).absolute()}")
+        rows, newest = read_histories_file(spark, config.histories_file)
         histories = write_known_histories(spark, storage, sources.prepared, rows, f"{attempt.path}/histories")
         unknown = unknown_users(spark, storage, sources.prepared, rows, histories)
         inputs: list[tuple[str, ...]] = [(path,) for path in histories]
@@ -202,7 +208,7 @@ def _write_all_lists(
         unknown = [] if users is None else unknown_users(spark, storage, sources.prepared, users, None)
         inputs = _aligned_inputs(sources, config)
         expected = sources.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
-    job = list_job(storage, sources, config, attempt.path)
+    job = list_job(storage, sources, config, attempt.path, newest)
     tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(inputs)]
     wanted = None if users is None else frozenset(users)
     facts = write_row_files(spark, storage.root, tasks, _ARROW, partial(write_lists, job, wanted))

@@ -1,8 +1,11 @@
 """Whom to recommend to: a list of users, or histories brought in a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
@@ -19,6 +22,7 @@ from seqrec.tables.files import read_table
 
 _NUM_FILES = 16  # Of histories brought in: a fixed number, so that the lists' files depend on nothing else.
 _ITEM_IDS = "item_ids"
+_YEAR_2100 = 4_102_444_800  # Later times are milliseconds, or finer.
 _FILE = StructType(
     [
         StructField(C.USER, StringType()),
@@ -39,7 +43,7 @@ def listed_users(config: RecommendationConfig) -> list[str] | None:
     if config.users_file is None:
         return None
     try:
-        lines = Path(config.users_file).read_text(encoding="utf-8").splitlines()
+        lines = Path(config.users_file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"recommendation.users_file: {config.users_file}: cannot be read ({error}). Give a text file of user ids."
@@ -50,27 +54,83 @@ def listed_users(config: RecommendationConfig) -> list[str] | None:
     return users
 
 
-def read_histories_file(spark: SparkSession, path: str) -> DataFrame:
-    """One row per line of JSON or Parquet: user_id, item_ids, timestamps.
+def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]:
+    """One row per line of JSON or Parquet: user_id, item_ids, timestamps; and the newest of all times.
 
     Raises:
-        DataError: there is no such file, it is not of this form, or lists of one user differ in length.
+        DataError: there is no such file, it is not of this form, lists of one user differ in length, or times are
+            not in seconds.
     """
+    no_times = F.col(C.TIMESTAMPS).isNull() | (F.size(_ITEM_IDS) != F.size(C.TIMESTAMPS))
+    no_time = F.exists(C.TIMESTAMPS, lambda time: time.isNull())
+    is_bad = F.col(C.USER).isNull() | F.col(_ITEM_IDS).isNull() | no_times | no_time
     try:
-        reader = spark.read.schema(_FILE)
-        rows = reader.parquet(path) if path.endswith(".parquet") else reader.option("mode", "PERMISSIVE").json(path)
-        no_times = F.col(C.TIMESTAMPS).isNull() | (F.size(_ITEM_IDS) != F.size(C.TIMESTAMPS))
-        no_time = F.exists(C.TIMESTAMPS, lambda time: time.isNull())
-        bad = rows.where(F.col(C.USER).isNull() | F.col(_ITEM_IDS).isNull() | no_times | no_time).count()
+        rows = _rows_of_file(spark, path)
+        facts = rows.agg(F.count("*"), F.count(F.when(is_bad, True)), F.max(F.array_max(C.TIMESTAMPS)))
+        num_rows, num_bad, newest = facts.collect()[0]
     except AnalysisException as error:
         message = str(error).splitlines()[0]
         raise DataError(f"recommendation.histories_file: {path}: cannot be read: {message}") from None
-    if bad:
+    if not num_rows:
         raise DataError(
-            f"recommendation.histories_file: {path}: {bad} rows are not of the form user_id, item_ids, timestamps with "
-            "two lists of one length. Mend them; times are whole seconds since 1970."
+            f"recommendation.histories_file: {path}: nobody in it. Write one user a row: user_id, item_ids, timestamps."
         )
-    return rows
+    if num_bad:
+        raise DataError(
+            f"recommendation.histories_file: {path}: {num_bad} rows are not of the form user_id, item_ids, timestamps "
+            "with two lists of one length. Mend them; times are whole seconds since 1970."
+        )
+    if newest is not None and newest >= _YEAR_2100:
+        raise DataError(
+            f"recommendation.histories_file: {path}: the time {newest} is after the year 2100, so times are not in "
+            "seconds. Give whole seconds since 1970: divide milliseconds by 1000."
+        )
+    return rows, newest or 0
+
+
+def _rows_of_file(spark: SparkSession, path: str) -> DataFrame:
+    uri = f"file://{Path(path).absolute()}"  # Not as_uri(): Spark takes a path as it is, and would look for "%20".
+    if not path.endswith(".parquet"):
+        return spark.read.schema(_FILE).option("mode", "PERMISSIVE").json(uri)
+    _check_column_types(path)
+    return spark.read.parquet(uri).select(
+        *(F.col(field.name).cast(field.dataType).alias(field.name) for field in _FILE)
+    )
+
+
+def _check_column_types(path: str) -> None:
+    """Before Spark reads a row: it would end in a trace of many lines."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        message = str(error).splitlines()[0].rstrip(".")
+        raise DataError(
+            f"recommendation.histories_file: {path}: cannot be read: {message}. Give JSON lines or Parquet."
+        ) from None
+    # Item ids that are numbers may have lost their leading zeros, and would be unknown without a word.
+    fits: dict[str, Callable[[pa.DataType], bool]] = {
+        C.USER: lambda found: _is_text(found) or types.is_integer(found),
+        _ITEM_IDS: lambda found: _is_list(found) and _is_text(found.value_type),
+        C.TIMESTAMPS: lambda found: _is_list(found) and types.is_integer(found.value_type),
+    }
+    missing = [f"{name} is missing" for name in fits if name not in schema.names]
+    wrong = [
+        f"{field.name} is {field.type}" for field in schema if field.name in fits and not fits[field.name](field.type)
+    ]
+    if missing or wrong:
+        raise DataError(
+            f"recommendation.histories_file: {path}: columns of another form: {', '.join(missing + wrong)}. Give "
+            "user_id as strings, item_ids as lists of strings and timestamps as lists of whole seconds since 1970."
+        )
+
+
+def _is_text(found: pa.DataType) -> bool:
+    found = found.value_type if types.is_dictionary(found) else found
+    return types.is_string(found) or types.is_large_string(found)
+
+
+def _is_list(found: pa.DataType) -> bool:
+    return types.is_list(found) or types.is_large_list(found)
 
 
 def write_known_histories(

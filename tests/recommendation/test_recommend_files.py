@@ -14,9 +14,9 @@ from seqrec.recommendation.candidates import run_candidates
 from seqrec.recommendation.config import CandidatesConfig, RecommendationConfig
 from seqrec.recommendation.list_files import LISTS
 from seqrec.recommendation.recommend import recommend_recipe, run_recommend
-from seqrec.recommendation.top_k import HISTORY
+from seqrec.recommendation.top_k import HISTORY, NO_HISTORY
 from tests.recommendation.conftest import SMALL
-from tests.recommendation.world import events_of, items_of, lists_of, users, write_run, write_world
+from tests.recommendation.world import events_of, item_id, items_of, lists_of, users, write_run, write_world
 
 
 def test_run_recommend_places_own_items_by_their_user_alone(spark: SparkSession, tmp_path: Path):
@@ -85,3 +85,25 @@ def test_run_recommend_refuses_lists_of_other_users(spark: SparkSession, tmp_pat
 
     with pytest.raises(DataError, match="73 users instead of 90"):
         run_recommend(spark, storage, "small", "a2svd", other, seed=1)
+
+
+def test_run_recommend_counts_the_events_of_a_histories_file_that_are_newer_than_the_data(
+    spark: SparkSession, world: Storage, tmp_path: Path
+):
+    items, times = events_of(4)
+    ids = [item_id(index) for index in items]
+    everyone = lists_of(world, run_recommend(spark, world, "small", "a2svd", RecommendationConfig(k=7), seed=1))
+    taken = everyone["user004"][0]["item_id"]
+    later = max(events_of(number)[1][-1] for number in range(len(users()))) + 86_400
+    rows = [
+        {"user_id": "went on", "item_ids": [*ids, taken], "timestamps": [*times, later]},
+        {"user_id": "new", "item_ids": [item_id(5)], "timestamps": [later]},
+    ]
+    file = tmp_path / "histories.json"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    config = RecommendationConfig(k=60, histories_file=str(file))
+
+    found = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+
+    assert taken not in items_of(found["went on"])
+    assert NO_HISTORY not in {row["source"] for row in found["new"]}
