@@ -72,12 +72,12 @@ class ServedModel(tf.Module):
     def top_k_indices(
         self, item_indices: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor, k: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The same in item indices, int32 [B, k], 0 where there are fewer; k int32 [] is at most `max_k`."""
+        """The same in item indices, int32 [B, k], 0 where there are fewer; k int32 [] from 0 to `max_k`."""
         items = self._valid(item_indices)
         state = self.model.encode(self._history(items, timestamps, as_of))
         # Own items are left out even when they were taken after `as_of`. A column of 0 makes room for no events.
         own = tf.pad(items, [[0, 0], [0, 1]])[None] if self._exclude_own_items else None
-        catalogue = tf.range(1, self._num_items + 1)
+        catalogue, k = tf.range(1, self._num_items + 1), tf.maximum(k, 0)
         best = top_items(self.model, state, catalogue, self._max_k, self._block_size, own)
         return {"item_indices": best.items[0, :, :k], "scores": best.scores[0, :, :k]}
 

@@ -112,11 +112,12 @@ def test_exported_model_answers_like_the_run_without_seqrec(exported, tmp_path: 
             ),
             ("top_k", {**events, "item_ids": ids, "k": 10}),
             ("top_k_indices", {**events, "item_indices": [items], "k": NUM_ITEMS}),
+            ("top_k_indices", {**events, "item_indices": [items], "k": -1}),
         ],
     )
 
     expected = in_process(storage, run, items, times, now)
-    by_id, by_index, unknown, empty, longest, top, top_indices = answers
+    by_id, by_index, unknown, empty, longest, top, top_indices, none = answers
     assert by_id["scores"][0] == pytest.approx(expected, abs=1e-5)
     assert by_index["scores"][0] == pytest.approx(expected, abs=1e-5)
     assert unknown["scores"][0][:-1] == pytest.approx(expected, abs=1e-5)
@@ -128,6 +129,7 @@ def test_exported_model_answers_like_the_run_without_seqrec(exported, tmp_path: 
     assert top["item_ids"][0] == [item_id(i) for i in best[:10]]
     assert top["scores"][0] == pytest.approx(expected[np.array(best[:10]) - 1], abs=1e-5)
     assert top_indices["item_indices"][0] == best + [0] * len(items)
+    assert none["item_indices"][0] == none["scores"][0] == []
 
 
 def test_run_export_writes_a_card(exported):
