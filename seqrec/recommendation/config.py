@@ -65,7 +65,8 @@ class RecommendationConfig:
 
     k: int = 10  # Items of each user.
     over: Literal["candidates", "catalogue"] = "candidates"  # What is scored; the catalogue only if it is small.
-    histories: Literal["latest", "validation", "test"] = "latest"  # validation, test: the lists are measured too.
+    # validation, test: the lists are measured too. No column tells apart the lists of a user with several targets.
+    histories: Literal["latest", "validation", "test"] = "latest"
     users: tuple[str, ...] | None = None  # Only these users; null is all.
     users_file: str | None = None  # Only the users in this text file, one id a line.
     # JSON lines or Parquet with user_id, item_ids (list of strings), timestamps (list of seconds): instead of users.
@@ -93,8 +94,9 @@ class RecommendationConfig:
         chosen = [name for name in ("users", "users_file", "histories_file", "user") if getattr(self, name) is not None]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} are both set: give one of them.")
-        if self.histories_file is not None and self.histories != "latest":
-            raise ValueError(f"histories is {self.histories!r}, but histories_file is set: leave one of them out.")
+        for name in ("histories_file", "user"):
+            if getattr(self, name) is not None and self.histories != "latest":
+                raise ValueError(f"histories is {self.histories!r}, but {name} is set: leave one of them out.")
         if self.as_of is not None:
             seconds_of(self.as_of)
 

@@ -254,3 +254,8 @@ def test_run_recommend_refuses_candidates_of_other_data(spark: SparkSession, tmp
 
     with pytest.raises(DataError, match="candidates 'small' were made from other data than prepared 'small' holds"):
         run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(), seed=1)
+
+
+def test_recommendation_config_refuses_one_user_of_measured_histories():
+    with pytest.raises(ValueError, match="histories is 'test', but user is set: leave one of them out"):
+        RecommendationConfig(histories="test", user="user004")
