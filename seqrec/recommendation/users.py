@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
 from pyarrow import types
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -18,7 +19,7 @@ from seqrec.core.storage import Storage
 from seqrec.feed.vocabulary import ITEMS
 from seqrec.preparation.schemas import LATEST, VOCABULARY_ITEMS
 from seqrec.recommendation.config import RecommendationConfig
-from seqrec.tables.files import read_table
+from seqrec.tables.files import read_table, strict_reader
 
 _NUM_FILES = 16  # Of histories brought in: a fixed number, so that the lists' files depend on nothing else.
 _ITEM_IDS = "item_ids"
@@ -68,8 +69,8 @@ def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]
         rows = _rows_of_file(spark, path)
         facts = rows.agg(F.count("*"), F.count(F.when(is_bad, True)), F.max(F.array_max(C.TIMESTAMPS)))
         num_rows, num_bad, newest = facts.collect()[0]
-    except AnalysisException as error:
-        message = str(error).splitlines()[0]
+    except (AnalysisException, Py4JJavaError) as error:
+        message = _cause(error)
         raise DataError(f"recommendation.histories_file: {path}: cannot be read: {message}") from None
     if not num_rows:
         raise DataError(
@@ -91,10 +92,12 @@ def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]
 def _rows_of_file(spark: SparkSession, path: str) -> DataFrame:
     uri = f"file://{Path(path).absolute()}"  # Not as_uri(): Spark takes a path as it is, and would look for "%20".
     if not path.endswith(".parquet"):
-        return spark.read.schema(_FILE).option("mode", "PERMISSIVE").json(uri)
+        return strict_reader(spark).schema(_FILE).option("mode", "PERMISSIVE").json(uri)
     _check_column_types(path)
-    return spark.read.parquet(uri).select(
-        *(F.col(field.name).cast(field.dataType).alias(field.name) for field in _FILE)
+    return (
+        strict_reader(spark)
+        .parquet(uri)
+        .select(*(F.col(field.name).cast(field.dataType).alias(field.name) for field in _FILE))
     )
 
 
@@ -122,6 +125,16 @@ def _check_column_types(path: str) -> None:
             f"recommendation.histories_file: {path}: columns of another form: {', '.join(missing + wrong)}. Give "
             "user_id as strings, item_ids as lists of strings and timestamps as lists of whole seconds since 1970."
         )
+
+
+def _cause(error: Exception) -> str:
+    """One line of what Spark says; of a job that failed, the innermost cause."""
+    if not isinstance(error, Py4JJavaError):
+        return str(error).splitlines()[0]
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return str(cause.toString()).splitlines()[0]
 
 
 def _is_text(found: pa.DataType) -> bool:
@@ -174,7 +187,8 @@ def unknown_users(
     if known is None:
         found = read_table(spark, storage, prepared, "sequences/latest", LATEST)
     else:
-        found = spark.read.schema(LATEST).parquet(*(storage.uri(path) for path in known)) if known else None
+        uris = [storage.uri(path) for path in known]
+        found = strict_reader(spark).schema(LATEST).parquet(*uris) if uris else None
     if found is not None:
         wanted = wanted.join(found.select(C.USER), on=C.USER, how="left_anti")
     return sorted(row[0] for row in wanted.collect())

@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 
@@ -97,3 +98,16 @@ def test_read_histories_file_refuses_a_file_without_rows(spark: SparkSession, tm
 
     with pytest.raises(DataError, match="nobody in it"):
         read_histories_file(spark, str(tmp_path / "histories.json"))
+
+
+def test_read_histories_file_refuses_a_damaged_file_whatever_the_cluster_leaves_out(
+    spark: SparkSession, tmp_path: Path
+):
+    line = json.dumps({"user_id": "ann", "item_ids": ["a"], "timestamps": [1]}) + "\n"
+    whole = gzip.compress("".join(line.replace("ann", f"{n * n}") for n in range(1000)).encode())
+    (tmp_path / "histories.json.gz").write_bytes(whole[: len(whole) // 2])
+    session = spark.newSession()
+    session.conf.set("spark.sql.files.ignoreCorruptFiles", True)
+
+    with pytest.raises(DataError, match="histories.json.gz: cannot be read: java.io.EOFException: [^\n]*$"):
+        read_histories_file(session, str(tmp_path / "histories.json.gz"))
