@@ -70,6 +70,10 @@ class SequenceModel(tf.Module):
     config: ModelConfig
     embedding: EventEmbedding
 
+    @staticmethod
+    def check_settings(config: ModelConfig, options: Any) -> None:
+        """Raises ConfigError where the model's own settings do not go with the shared ones."""
+
     @abstractmethod
     def encode(self, history: History, training: TrainingContext | None = None) -> Any:
         """All that does not depend on a candidate: a nest of tensors for `score`."""

@@ -38,6 +38,16 @@ def load_options(config: ModelConfig) -> Any:
     return load_section(options_of(config.name), values, f"model.options.{config.name}")
 
 
+def check_settings(config: ModelConfig) -> None:
+    """What `build_model` would refuse, found without building a model.
+
+    Raises:
+        ConfigError: an unknown model, or options of it that are impossible, alone or with the other settings.
+    """
+    options = load_options(config)
+    _model_class(config.name).check_settings(config, options)
+
+
 def options_of(name: str) -> Any:
     """The dataclass of a model's own settings."""
     return _model_class(name).options_class
@@ -49,8 +59,8 @@ def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int | No
     Raises:
         ConfigError: an unknown model, or an unknown, mistyped or impossible option of it.
     """
-    options = load_options(config)
-    return _model_class(config.name)(config, options, vocabulary, seed)
+    check_settings(config)
+    return _model_class(config.name)(config, load_options(config), vocabulary, seed)
 
 
 def _model_class(name: str) -> Any:

@@ -60,11 +60,6 @@ class SliRec(SequenceModel):
         self, config: ModelConfig, options: SliRecOptions, vocabulary: ModelVocabulary, seed: int | None
     ) -> None:
         super().__init__("sli_rec")
-        if options.hidden_size != config.event_dim:
-            raise ConfigError(
-                f"model.options.sli_rec.hidden_size is {options.hidden_size}, but item_dim + category_dim is "
-                f"{config.event_dim}: the fusion adds the two, so they must be equal."
-            )
         self.config = config
         self._width = config.event_dim
         initializer = Initializer(seed, config.initial_std)
@@ -82,6 +77,14 @@ class SliRec(SequenceModel):
         last_real = config.corrects("fusion_time_of_last_event")
         self._fusion_column = None if last_real else config.max_history_length
         self._norm_padding = not config.corrects("batch_norm_on_real_events")
+
+    @staticmethod
+    def check_settings(config: ModelConfig, options: SliRecOptions) -> None:
+        if options.hidden_size != config.event_dim:
+            raise ConfigError(
+                f"model.options.sli_rec.hidden_size is {options.hidden_size}, but item_dim + category_dim is "
+                f"{config.event_dim}: the fusion adds the two, so they must be equal."
+            )
 
     @property
     def batch_norms(self) -> tuple[BatchNorm, ...]:
