@@ -10,7 +10,8 @@ from seqrec.tuning.search_space import ParameterConfig, flat_space
 
 _DEFAULT_SPACE: dict[str, Any] = {
     "training.optimizer.learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
-    "model.item_dim": {"choices": [16, 32, 64]},
+    # Not for SLi-Rec, whose hidden size must follow; conf/tune_beauty.yaml chooses the two together.
+    "model.item_dim": {"choices": [16, 32, 64], "when": {"model.name": ["a2svd", "gru"]}},
     "model.dropout": {"low": 0.0, "high": 0.5, "repeat": 2},
 }
 

@@ -26,6 +26,8 @@ class ParameterConfig:
     when: dict[str, Any] = field(default_factory=dict)  # Key -> value, or list of values, for which this is drawn.
 
     def __post_init__(self) -> None:
+        if [] in self.when.values():
+            raise ValueError(f"when is {self.when}: give one or more values of each key.")
         if self.choices is not None:
             given = [n for n in ("low", "high", "step", "repeat") if getattr(self, n) is not None] + ["log"] * self.log
             if given:

@@ -6,12 +6,12 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from seqrec.core.errors import ConfigError
 from seqrec.models.config import ModelConfig
-from seqrec.models.registry import load_options
+from seqrec.models.registry import check_settings, load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
 from seqrec.tuning.search_space import (
     SECTIONS,
@@ -21,6 +21,7 @@ from seqrec.tuning.search_space import (
     allowed_values,
     assignments,
     sets_several,
+    value_at,
 )
 
 # Settings of what a trial is measured by: trials that differ in them would not compare.
@@ -34,8 +35,12 @@ def build_space(
     """Checks every entry against the settings it is about.
 
     Raises:
-        ConfigError: a key does not exist, does not change the result, or cannot take a value of its range.
+        ConfigError: a key does not exist, does not change the result, or cannot take a value of its range; or no
+            entry would ever be drawn.
     """
+    # Spelled out: the first trial and conditions are about what a model's options are, not about what the file names.
+    options = {**model.options, model.name: dataclasses.asdict(load_options(model))}
+    model = dataclasses.replace(model, options=options)
     base = json.loads(json.dumps({"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}))
     built = tuple(_parameter(name, config, f"{where}.{name}") for name, config in parameters.items())
     space = SearchSpace(built, base)
@@ -51,10 +56,25 @@ def build_space(
             if later:
                 raise ConfigError(f"{place}.when: '{key}' is drawn later: put the entry '{later[0]}' before this one.")
             for value in allowed_values(wanted):
-                _check_value(space, parameter, {key: value}, f"{place}.when")
+                _check_value(space, parameter, {key: value}, f"{place}.when", _check_alone)
+        check = _check_together if _may_open(space, parameter) else _check_alone
         for end in parameter.ends():
-            _check_value(space, parameter, {parameter.name: end}, place)
+            _check_value(space, parameter, {parameter.name: end}, place, check)
+    # The first that is drawn is open before anything is.
+    if not any(space.is_open(parameter, {}) for parameter in built):
+        raise ConfigError(
+            f"{where}: none of its entries would ever be drawn, for no `when` holds. Set the keys that they name, or "
+            "change the conditions."
+        )
     return space
+
+
+def _may_open(space: SearchSpace, parameter: Parameter) -> bool:
+    """Whether what the condition names is so in the base, or is drawn at all."""
+    return all(
+        value_at(space.base, key) in allowed_values(wanted) or any(key in other.keys for other in space.parameters)
+        for key, wanted in parameter.config.when.items()
+    )
 
 
 def _exclude_each_other(one: Parameter, other: Parameter) -> bool:
@@ -123,12 +143,18 @@ def _kinds_in(kind: Any) -> set[Any]:
     return {kind}
 
 
-def _check_value(space: SearchSpace, parameter: Parameter, values: Mapping[str, Any], where: str) -> None:
+def _check_value(
+    space: SearchSpace,
+    parameter: Parameter,
+    values: Mapping[str, Any],
+    where: str,
+    check: Callable[[SearchSpace, Mapping[str, Any]], None],
+) -> None:
     """Refuses a value that is impossible with the base and with every combination of what else is drawn."""
     first_error = None
-    for others in _combinations(space, parameter):
+    for others in _combinations(space, parameter, values):
         try:
-            _check_together(space, {**others, **values})
+            check(space, {**others, **values})
             return
         except ConfigError as error:
             first_error = first_error or error
@@ -136,15 +162,32 @@ def _check_value(space: SearchSpace, parameter: Parameter, values: Mapping[str, 
     raise ConfigError(f"{where}: {shown!r} is not possible: {first_error}")
 
 
-def _combinations(space: SearchSpace, parameter: Parameter) -> Iterator[dict[str, Any]]:
-    """Nothing else drawn, then ends and choices of the other entries."""
-    yield {}
+def _combinations(space: SearchSpace, parameter: Parameter, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entry's condition with nothing else drawn, then with ends and choices of the others that are then open."""
+    when = parameter.config.when
+    conditions = [
+        dict(zip(when, wanted, strict=True)) for wanted in itertools.product(*map(allowed_values, when.values()))
+    ]
+    yield from conditions
     others = [other for other in space.parameters if other is not parameter]
-    for ends in itertools.islice(itertools.product(*(other.ends() for other in others)), _MAX_COMBINATIONS):
-        yield {other.name: end for other, end in zip(others, ends, strict=True)}
+    combinations = itertools.product(itertools.product(*(other.ends() for other in others)), conditions)
+    for ends, condition in itertools.islice(combinations, _MAX_COMBINATIONS):
+        drawn = dict(condition)
+        for other, end in zip(others, ends, strict=True):
+            if space.is_open(other, {**drawn, **values}):
+                drawn[other.name] = end
+        if space.is_open(parameter, drawn):
+            yield drawn
 
 
 def _check_together(space: SearchSpace, values: Mapping[str, Any]) -> None:
+    """Whether a model can be built and trained with these values."""
+    _check_alone(space, values)
+    check_settings(space.configs(values)[0])
+
+
+def _check_alone(space: SearchSpace, values: Mapping[str, Any]) -> None:
+    """Whether each value is one that its key can take, in a trial of some model."""
     model, _ = space.configs(values)
     models = {model.name} | {key.split(".")[2] for key in assignments(values) if key.startswith("model.options.")}
     if any(key.startswith(("model.options.", "model.name")) for key in assignments(values)):

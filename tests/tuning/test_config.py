@@ -3,9 +3,12 @@ import pytest
 from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError
 from seqrec.models.config import ModelConfig
+from seqrec.models.registry import MODELS, build_model
 from seqrec.training.config import TrainingConfig
-from seqrec.tuning.config import TuningConfig
+from seqrec.tuning.config import SamplerConfig, TuningConfig
 from seqrec.tuning.space_checks import build_space
+from seqrec.tuning.study import Study
+from tests.models.random_batches import random_vocabulary
 
 RATE = "training.optimizer.learning_rate"
 A_RANGE = {"low": 1.0e-4, "high": 1.0e-2}
@@ -39,13 +42,15 @@ IMPOSSIBLE = {
         {"model.item_dim": {"low": 8, "high": 9}, "size": {"choices": [{"model.item_dim": 8}]}},
         "drawn by the entry 'model.item_dim' already",
     ),
+    "conditions that never hold": ({RATE: {**A_RANGE, "when": SLI_REC}}, "none of its entries would ever be drawn"),
+    "condition without values": ({RATE: {**A_RANGE, "when": {"model.name": []}}}, "give one or more values"),
     "empty": ({}, "space is empty"),
 }
 
 
-def build(space, **tuning):
-    config = load_section(TuningConfig, {"space": space, **tuning}, "tuning")
-    return build_space(config.parameters(), ModelConfig(), TrainingConfig())
+def build(space, **model):
+    config = load_section(TuningConfig, {"space": space}, "tuning")
+    return build_space(config.parameters(), ModelConfig(**model), TrainingConfig())
 
 
 @pytest.mark.parametrize(("space", "told"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
@@ -75,7 +80,7 @@ def test_build_space_takes_one_key_twice_under_conditions_that_exclude_each_othe
 
     model, _ = space.configs({"model.name": "sli_rec", **choices[0]})
 
-    assert (model.name, model.item_dim, model.options) == ("sli_rec", 16, {"sli_rec": {"hidden_size": 24}})
+    assert (model.name, model.item_dim, model.options["sli_rec"]) == ("sli_rec", 16, {"hidden_size": 24})
 
 
 def test_build_space_takes_values_that_are_possible_only_with_another_draw():
@@ -84,6 +89,37 @@ def test_build_space_takes_values_that_are_possible_only_with_another_draw():
     model, _ = space.configs({"model.layer_sizes": [9], "model.dropout": [0.1]})
 
     assert (model.layer_sizes, model.dropout) == ((9,), (0.1,))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_draw_of_the_default_space_builds(name):
+    config = TuningConfig(sampler=SamplerConfig(name="random"))
+    space = build_space(config.parameters(), ModelConfig(name=name), TrainingConfig())
+    study = Study(space, config, [])
+
+    settings = [study.draw().settings for _ in range(20)]
+
+    for each in settings:
+        build_model(space.configs(each)[0], random_vocabulary(), seed=None)
+    assert {each.get("model.item_dim") for each in settings} == ({None} if name == "sli_rec" else {16, 32, 64})
+
+
+def test_build_space_refuses_a_width_that_the_model_cannot_have():
+    with pytest.raises(ConfigError, match=r"item_dim: 16 is not possible: .*hidden_size is 40, but .* is 24"):
+        build({"model.item_dim": {"choices": [32, 16]}}, name="sli_rec")
+
+
+@pytest.mark.parametrize("name", ["a2svd", "sli_rec"])
+def test_build_space_holds_a_value_only_against_what_is_drawn_with_it(name):
+    sizes = [{"model.item_dim": d, "model.options.sli_rec.hidden_size": d + 8} for d in (16, 64)]
+    entries = {
+        "size": {"choices": sizes, "when": SLI_REC},
+        "model.item_dim": {"choices": [16, 64], "when": {"model.name": "a2svd"}},
+        "model.options.sli_rec.attention_size": {"low": 20, "high": 40, "when": SLI_REC},
+    }
+
+    for drawn in ({}, {"model.name": {"choices": ["a2svd", "sli_rec"]}}):
+        assert len(build({**drawn, **entries}, name=name, item_dim=64).parameters) == 3 + len(drawn)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ def test_default_draws_are_those_of_the_base_that_the_space_has():
     assert draws == {RATE: 1.0e-3, "model.dropout": 0.3, "model.layer_sizes": "[100, 64]"}
 
 
+def test_default_draws_are_a_models_own_defaults_where_the_config_names_none():
+    space, _ = space_of({"model.options.a2svd.attention_size": {"low": 20, "high": 80, "step": 20}})
+
+    assert default_draws(space) == {"model.options.a2svd.attention_size": 40}
+
+
 def test_default_draws_leave_out_what_lies_beside_the_steps():
     entries = {
         "training.global_batch_size": {"low": 100, "high": 1000, "step": 200},
