@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from seqrec.core.errors import ConfigError, TrainingError
 from seqrec.core.manifest import Manifest
+from seqrec.models.registry import check_settings
 from seqrec.tuning.config import TuningConfig
 from seqrec.tuning.executors import Executor, Running
 from seqrec.tuning.search_space import SearchSpace
@@ -146,6 +148,7 @@ def _next(search: Search, study: Study) -> TrialRecord | None:
         record.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         try:
             trial_configs(search, record)
+            check_settings(search.space.configs(record.settings)[0])
         except ConfigError as error:
             _end(search, study, record, FAILED, str(error))
             continue
@@ -176,7 +179,8 @@ def _is_over(search: Search, study: Study, followed: _Followed) -> bool:
     record, running = followed.record, followed.running
     status = running.status  # Before its files: what it wrote before it ended is then seen.
     folder, storage = search.files.folder(record.number), search.files.storage
-    record.seconds = round(followed.seconds_before + time.monotonic() - followed.since, 1)
+    seconds = time.monotonic() - followed.since
+    record.seconds = round(followed.seconds_before + seconds, 1)
     for row in (read_json(storage, f"{folder}/{HISTORY}") or [])[len(record.rows) :]:
         if record.state != RUNNING:
             break
@@ -194,7 +198,7 @@ def _is_over(search: Search, study: Study, followed: _Followed) -> bool:
     if record.state == PRUNED:
         _end(search, study, record, PRUNED, None)
     elif outcome is None:
-        _end(search, study, record, FAILED, _cause(running, status, search.config.max_trial_seconds, record.seconds))
+        _end(search, study, record, FAILED, _cause(running, status, search.config.max_trial_seconds, seconds))
     else:
         _end(search, study, record, outcome["state"], outcome["error"])
     return True
@@ -212,10 +216,11 @@ def _end(search: Search, study: Study, record: TrialRecord, state: str, error: s
 
 
 def _cause(running: Running, status: int, max_seconds: int | None, seconds: float) -> str:
-    """Why a trial's process has ended without saying so."""
+    """Why a trial's process has ended without saying so, `seconds` after it was started."""
     if running.error is not None:
-        return f"it could not be run: {str(running.error).strip().splitlines()[0]}"
-    if max_seconds is not None and seconds >= max_seconds:
+        text = str(running.error).strip() or type(running.error).__name__
+        return f"it could not be run: {text.splitlines()[0]}"
+    if status == -signal.SIGKILL and max_seconds is not None and seconds >= max_seconds:
         return f"it took more than tuning.max_trial_seconds ({max_seconds} s)."
     if status < 0:
         return f"its process was killed by signal {-status}{' (out of memory?)' if status == -9 else ''}; see log.txt."

@@ -29,11 +29,18 @@ SPACE: dict[str, Any] = {
 
 
 class QuickTrials:
-    """An executor; `breaks_at` and `fails_at` are numbers of the trial that interrupts the study, or fails."""
+    """An executor; `breaks_at`, `fails_at`, ... are numbers of the trial that interrupts the study, or fails."""
 
-    def __init__(self, *, breaks_at: int | None = None, fails_at: tuple[int, ...] = (), dies_at: int | None = None):
+    def __init__(
+        self,
+        *,
+        breaks_at: int | None = None,
+        fails_at: tuple[int, ...] = (),
+        dies_at: int | None = None,
+        cannot_run: int | None = None,
+    ):
         self.tasks: list[TrialTask] = []
-        self._breaks_at, self._fails_at, self._dies_at = breaks_at, fails_at, dies_at
+        self._breaks_at, self._fails_at, self._dies_at, self._cannot_run = breaks_at, fails_at, dies_at, cannot_run
 
     def start(self, task: TrialTask) -> Running:
         self.tasks.append(task)
@@ -44,6 +51,8 @@ class QuickTrials:
 
     def _run(self, task: TrialTask, number: int) -> int:
         storage = Storage(task.workdir)
+        if number == self._cannot_run:
+            raise MemoryError
         if number == self._dies_at:
             return -9
         if number in self._fails_at:

@@ -25,6 +25,7 @@ def test_search_finds_the_neighbourhood_of_the_best_rate(tmp_path):
 
 
 RATE = "training.optimizer.learning_rate"
+HIDDEN = "model.options.sli_rec.hidden_size"
 
 
 def test_search_begins_with_the_default(tmp_path):
@@ -114,6 +115,26 @@ def test_search_records_failures_and_goes_on(tmp_path):
     assert "error: it broke" in lines[0]
 
 
+def test_search_records_an_error_without_a_text_by_its_name(tmp_path):
+    study = search(quick_search(tmp_path, QuickTrials(cannot_run=1), num_trials=3))
+
+    assert [record.state == "failed" for record in study.records] == [False, True, False]
+    assert study.records[1].error == "it could not be run: MemoryError"
+
+
+def test_search_blames_the_time_limit_only_for_a_part_that_reached_it(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        search(quick_search(tmp_path, QuickTrials(breaks_at=1)))
+    files = quick_search(tmp_path, QuickTrials()).files
+    record = files.read_all()[1]
+    files.write(dataclasses.replace(record, seconds=90.0))
+
+    study = search(quick_search(tmp_path, QuickTrials(dies_at=1), num_trials=2, max_trial_seconds=60))
+
+    assert "killed by signal 9" in study.records[1].error
+    assert study.records[1].seconds >= 90.0
+
+
 def test_search_in_which_every_trial_fails_tells_the_error(tmp_path):
     plan = quick_search(tmp_path, QuickTrials(fails_at=(0, 1, 2)), num_trials=3)
 
@@ -135,6 +156,22 @@ def test_search_counts_values_that_do_not_go_together_as_failed(tmp_path):
     assert impossible
     assert all(record.state == "failed" for record in impossible)
     assert all("layer_sizes" in record.error for record in impossible)
+    assert len(executor.tasks) == 12 - len(impossible)
+
+
+def test_search_starts_no_process_for_a_model_that_cannot_be_built(tmp_path):
+    space = {
+        "model.name": {"choices": ["sli_rec"]},
+        "model.item_dim": {"choices": [16, 32]},
+        "model.options.sli_rec.hidden_size": {"choices": [24, 40]},
+    }
+    plan = quick_search(tmp_path, executor := QuickTrials(), space=space, num_trials=12)
+
+    study = search(plan)
+
+    impossible = [r for r in study.records if r.settings[HIDDEN] != r.settings["model.item_dim"] + 8]
+    assert impossible
+    assert all("item_dim + category_dim is" in record.error for record in impossible)
     assert len(executor.tasks) == 12 - len(impossible)
 
 
