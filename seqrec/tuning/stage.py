@@ -12,6 +12,7 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
+from seqrec.models.registry import check_settings
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
 from seqrec.training.stage import run_train
 from seqrec.tuning.config import TuningConfig
@@ -54,6 +55,8 @@ def run_tune(
         SeqrecError: one line about settings, data or storage; or that no trial came to its end.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
+    if tuning.num_compared_seeds:  # Trained at the end, whatever is drawn before.
+        check_settings(model)
     space = build_space(tuning.parameters(), model, training)
     dataset = Dataset(storage, "tuning", study)
     recipe = tuning_recipe(prepared, model, training, tuning, seed)
@@ -136,9 +139,9 @@ def _begin(dataset: Dataset, recipe: Recipe, current: Manifest | None, tuning: T
     if resume:
         _refuse_other_settings(dataset, recipe)
     attempt = dataset.begin(recipe, resume=resume)
-    files = TrialFiles(dataset.storage, attempt.path)
-    if resume and current is not None and not files.read_all():
-        files.copy_finished(TrialFiles(dataset.storage, f"{dataset.path}/{current.id}"))
+    if resume and current is not None:
+        finished = TrialFiles(dataset.storage, f"{dataset.path}/{current.id}")
+        TrialFiles(dataset.storage, attempt.path).copy_finished(finished)
     return attempt
 
 

@@ -93,9 +93,11 @@ class TrialFiles:
         return records
 
     def copy_finished(self, other: "TrialFiles") -> None:
-        """Takes over another study's trials, for a longer study that goes on from it."""
+        """Takes over those of another study's trials that are not here yet, for a longer study that goes on from it."""
+        here = {record.number for record in self.read_all()}
         for record in other.read_all():
-            self.write(record)
+            if record.number not in here:
+                self.write(record)
 
 
 def best_of(records: Sequence[TrialRecord]) -> TrialRecord | None:

@@ -114,6 +114,38 @@ def test_run_tune_refuses_to_delete_trials_of_other_settings(tmp_path):
     assert storage.exists(f"{attempt.path}/trials/0000/trial.json")
 
 
+def test_run_tune_copies_what_a_killed_attempt_had_not_yet(tuned, monkeypatch):
+    folder, _ = tuned
+    first = tune_toy(folder, study="longer")
+    kept = trials(folder, first, "longer")
+    write, written = TrialFiles.write, []
+
+    def write_one(files, record):
+        if written:
+            raise KeyboardInterrupt
+        written.append(record)
+        write(files, record)
+
+    monkeypatch.setattr(TrialFiles, "write", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        tune_toy(folder, study="longer", num_trials=3)
+    monkeypatch.undo()
+    longer = tune_toy(folder, study="longer", num_trials=3)
+
+    assert trials(folder, longer, "longer")[:2] == kept  # With the seconds and times they had.
+
+
+def test_run_tune_refuses_a_default_that_cannot_be_compared(tmp_path):
+    write_prepared(tmp_path, num_users=120)
+    _, training, config = toy_configs(num_compared_seeds=1, space={"model.name": {"choices": ["a2svd"]}})
+    model = ModelConfig(name="sli_rec", item_dim=16)
+
+    with pytest.raises(ConfigError, match="hidden_size is 40, but item_dim"):
+        run_tune(None, Storage(str(tmp_path)), "toy", "toy", model, training, config, EvaluationConfig(), 1)
+
+    assert not (tmp_path / "tuning").exists()
+
+
 def test_tuning_recipe_is_that_of_more_trials_but_not_of_another_space(tmp_path):
     _, prepared = write_prepared(tmp_path, num_users=120)
     model, training, config = toy_configs()
