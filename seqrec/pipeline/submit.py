@@ -79,7 +79,7 @@ def build_command(
             "no spark-submit on the PATH: unset SEQREC_ENV to let seqrec make its own environment, or install pyspark."
         )
     settings = dict(_EVERYWHERE)
-    if arguments.job == "train" or _pipeline_trains(arguments, config):
+    if arguments.job == "train" or _trains_with_several(arguments, config):
         settings |= _TRAINING
     block = _spark_block(arguments.job, config)
     command = [spark_submit]
@@ -115,15 +115,18 @@ def usable_memory() -> int:
     return memory
 
 
-def _pipeline_trains(arguments: Arguments, config: LoadedConfig) -> bool:
-    """Whether Horovod's workers will be tasks of the pipeline's own Spark application."""
+def _trains_with_several(arguments: Arguments, config: LoadedConfig) -> bool:
+    """Whether Horovod's workers will be tasks of the Spark application of another job than `train`."""
     run = config.run
-    return arguments.job == "pipeline" and run.pipeline.one_process and run.training.num_workers > 1
+    compares = arguments.job == "tune" and run.tuning.num_compared_seeds > 0
+    trains = compares or (arguments.job == "pipeline" and run.pipeline.one_process)
+    return trains and run.training.num_workers > 1
 
 
 def _local_slots(arguments: Arguments, config: LoadedConfig) -> int:
     cores = len(os.sched_getaffinity(0))
-    wants_workers = arguments.job == "train" or config.run.pipeline.one_process
+    one_process = config.run.pipeline.one_process
+    wants_workers = arguments.job == "train" or one_process or _trains_with_several(arguments, config)
     return max(cores, config.run.training.num_workers) if wants_workers else cores
 
 

@@ -50,7 +50,8 @@ class LocalProcesses:
 class SparkTasks:
     """Every trial is a Spark job of one task, which starts one process where it runs.
 
-    A task that is lost with its executor is tried again by Spark, and goes on from the trial's checkpoint.
+    A task that is lost with its executor is tried again by Spark, and goes on from the trial's checkpoint; but where
+    `spark.task.maxFailures` is 1, as for a comparison with several training workers, such a trial fails.
     """
 
     def __init__(self, spark: "SparkSession"):

@@ -62,6 +62,17 @@ def test_a_local_run_has_a_slot_for_every_training_worker():
     assert command[command.index("--master") + 1] == "local[64]"
 
 
+def test_tuning_has_what_training_needs_where_it_compares_with_several_workers():
+    workers = ["training.num_workers=64", "training.num_streams=64"]
+    command, alone = command_of("tune", workers), command_of("tune", [*workers, "tuning.num_compared_seeds=0"])
+
+    assert command[command.index("--master") + 1] == "local[64]"
+    assert settings_in(command)["spark.task.maxFailures"] == "1"
+    assert alone[alone.index("--master") + 1] != "local[64]"
+    assert "spark.task.maxFailures" not in settings_in(alone)
+    assert "spark.task.maxFailures" not in settings_in(command_of("tune"))
+
+
 def test_a_cluster_is_left_its_own_master_and_memory():
     command = command_of("prepare", options=["--master", "spark://host:7077"])
 
