@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from seqrec.core.manifest import Manifest, digest_of, installed_versions
+from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import SplitCounts
 from seqrec.evaluation.config import EvaluationConfig
@@ -14,7 +14,7 @@ from seqrec.evaluation.results import FORMAT_VERSION
 from seqrec.evaluation.trained_run import TrainedRun
 from seqrec.feed.vocabulary import Vocabulary
 
-_NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "max_baseline_megabytes", "report", "report_runs")
+_NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "report", "report_runs")
 FULL = "full"
 
 
@@ -33,6 +33,10 @@ class Inputs:
         """Digest of all that decides the numbers."""
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IN_RECIPE}
         contents = [self.prepared.content, *((run.name, run.manifest.id, run.manifest.content) for run in self.runs)]
+        # Read by the baseline also_bought, and for main groups; the prepared data is the same for other metadata.
+        ingested = Dataset(self.storage, "ingested", self.prepared.name).manifest()
+        metadata = ingested.tables.get("items") if ingested is not None else None
+        contents.append(metadata.content if metadata is not None else "none")
         return digest_of([FORMAT_VERSION, settings, contents, self.seed])
 
 

@@ -1,4 +1,6 @@
 import dataclasses
+import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +10,13 @@ from sklearn.metrics import roc_auc_score
 from seqrec.core import metrics
 from seqrec.core.batch import History
 from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
+from seqrec.evaluation import baseline_tables
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.results import Evaluation
 from seqrec.evaluation.stage import run_evaluate
+from seqrec.tables.schemas import ITEMS
 from tests.evaluation.worlds import (
     MAX_HISTORY_LENGTH,
     NUM_ITEMS,
@@ -19,6 +24,7 @@ from tests.evaluation.worlds import (
     stand_in_model,
     train_counts,
     write_prepared,
+    write_rows,
     write_run,
 )
 
@@ -113,6 +119,44 @@ def test_run_evaluate_skips_what_is_done(spark: SparkSession, world: Storage, sa
 
     assert again.lineage["evaluated"] == sampled.lineage["evaluated"]
     assert again.seconds == sampled.seconds
+
+
+def test_run_evaluate_measures_again_what_reads_other_metadata(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Storage(str(tmp_path))
+    write_run(storage, write_prepared(storage, "small"), "run")
+    config = EvaluationConfig(num_replicates=0, baselines=("also_bought",), report=False)
+    ingested = Dataset(storage, "ingested", "small")
+    baselines = []
+
+    for also_buy in (None, ["item14"], ["item14"], ["item21"]):
+        if also_buy is not None:
+            line = ("item07", None, [], "Books", None, None, None, also_buy, [])
+            attempt = ingested.begin(Recipe(stage="ingest", settings={}, inputs={}))
+            attempt.publish(tables={"items": write_rows(attempt, "items", [line], ITEMS)}, counts={})
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            evaluation = run_evaluate(spark, storage, "small", "run", config, seed=1)
+        baselines.append((len(evaluation.results) - 1, "evaluated already" in caplog.text))
+
+    assert baselines == [(0, False), (1, False), (1, True), (1, False)]
+
+
+def test_run_evaluate_measures_again_where_a_left_out_baseline_may_be_larger(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    storage = Storage(str(tmp_path))
+    write_run(storage, write_prepared(storage, "small"), "run")
+    config = EvaluationConfig(num_replicates=0, baselines=("co_visitation",), report=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baseline_tables, "_ENTRY_BYTES", 2**20)
+        before = run_evaluate(spark, storage, "small", "run", dataclasses.replace(config, max_baseline_megabytes=1), 1)
+    after = run_evaluate(spark, storage, "small", "run", config, seed=1)
+
+    assert "max_baseline_megabytes (1)" in before.notes[0]
+    assert [result.name for result in after.results] == ["run", "co_visitation"]
 
 
 def test_run_evaluate_compares_two_runs_on_the_same_rows(sampled: Evaluation) -> None:
