@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
 
 _LOADED: dict[str, "LoadedModel"] = {}  # Weights -> the loaded model. A worker process serves many tasks.
-_MAX_LOADED = 2  # This run and the one it is compared with.
+_ALWAYS_LOADED = 2  # This run and the one it is compared with, however large.
+_MAX_LOADED_BYTES = 2**28  # Of more models, as when tuning compares several seeds: each block of rows goes to all.
+_GRAPH_BYTES = 2**24  # Of a model's traced functions, about.
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,17 @@ def _loaded(ranking: ModelRanking) -> LoadedModel:
     """The model of this process, read on first use."""
     key = f"{ranking.root}/{ranking.weights}/{ranking.num_threads}"
     if key not in _LOADED:
-        while len(_LOADED) >= _MAX_LOADED:
+        while len(_LOADED) >= _ALWAYS_LOADED and (len(_LOADED) + 1) * _bytes_of(ranking) > _MAX_LOADED_BYTES:
             _LOADED.pop(next(iter(_LOADED)))
         _LOADED[key] = _load(ranking)
         # Spark's worker collects garbage after every task, and would go through all objects of TensorFlow each time.
         gc.freeze()
     return _LOADED[key]
+
+
+def _bytes_of(ranking: ModelRanking) -> int:
+    """Memory of a model, about; those of one contest have one vocabulary, so they are of like size."""
+    return 4 * ranking.vocabulary.num_trained_items * ranking.config.item_dim + _GRAPH_BYTES
 
 
 def _load(ranking: ModelRanking) -> LoadedModel:
