@@ -123,6 +123,11 @@ def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingCon
             )
 
 
+def train_files_digest(prepared: Manifest) -> str:
+    """How the training data is cut: its content does not say which file holds which row, by which examples go."""
+    return digest_of([(file.rows, file.targets) for file in prepared.table("sequences/train").files])
+
+
 def choose_launcher(training: TrainingConfig) -> str:
     if training.launcher != "auto":
         return training.launcher
@@ -133,8 +138,7 @@ def _recipe(storage: Storage, prepared: Manifest, model: ModelConfig, training: 
     """What decides the numbers. The number of epochs does not: a longer run goes on where a shorter one ended."""
     settings = {key: value for key, value in asdict(training).items() if key not in FREE_SETTINGS}
     inputs = {"prepared": prepared.content, "vocabulary": prepared.table(ITEMS).content}
-    # A content says nothing of which file holds which row, and the order of examples goes by files.
-    inputs[_TRAIN_FILES] = digest_of([(file.rows, file.targets) for file in prepared.table("sequences/train").files])
+    inputs[_TRAIN_FILES] = train_files_digest(prepared)
     if training.start_from:
         inputs["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
     plain = json.loads(json.dumps({"model": asdict(model), "training": settings, "seed": seed}))

@@ -14,7 +14,7 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
-from seqrec.training.stage import run_train
+from seqrec.training.stage import check_prepared, run_train, train_files_digest
 from seqrec.tuning.config import TuningConfig
 from seqrec.tuning.executors import Executor, LocalProcesses, SparkTasks
 from seqrec.tuning.search import Search, search
@@ -57,6 +57,8 @@ def run_tune(
     prepared = Dataset(storage, "prepared", name).require("prepare")
     if tuning.num_compared_seeds:  # Trained at the end, whatever is drawn before.
         check_settings(model)
+    metric = tuning.metric or training.metric
+    check_prepared(prepared, model, dataclasses.replace(training, metric=metric))
     space = build_space(tuning.parameters(), model, training)
     dataset = Dataset(storage, "tuning", study)
     recipe = tuning_recipe(prepared, model, training, tuning, seed)
@@ -67,7 +69,6 @@ def run_tune(
         print(f"tune: study '{study}' is up to date ({current.counts['trials']} trials), nothing to do.")
         return current
     attempt = _begin(dataset, recipe, current, tuning, force)
-    metric = tuning.metric or training.metric
     plan = Search(
         space=space,
         config=tuning,
@@ -96,7 +97,7 @@ def tuning_recipe(
     base = {key: value for key, value in dataclasses.asdict(training).items() if key not in FREE_SETTINGS}
     base["num_epochs"] = tuning.num_epochs or training.num_epochs
     settings = {"tuning": own, "model": dataclasses.asdict(model), "training": base, "seed": seed}
-    inputs = {"prepared": prepared.content}
+    inputs = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
     return Recipe(stage="tune", settings=json.loads(json.dumps(settings)), inputs=inputs)
 
 

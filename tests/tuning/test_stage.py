@@ -206,3 +206,30 @@ def test_run_tune_refuses_an_unknown_key_before_the_first_trial(tmp_path):
         tune_toy(tmp_path, space={"model.item_dimm": {"low": 4, "high": 8}})
 
     assert not (tmp_path / "tuning").exists()
+
+
+@pytest.mark.parametrize("where", ["tuning", "training"])
+def test_run_tune_refuses_a_metric_that_is_always_1_before_the_first_trial(tmp_path, where):
+    storage, _ = write_prepared(tmp_path, num_users=150)
+    model, training, config = toy_configs()
+    if where == "tuning":
+        config = dataclasses.replace(config, metric="hit_rate@10")
+    else:
+        training = dataclasses.replace(training, metric="hit_rate@10")
+
+    with pytest.raises(ConfigError, match="hit_rate@10 of the target and 9 validation negatives is always 1"):
+        run_tune(None, storage, "toy", "blind", model, training, config, EvaluationConfig(), 1)
+
+    assert not storage.exists("tuning/blind")
+
+
+def test_a_studys_recipe_knows_how_the_training_data_is_cut(tmp_path):
+    _, prepared = write_prepared(tmp_path, num_users=150)
+    table = prepared.tables["sequences/train"]
+    other = dataclasses.replace(
+        prepared, tables={**prepared.tables, "sequences/train": dataclasses.replace(table, files=table.files[1:])}
+    )
+
+    first, second = (tuning_recipe(data, *toy_configs(), 1) for data in (prepared, other))
+
+    assert first.digest != second.digest
