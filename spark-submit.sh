@@ -43,4 +43,4 @@ fi
 # shellcheck source=conf/environment.sh
 source "$ROOT/conf/environment.sh"
 ensure_environment
-exec "$PYTHON" -m seqrec.pipeline.submit "$@"
+exec "$PYTHON" -m seqrec.pipeline "$@"

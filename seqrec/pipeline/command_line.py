@@ -89,6 +89,7 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_REDACTING)
+        handler.addFilter(_is_no_interrupt)
     logging.getLogger("seqrec").setLevel(logging.INFO)
     # Into a pipe or a file, lines come when they are printed, and in the order of those on standard error.
     for stream in (sys.stdout, sys.stderr):
@@ -96,6 +97,10 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
             stream.reconfigure(line_buffering=True)
     workdir = ""
     try:
+        if "PYSPARK_GATEWAY_PORT" in os.environ:  # Under spark-submit.
+            from seqrec.tables.session import keep_jvm_at_interrupts
+
+            keep_jvm_at_interrupts()
         arguments = parse_arguments(job, sys.argv[1:] if argv is None else argv)
         if arguments.help:
             print(help_text(job, Path(script)))
@@ -112,6 +117,11 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
             error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
             raise
         sys.exit(report(job, known))
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """Whether to show it: py4j logs the call that a Ctrl-C cuts off, with its traceback."""
+    return not (record.exc_info and record.exc_info[0] is KeyboardInterrupt)
 
 
 def report(job: str, error: BaseException) -> int:

@@ -1,4 +1,4 @@
-"""Builds and runs the `spark-submit` of one job: `python -m seqrec.pipeline.submit JOB ...`.
+"""Builds and runs the `spark-submit` of one job: `python -m seqrec.pipeline JOB ...`.
 
 Spark settings that matter to a stage are fixed when its driver starts: memory, task retries, speculation. So
 each job is submitted with the settings of its own stage, and the user's options come last and win.
@@ -7,7 +7,6 @@ each job is submitted with the settings of its own stage, and the user's options
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -213,7 +212,3 @@ def _deploys_to_cluster(options: list[str]) -> bool:
     pairs = zip(options, options[1:], strict=False)
     given = {"--deploy-mode=cluster", "spark.submit.deployMode=cluster"}
     return bool(given & set(options)) or ("--deploy-mode", "cluster") in pairs
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,8 @@
 """The Spark session of a job: the one that runs already, or one of our own."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -27,7 +29,11 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
     builder = SparkSession.builder.appName(f"seqrec-{name}")
     for key, value in (settings or {}).items():
         builder = builder.config(key, value)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     session = builder.getOrCreate()
+    if threading.current_thread() is threading.main_thread():
+        # Spark's own handler calls the JVM in the midst of another call to it, which breaks both.
+        signal.signal(signal.SIGINT, on_interrupt)
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
@@ -45,6 +51,18 @@ def _running_session() -> SparkSession | None:
         return active
     is_running = SparkContext._active_spark_context is not None or _ON_DATABRICKS in os.environ
     return SparkSession.builder.getOrCreate() if is_running else None
+
+
+def keep_jvm_at_interrupts() -> None:
+    """Has the JVM of `spark-submit` ignore a Ctrl-C, which reaches it too, and end when this process has ended.
+
+    Otherwise it is gone at once: what this process prints goes through it, and so does the end of its session.
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ or _ON_DATABRICKS in os.environ:
+        return  # Nobody's JVM yet (one that Python starts ignores it anyway), or not ours alone.
+    SparkContext._ensure_initialized()  # type: ignore[attr-defined]
+    java = SparkContext._jvm.sun.misc  # type: ignore[union-attr]
+    java.Signal.handle(java.Signal("INT"), java.SignalHandler.SIG_IGN)
 
 
 def make_active(session: SparkSession) -> None:

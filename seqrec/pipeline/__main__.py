@@ -1,0 +1,12 @@
+"""Submits the job that the command line names: what ./spark-submit.sh runs, `python -m seqrec.pipeline JOB ...`."""
+
+import sys
+
+if __name__ == "__main__":
+    try:  # The imports take a second in which a Ctrl-C may come.
+        from seqrec.pipeline.submit import main
+
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("seqrec: interrupted; run the same command again.", file=sys.stderr)
+        sys.exit(130)
