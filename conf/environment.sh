@@ -11,14 +11,19 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV="$ROOT/.venv"
 LOG="$VENV/setup.log"
 NUM_STEPS=5
+NAME_MISSING='from importlib.util import find_spec
+print(*[name for name in ("pyarrow", "pydantic", "pyspark", "yaml") if not find_spec(name)], sep=", ")'
+HAS_RIGHT_VERSION='import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))'
 
 say() { printf 'seqrec set-up: %s\n' "$*" >&2; }
 fail() { printf 'seqrec set-up: error: %s\n' "$*" >&2; exit 1; }
 
 find_python() { # The first Python of the right version that can make environments.
     local candidate
-    for candidate in ${SEQREC_PYTHON:-} python3.11 python3.10 python3 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))' 2>/dev/null; then
+    [ -z "${SEQREC_PYTHON:-}" ] || "$SEQREC_PYTHON" -c "$HAS_RIGHT_VERSION" 2>/dev/null ||
+        fail "SEQREC_PYTHON is '$SEQREC_PYTHON', which is no Python 3.10 or 3.11 that runs: name another one, or unset it."
+    for candidate in "${SEQREC_PYTHON:-python3.11}" python3.11 python3.10 python3 python; do
+        if "$candidate" -c "$HAS_RIGHT_VERSION" 2>/dev/null; then
             "$candidate" -c 'import venv, ensurepip' 2>/dev/null ||
                 fail "$candidate has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)."
             command -v "$candidate"
@@ -140,8 +145,13 @@ build_environment() {
 }
 
 ensure_environment() {
+    local missing
     if [ "${SEQREC_ENV:-}" = current ]; then
         PYTHON=$(command -v python3 || command -v python) || fail "SEQREC_ENV=current, but there is no python on the PATH."
+        # Found without importing them, which takes seconds.
+        missing=$("$PYTHON" -c "$NAME_MISSING" 2>/dev/null) || fail "SEQREC_ENV=current, but $PYTHON does not run: activate another environment, or unset SEQREC_ENV."
+        [ -z "$missing" ] ||
+            fail "SEQREC_ENV=current, but $PYTHON has no $missing: activate an environment with seqrec's packages, or unset SEQREC_ENV."
         return
     fi
     PYTHON="$VENV/bin/python"

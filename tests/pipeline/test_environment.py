@@ -1,4 +1,4 @@
-"""The script that makes and enters the environment, where the Java that it was made with has gone."""
+"""The script that makes and enters the environment, where something that it needs is not there."""
 
 import os
 import re
@@ -26,14 +26,14 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def run(checkout, *words):
+def run(checkout, *words, **more):
     programs = checkout / "programs"
     programs.mkdir(exist_ok=True)
     for name in PROGRAMS:
         if (found := shutil.which(name)) and not (programs / name).exists():
             (programs / name).symlink_to(found)
     # Packages come from a folder: nothing is downloaded.
-    variables = {"PATH": str(programs), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(checkout / "packages")}
+    variables = {"PATH": str(programs), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(checkout / "packages"), **more}
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
     return subprocess.run(["bash", *words], cwd=checkout, env=kept | variables, capture_output=True, text=True)
 
@@ -63,3 +63,24 @@ def test_the_environment_installs_a_java_when_the_systems_has_gone(checkout):
     assert (first.returncode, first.stdout) == (0, "/where/java/is\n"), first.stderr
     assert "installing one" in first.stderr
     assert (second.stdout, second.stderr) == ("/where/java/is\n", "")
+
+
+def test_an_active_python_without_the_packages_is_one_line(checkout):
+    path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{checkout / 'programs'}"
+
+    done = run(checkout, "conf/environment.sh", "python", "-c", "import pyarrow", SEQREC_ENV="current", PATH=path)
+
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"seqrec set-up: error: SEQREC_ENV=current, but \S+/python3 has no pyarrow, .*pyspark.*unset SEQREC_ENV\.\n",
+        done.stderr,
+    )
+
+
+def test_a_named_python_that_does_not_run_is_not_passed_over(checkout):
+    (checkout / "programs" / "python3.11").symlink_to(sys.executable)
+
+    done = run(checkout, "-c", "source conf/environment.sh; find_python", SEQREC_PYTHON="/opt/no python")
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"seqrec set-up: error: SEQREC_PYTHON is '/opt/no python', which is no .*\n", done.stderr)
