@@ -82,15 +82,21 @@ def check_layout(num_files: int, layout: Layout) -> None:
 
     It names the nearest good values.
     """
-    streams, workers = layout.num_streams, layout.num_workers
-    if layout.seed < 0:
-        raise ConfigError(f"seed={layout.seed}: give 0 or more.")
+    streams = layout.num_streams
     if num_files % streams:
         good = _nearest([n for n in range(1, num_files + 1) if num_files % n == 0], streams)
         raise ConfigError(
             f"training.num_streams={streams} does not divide the {num_files} train files: use {good}, "
             f"or prepare with preparation.num_streams_max a multiple of {streams}."
         )
+    check_division(layout)
+
+
+def check_division(layout: Layout) -> None:
+    """What `check_layout` can tell before there are files."""
+    streams, workers = layout.num_streams, layout.num_workers
+    if layout.seed < 0:
+        raise ConfigError(f"seed={layout.seed}: give 0 or more.")
     if streams % workers:
         good = _nearest([n for n in range(1, streams + 1) if streams % n == 0], workers)
         raise ConfigError(

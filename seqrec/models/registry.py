@@ -20,20 +20,19 @@ MODELS = {
 }
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, key: str = "model.name") -> None:
     """Raises ConfigError, listing the known models, if there is none of this name."""
     if name not in MODELS:
         close = difflib.get_close_matches(name, MODELS, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise ConfigError(f"model.name: there is no model '{name}'.{hint} Known models: {', '.join(sorted(MODELS))}.")
+        raise ConfigError(f"{key}: there is no model '{name}'.{hint} Known models: {', '.join(sorted(MODELS))}.")
 
 
 def load_options(config: ModelConfig) -> Any:
     """The chosen model's own settings, checked; settings of other models are left alone but must be of known ones."""
     check_name(config.name)
     for name in config.options:
-        if name not in MODELS:
-            raise ConfigError(f"model.options: there is no model '{name}'. Known models: {', '.join(sorted(MODELS))}.")
+        check_name(name, "model.options")
     values = config.options.get(config.name, {})
     return load_section(options_of(config.name), values, f"model.options.{config.name}")
 

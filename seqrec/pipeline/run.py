@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.models.config import ModelConfig
+from seqrec.models.registry import check_name, check_settings
 from seqrec.pipeline import stages
 from seqrec.pipeline.config import LoadedConfig
 
@@ -28,7 +30,7 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
     """What has to run, in order; the source decides the beginning, `pipeline.models` the end.
 
     Raises:
-        ConfigError: several models, and one name for the runs of all.
+        ConfigError: several models, and one name for the runs of all; or settings with which training could not start.
     """
     run = config.run
     if run.training.run is not None and len(run.pipeline.models) > 1:
@@ -36,12 +38,27 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
             f"training.run={run.training.run} names one run, but pipeline.models lists {len(run.pipeline.models)} "
             f"({', '.join(run.pipeline.models)}): leave training.run null, or train one model."
         )
+    _check_training(config)
     first = {"synthetic": [Step("synthesize", stages.synthesize)], "download": [Step("download", stages.download)]}
     steps = first.get(config.run.source.kind, [])
     steps += [Step("ingest", stages.ingest), Step("prepare", stages.prepare)]
     for model in config.run.pipeline.models:
         steps += [Step("train", stages.train, model), Step("evaluate", stages.evaluate, model)]
     return steps
+
+
+def _check_training(config: LoadedConfig) -> None:
+    """What `train` would refuse whatever the data, before hours are spent on them."""
+    from seqrec.feed.plan import check_division
+    from seqrec.training.stage import layout_of
+
+    run = config.run
+    for model in run.pipeline.models:
+        check_name(model, "pipeline.models")
+        if run.model != ModelConfig(name=run.model.name):  # With the defaults nothing can be wrong.
+            # Imported with the model, TensorFlow takes seconds.
+            check_settings(dataclasses.replace(run.model, name=model))
+    check_division(layout_of(run.training, run.seed))
 
 
 def pipeline(config: LoadedConfig) -> None:
@@ -81,10 +98,15 @@ def _for_model(config: LoadedConfig, model: str | None) -> LoadedConfig:
 
 def _submit(step: Step) -> None:
     """The step as its own `spark-submit`, with this command's config and overrides."""
-    command = [sys.executable, "-m", "seqrec.pipeline.submit", step.job, *sys.argv[1:]]
+    command = [sys.executable, "-m", "seqrec.pipeline", step.job, *sys.argv[1:]]
     if step.model is not None:
         command += ["--set", f"model.name={step.model}"]
-    status = subprocess.run(command).returncode
+    stage = subprocess.Popen(command)
+    try:
+        status = stage.wait()
+    except KeyboardInterrupt:
+        stage.wait()  # It has had the interrupt too, and ends in its own way: train saves what it has.
+        raise
     if status != 0:
         raise SeqrecError(
             f"stage '{step.job}' ended with exit status {status}; the reason is above. "

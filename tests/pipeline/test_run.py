@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,22 @@ def test_plan_steps_refuses_one_name_for_the_runs_of_two_models():
 
     with pytest.raises(ConfigError, match=r"training.run=mine names one run, but pipeline.models lists 2 \(a2svd, sli"):
         plan_steps(config)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pipeline.models=[a2svd, slirec]", "pipeline.models: there is no model 'slirec'. Did you mean 'sli_rec'?"),
+        ("model.options.a2svd.attention_sise=8", "model.options.a2svd: unknown key 'attention_sise'. Did you mean"),
+        ("model.options.a2sdv.attention_size=8", "model.options: there is no model 'a2sdv'. Did you mean 'a2svd'?"),
+        ("model.item_dim=64", "model.options.sli_rec.hidden_size is 40, but item_dim + category_dim is"),
+        ("training.num_workers=3", "training.num_workers=3 does not divide training.num_streams=8: use 2 or 4"),
+        ("training.global_batch_size=401", "training.global_batch_size=401 is not a multiple of 8 streams: use 400"),
+    ],
+)
+def test_plan_steps_refuses_what_training_would_refuse_after_hours(override, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_steps(load_run_config(None, ["pipeline.models=[a2svd, sli_rec]", override]))
 
 
 def test_plan_steps_takes_a_name_for_the_run_of_one_model():
