@@ -17,7 +17,8 @@ _INTRODUCTION = """\
 
 One YAML holds a whole run: the keys of the first table stand at its top, the others in a section of the name given.
 Every key has a default; `--set section.key=value` wins over the file, and the value is read as YAML. An unknown or
-mistyped key is an error that names the nearest one. `./spark-submit.sh JOB --help` shows the keys that a job reads.
+mistyped key is an error that names the nearest one. `./spark-submit.sh JOB --help` shows the keys that a job
+reads, but those of `model.options` and of the entries of `tuning.space`, which are only here.
 
 Each section may also hold a `spark:` block: settings of Spark for the stage of that section.
 

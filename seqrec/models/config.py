@@ -38,7 +38,8 @@ class ModelConfig:
     layer_l2: float = 0.0  # Half the squared norm of every other trained weight counts this much in the loss.
     max_history_length: int = 50  # Events read; a longer history keeps its last ones.
     mixed_precision: bool = False  # Multiply matrices in bfloat16 (for GPUs that have it); all else stays float32.
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # Model name -> settings that it alone has.
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # Model name -> settings that it alone has
+    # (docs/configuration.md lists them).
 
     def __post_init__(self) -> None:
         if self.compatibility not in COMPATIBILITIES:

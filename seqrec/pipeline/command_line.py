@@ -30,7 +30,17 @@ SECTIONS_READ = {
     "candidates": ("candidates",),
     "recommend": ("recommendation", "model", "training"),
     "export": ("export", "model", "training"),
-    "pipeline": ("pipeline", "source"),
+    "pipeline": (
+        "pipeline",
+        "source",
+        "download",
+        "synthesis",
+        "ingestion",
+        "preparation",
+        "model",
+        "training",
+        "evaluation",
+    ),
 }
 
 

@@ -4,7 +4,22 @@ import os
 import pytest
 
 from seqrec.core.errors import DataError
-from seqrec.pipeline.command_line import run_job, understand
+from seqrec.pipeline.command_line import SECTIONS_READ, run_job, understand
+from seqrec.pipeline.config import load_run_config
+from seqrec.pipeline.run import plan_steps
+
+
+def config_of(kind):
+    return load_run_config(None, [f"source.kind={kind}"])
+
+
+def test_the_help_of_the_pipeline_has_the_keys_of_all_its_stages():
+    stages = {step.job for kind in ("synthetic", "download") for step in plan_steps(config_of(kind))}
+
+    sections = {section for stage in stages for section in SECTIONS_READ[stage]}
+
+    assert {"source", "download", "synthesis", "preparation", "model", "training", "evaluation"} <= sections
+    assert sections <= set(SECTIONS_READ["pipeline"])
 
 
 def test_an_error_of_ours_is_one_line_and_status_1(capsys):
