@@ -54,13 +54,15 @@ STAGES = (
     ),
     Stage(
         name="`prepare`, 5-core",
-        formula="45 + 17 R, above 14 million 155 + 9.2 R",
-        core_seconds=lambda x: min(45 + 17.2 * x.reviews, 155 + 9.2 * x.reviews),
-        memory="2 GiB, above 20 million 3.1 + 0.035 R GiB",
-        memory_gib=lambda x: 2.1 if x.reviews < 2.1 else 3.1 + 0.035 * x.reviews,
+        formula="60 + 14 R, above 20 million 155 + 9.2 R",
+        core_seconds=lambda x: min(60 + 14 * x.reviews, 155 + 9.2 * x.reviews),
+        memory="3.3 + 0.034 R GiB",
+        memory_gib=lambda x: 3.3 + 0.034 * x.reviews,
         disk="24 R MB, and scratch of 60 R MB",
         disk_gb=lambda x: (0.024 + 0.06) * x.reviews,
-        basis="2, 20, 23 and 233 million synthetic reviews: 79, 348, 369 and 2,291 core-seconds, 2.2 to 11.2 GiB",
+        basis="2, 20, 23 and 233 million synthetic reviews: 87 (on a busy machine), 348, 369 and 2,291 core-seconds; "
+        "3.4, 3.9 and 11.2 GiB with heaps of 4, 4 and 8 GiB for 2, 20 and 233 million; a larger heap is used too "
+        "(23 million: 6.8 GiB with one of 8)",
         up_to=233.1,
     ),
     Stage(
@@ -72,7 +74,7 @@ STAGES = (
         disk="0.4 I GB for each of 3 checkpoints",
         disk_gb=lambda x: 3 * 0.4 * x.items,
         basis="Amazon Beauty: 54,600 targets/s on two cores (mean history 8); all 50 long 1.46 times as slow; memory: "
-        "whole runs with 2 and 6 million items (1.65 and 3.41 GiB); steps alone with 15.5 million took 6.6 GiB",
+        "whole runs (figures not kept); steps alone take 0.6 and 6.6 GiB with 20 thousand and 15.5 million items",
         up_to=0.2,
     ),
     Stage(
