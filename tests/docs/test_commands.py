@@ -34,10 +34,13 @@ def to_run(page: Path) -> list[Block]:
 def without_placeholders(block: Block, folder: Path) -> Block:
     """The README's commands: not those that show a form, nor those on files that are not at hand."""
     commands = []
+    missing: set[str] = set()  # The workdirs that are not made, as the files for them are not there.
     for words in block.commands():
         files = [word.partition("=")[2] or word for word in words if word.endswith(".json.gz")]
         is_form = words[:2] == ["./spark-submit.sh", "JOB"] or any("USER_ID" in word for word in words)
-        if not is_form and all((folder / file).exists() for file in files):
+        if not all((folder / file).exists() for file in files):
+            missing |= {word for word in words if word.startswith("workdir=")}
+        elif not is_form and not missing & set(words):
             commands.append(shlex.join(words))
     return replace(block, text="\n".join(commands) + "\n")
 
