@@ -138,7 +138,7 @@ def _is_local(options: list[str], settings: dict[str, str]) -> bool:
             master = option.removeprefix("--master=")
         elif option.startswith("spark.master="):
             master = option.removeprefix("spark.master=")
-    return master.startswith("local") and "SEQREC_CLUSTER" not in os.environ
+    return master.startswith("local")
 
 
 def _object_store_settings() -> dict[str, str]:
