@@ -115,7 +115,7 @@ def generated() -> str:
     parts = [BEGIN, ""]
     for package, title in PACKAGES.items():
         rows = {split(message) for message in messages(ROOT / "seqrec" / package)}
-        shown = sorted((row for row in rows if re.search("[a-z]{2}", row[0])), key=_place)
+        shown = sorted((row for row in rows if re.search("[a-z]{2}", row[0])), key=lambda row: (_place(row), row))
         if shown:
             parts += [f"### {title}", "", "| it says | do |", "|---|---|"]
             parts += [f"| {_cell(what)} | {_cell(remedy)} |" for what, remedy in shown]
