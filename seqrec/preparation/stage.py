@@ -60,7 +60,7 @@ def run_prepare(
     recipe = Recipe(stage="prepare", settings=asdict(config) | {"seed": seed}, inputs=inputs)
     dataset = Dataset(storage, "prepared", name)
     if dataset.is_current(recipe) and not force:
-        logger.info("prepared '%s' is up to date: skipped", name)
+        logger.info("prepare: '%s' is up to date, skipped (--set force=true redoes it)", name)
         return dataset.require(made_by="prepare")
     attempt = dataset.begin(recipe)
     reviews = read_table(session, storage, source, "reviews", REVIEWS)

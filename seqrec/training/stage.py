@@ -50,7 +50,8 @@ def run_train(
     published = dataset.manifest()
     going_on = published if published is not None and published.recipe == recipe.digest else None
     if going_on is not None and not force and _is_finished(going_on, training):
-        print(f"train: run '{run}' is up to date ({going_on.details['epochs']} epochs), nothing to do.")
+        done = f"{going_on.details['epochs']} epochs"
+        print(f"train: run '{run}' is up to date ({done}), skipped (--set force=true redoes it)")
         return going_on
     resume = training.resume == "auto" and not force
     if resume:

@@ -66,7 +66,8 @@ def run_tune(
     current = published if published is not None and published.recipe == recipe.digest else None
     comparing = _comparing(tuning, training, evaluation)
     if current is not None and not force and _is_finished(current, tuning, comparing):
-        print(f"tune: study '{study}' is up to date ({current.counts['trials']} trials), nothing to do.")
+        done = f"{current.counts['trials']} trials"
+        print(f"tune: study '{study}' is up to date ({done}), skipped (--set force=true redoes it)")
         return current
     attempt = _begin(dataset, recipe, current, tuning, force)
     plan = Search(

@@ -84,7 +84,7 @@ def test_run_train_again_does_nothing(train: Train, finished: Manifest, capsys: 
     again = train(run="finished", num_epochs=4)
 
     assert again == finished
-    assert "is up to date (4 epochs), nothing to do" in capsys.readouterr().out
+    assert "is up to date (4 epochs), skipped" in capsys.readouterr().out
 
 
 def test_run_train_is_the_same_each_time(train: Train, prepared: tuple[Storage, Manifest], finished: Manifest) -> None:
