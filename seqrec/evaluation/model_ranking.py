@@ -150,6 +150,6 @@ def _limit_threads(tf: Any, num_threads: int) -> None:
     """Spark runs one worker per core; without this each would start as many threads as there are cores."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(num_threads)
     except RuntimeError:
         return  # TensorFlow is running already in this process, with the threads it was started with.

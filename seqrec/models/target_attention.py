@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # A block's [pairs, 80] is then 2.6 MB: in cache on a CPU, and still enough work for all cores.
 _PAIRS_PER_BLOCK = 8192
+# Within a block, operations are too small to share out well; a second block beside it keeps a second core busy.
+_BLOCKS_AT_ONCE = 2
 
 
 class TargetAttention(tf.Module):
@@ -89,7 +91,9 @@ def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], n
         part = (each[block * size : (block + 1) * size] for each in inputs)
         return block + 1, scores.write(block, score(*part))
 
-    _, scores = tf.while_loop(lambda block, _: block < num_blocks, step, (0, scores), parallel_iterations=1)
+    _, scores = tf.while_loop(
+        lambda block, _: block < num_blocks, step, (0, scores), parallel_iterations=_BLOCKS_AT_ONCE
+    )
     return tf.reshape(scores.concat(), [num_events, num_candidates])
 
 

@@ -162,6 +162,6 @@ def _limit_threads(num_threads: int) -> None:
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(num_threads)
     except RuntimeError:
         return  # TensorFlow is running already in this process, with the threads it was started with.
