@@ -104,6 +104,8 @@ def run_candidates(
             "recall": recall,
         },
     )
+    found, users = f"{counted['candidates']:,}", f"{table.rows:,}"
+    _LOG.info("candidates: %s for %s users, %.0f s", found, users, manifest.seconds)
     _print_recall(manifest)
     return manifest
 

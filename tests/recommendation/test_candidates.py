@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,17 @@ def test_run_candidates_uses_the_metadata_graph(spark: SparkSession, world: Stor
         assert candidates[user] == {item: source for item, source in wanted.items() if item not in own}
 
 
-def test_run_candidates_does_not_depend_on_the_partitioning(spark: SparkSession, world: Storage):
+def test_run_candidates_does_not_depend_on_the_partitioning(
+    spark: SparkSession, world: Storage, caplog: pytest.LogCaptureFixture
+):
     # The same rows in other files, counted by other tasks.
     storage = Storage(f"{world.root}/other")
     write_world(storage, num_files=5)
 
-    manifest = run_candidates(spark, storage, "small", SMALL, seed=1)
+    with caplog.at_level(logging.INFO, logger="seqrec"):
+        manifest = run_candidates(spark, storage, "small", SMALL, seed=1)
 
+    assert f"candidates: {NUM_USERS * 25:,} for {NUM_USERS} users" in caplog.text
     expected = run_candidates(spark, world, "small", SMALL, seed=1)
     assert manifest.tables[CANDIDATES].content == expected.tables[CANDIDATES].content
 
