@@ -51,7 +51,7 @@ setup(
     packages=[*find_packages(include=["seqrec", "seqrec.*"]), "seqrec.jobs", "seqrec.conf"],
     package_dir={"seqrec.jobs": "jobs", "seqrec.conf": "conf"},
     package_data={
-        "seqrec": ["py.typed", "sources/*.yaml", "evaluation/*.html"],
+        "seqrec": ["py.typed", "ingestion/download/*.yaml", "evaluation/report/*.html"],
         "seqrec.conf": ["*.yaml", "log4j2.properties"],
     },
     # `seqrec JOB ...` submits as ./spark-submit.sh does; a Databricks python_wheel_task finds the others by name.

@@ -26,12 +26,12 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
     from seqrec.models.registry import build_model
     from seqrec.models.vocabulary import ModelVocabulary
     from seqrec.training.config import TrainingConfig
-    from seqrec.training.distributed import Workers
-    from seqrec.training.loss_config import LossConfig
-    from seqrec.training.losses import NegativeSampler
+    from seqrec.training.objectives.config import LossConfig
+    from seqrec.training.objectives.sampled_softmax import NegativeSampler
     from seqrec.training.optimizer_config import OptimizerConfig
     from seqrec.training.optimizers import build_optimizer
     from seqrec.training.train_step import TrainStep
+    from seqrec.training.workers.exchange import Workers
 
     rng = np.random.default_rng(1)
     category = rng.integers(0, 501, num_items + 1).astype(np.int32)

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.evaluation.aggregates import Plan, sums_of_batch
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.judging import Contest, judge_stored
-from seqrec.evaluation.row_metrics import Cutoffs
+from seqrec.evaluation.rankings.stored_candidates import Contest, judge_stored
 from seqrec.evaluation.rows import USER_KEY, rows_of_arrow
-from seqrec.evaluation.slices import build_slicer
+from seqrec.evaluation.statistics.aggregates import Plan, sums_of_batch
+from seqrec.evaluation.statistics.row_metrics import Cutoffs
+from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.evaluation.trained_run import read_run
-from seqrec.feed.vocabulary import read_vocabulary
+from seqrec.events.vocabulary import read_vocabulary
 
 NUM_ROWS = 4096
 

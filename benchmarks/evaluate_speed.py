@@ -32,17 +32,17 @@ from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.describe import Inputs
+from seqrec.evaluation.lineage import Inputs
 from seqrec.evaluation.results import Evaluation
 from seqrec.evaluation.stage import evaluate_run
 from seqrec.evaluation.trained_run import read_run
-from seqrec.feed.vocabulary import read_vocabulary
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import build_model
 from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.models.weights import save_weights
-from seqrec.preparation.schemas import EVALUATION
 from seqrec.tables.files import read_table, write_table
+from seqrec.tables.prepared_schemas import EVALUATION
 
 MODELS = ("a2svd", "sli_rec")
 # The model's row alone, with the metrics that the reference is asked for; and all that an evaluation gives.

@@ -24,9 +24,9 @@ from pathlib import Path
 from ingest_full_size import Watch, spark_of
 
 from seqrec.core.storage import Storage
-from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
-from seqrec.sources.raw_files import find_raw_files
-from seqrec.sources.stage import run_ingest, run_synthesize
+from seqrec.ingestion.config import IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.ingestion.files.raw_files import find_raw_files
+from seqrec.ingestion.stage import run_ingest, run_synthesize
 
 # The reference evaluates every line as Python, in which the `true` of a 2018 line is no name: it gets one.
 _REFERENCE = """

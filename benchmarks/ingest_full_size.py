@@ -18,8 +18,8 @@ from watch import Watch
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
-from seqrec.sources.stage import run_ingest, run_synthesize
+from seqrec.ingestion.config import IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.ingestion.stage import run_ingest, run_synthesize
 
 _USERS_SHARE, _ITEMS_SHARE = 43 / 233.1, 15 / 233.1
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from ingest_full_size import Watch, spark_of
 
 from seqrec.core.storage import Storage
-from seqrec.sources.archives import Compression, read_chunks
-from seqrec.sources.config import IngestionConfig, SourceConfig, SynthesisConfig
-from seqrec.sources.raw_files import find_raw_files
-from seqrec.sources.stage import run_ingest, run_synthesize
+from seqrec.ingestion.config import IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.ingestion.files.archives import Compression, read_chunks
+from seqrec.ingestion.files.raw_files import find_raw_files
+from seqrec.ingestion.stage import run_ingest, run_synthesize
 
 _FILES = 40
 

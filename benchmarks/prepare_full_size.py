@@ -97,9 +97,9 @@ def write_ingested(spark, storage, name: str, num_reviews: int) -> None:
     from pyspark.sql import functions as F
 
     from seqrec.core.manifest import Dataset, Recipe
-    from seqrec.sources.config import SynthesisConfig
-    from seqrec.sources.synthetic_events import ITEM_NUMBER, build_events
-    from seqrec.sources.synthetic_lines import item_id, user_id
+    from seqrec.ingestion.config import SynthesisConfig
+    from seqrec.ingestion.synthetic.events import ITEM_NUMBER, build_events
+    from seqrec.ingestion.synthetic.lines import item_id, user_id
     from seqrec.tables.files import write_table
     from seqrec.tables.schemas import ITEMS, REVIEWS
 

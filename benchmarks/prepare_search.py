@@ -11,8 +11,8 @@ from statistics import median
 
 import numpy as np
 
-from seqrec.preparation.draws import uniforms
-from seqrec.preparation.guide import Guide
+from seqrec.core.keyed_random import uniforms
+from seqrec.preparation.negatives.search_guide import Guide
 
 DRAWS, POINTS, RUNS = 10_000, 57, 5
 

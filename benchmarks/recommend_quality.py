@@ -14,12 +14,12 @@ import time
 import numpy as np
 
 from seqrec.core.storage import Storage
-from seqrec.evaluation.intervals import interval, poisson_weights, weighted_sums
-from seqrec.evaluation.row_metrics import from_whole, to_whole
+from seqrec.evaluation.statistics.intervals import interval, poisson_weights, weighted_sums
+from seqrec.evaluation.statistics.row_metrics import from_whole, to_whole
 from seqrec.recommendation.config import RecommendationConfig
-from seqrec.recommendation.list_files import open_recommender, read_rows
-from seqrec.recommendation.recommend import list_job, read_sources
-from seqrec.recommendation.top_k import best_of, with_places
+from seqrec.recommendation.lists.recommender import best_of, with_places
+from seqrec.recommendation.lists.stage import list_job, read_sources
+from seqrec.recommendation.lists.write_lists import open_recommender, read_rows
 
 ALONE = "co_visitation alone"
 REPLICATES = 1000

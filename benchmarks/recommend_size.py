@@ -25,9 +25,10 @@ from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
-from seqrec.recommendation.candidates import run_candidates
-from seqrec.recommendation.config import CandidatesConfig, RecommendationConfig
-from seqrec.recommendation.recommend import run_recommend
+from seqrec.neighbours.config import CandidatesConfig
+from seqrec.recommendation.candidates.stage import run_candidates
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.stage import run_recommend
 
 _DAY = 86_400
 _BLOCK = 1_000_000

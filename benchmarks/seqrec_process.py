@@ -21,10 +21,10 @@ from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.training.config import TrainingConfig
-from seqrec.training.distributed import Workers
-from seqrec.training.losses import NegativeSampler
+from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.train_step import TrainStep
+from seqrec.training.workers.exchange import Workers
 
 BATCH, HISTORY, NUM_TEST_NEGATIVES = 400, 50, 49
 BATCHES_AHEAD = 4

@@ -17,7 +17,7 @@ from seqrec.core.storage import Storage
 from seqrec.evaluation.results import MODEL, read_evaluation
 from seqrec.pipeline import stages
 from seqrec.pipeline.config import load_run_config
-from seqrec.tables.session import spark_session
+from seqrec.tables.sessions import spark_session
 
 CONFIG = Path(__file__).parents[1] / "conf" / "demo.yaml"
 MODELS = ("a2svd", "sli_rec")

@@ -30,7 +30,7 @@ from seqrec.core.errors import SeqrecError
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.worker import TrainingJob
+from seqrec.training.workers.worker import TrainingJob
 from tests.feed.prepared_data import write_prepared
 
 ROOT = Path(__file__).parents[1]
@@ -100,8 +100,8 @@ MODEL = ModelConfig(max_history_length=8, layer_sizes=(1000, 500))
 
 def train(workdir: str, name: str, launcher: str) -> None:
     """The job itself, run in a process of its own."""
-    from seqrec.training import launch
     from seqrec.training.stage import run_train
+    from seqrec.training.workers import watcher as launch
 
     case = next(case for case in CASES if case.name == name)
     first_time = not (Path(workdir) / faults.RAISED).exists()

@@ -23,15 +23,15 @@ from typing import Any
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.worker import TrainingJob
+from seqrec.training.workers.worker import TrainingJob
 from tests.feed.prepared_data import write_prepared
 
 ROOT = Path(__file__).parents[1]
 
 
 def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> None:
-    from seqrec.training import launch
     from seqrec.training.stage import run_train
+    from seqrec.training.workers import watcher as launch
 
     launch.run_worker = run_and_note_processor_time
     training = TrainingConfig(
@@ -50,7 +50,7 @@ def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_
 
 def run_and_note_processor_time(job: TrainingJob) -> Any:
     """Runs as a worker and leaves the seconds of processor time that it had used at the end of each epoch."""
-    from seqrec.training.worker import run_worker
+    from seqrec.training.workers.worker import run_worker
 
     seconds: list[float] = []
     state = run_worker(job, lambda _: seconds.append(time.process_time()))

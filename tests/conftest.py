@@ -43,7 +43,7 @@ def spark() -> Iterator["SparkSession"]:
 def _begins_with_the_shared_session_active(request: pytest.FixtureRequest) -> None:
     """Tests of a stage's parts leave that stage's own session active; the next test must not depend on it."""
     if "spark" in request.fixturenames:
-        from seqrec.tables.session import make_active
+        from seqrec.tables.sessions import make_active
 
         make_active(request.getfixturevalue("spark"))
 

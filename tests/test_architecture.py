@@ -9,26 +9,29 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"core"},
-    {"tables"},
-    {"sources", "preparation", "feed", "models"},
-    {"training", "evaluation", "recommendation"},
+    {"tables", "events"},
+    {"ingestion", "preparation", "feed", "models", "neighbours"},
+    {"scoring"},
+    {"training"},
+    {"evaluation", "recommendation"},
     {"tuning"},
     {"pipeline"},
 ]
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
     "petastorm": {"feed"},
-    "horovod": {"training/distributed.py", "training/launchers.py"},
-    "tensorflow": {"feed", "models", "training", "evaluation", "recommendation"},
+    "horovod": {"training/workers/exchange.py", "training/workers/launchers.py"},
+    "tensorflow": {"feed", "models", "scoring", "training", "recommendation/export"},
     "pyspark": {
         "tables",
-        "sources",
+        "ingestion",
         "preparation",
+        "neighbours",
         "evaluation",
         "recommendation",
         "tuning",
         "pipeline",
-        "training/launchers.py",
+        "training/workers",
     },
 }
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
@@ -46,7 +49,7 @@ def imported_modules(path: Path) -> Iterator[str]:
 
 
 def owns(relative: Path, owners: set[str]) -> bool:
-    return relative.parts[0] in owners or relative.as_posix() in owners
+    return any(place.as_posix() in owners for place in (relative, *relative.parents))
 
 
 every_module = pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -17,7 +17,7 @@ from typing import Any
 
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
-from seqrec.core.writer_mark import mark_writer, refuse_other_writer
+from seqrec.core.write_lock import mark_writer, refuse_other_writer
 
 MANIFEST = "_manifest.json"
 FORMAT_VERSION = 1  # Of the layout on disk; a change makes every older dataset count as not there.

@@ -18,10 +18,10 @@ from seqrec.core.columns import (
     TARGET_TIMESTAMP,
     USER,
 )
-from seqrec.evaluation.full_ranking import judge_fully
-from seqrec.evaluation.judging import judge_stored
+from seqrec.evaluation.rankings.full_catalogue import judge_fully
+from seqrec.evaluation.rankings.stored_candidates import judge_stored
 from seqrec.evaluation.rows import USER_KEY, Rows, concatenate, rows_of_arrow
-from seqrec.evaluation.sums import pack
+from seqrec.evaluation.statistics.exact_sums import pack
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
 _PACKED_BYTES = 1 << 24  # Of predictions in one value.

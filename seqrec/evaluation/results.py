@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from seqrec.core.console import print_table
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
-from seqrec.core.screen import print_table
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 

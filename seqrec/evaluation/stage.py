@@ -7,20 +7,18 @@ import time
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from seqrec.core.console import print_table
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
-from seqrec.core.screen import print_table
 from seqrec.core.storage import Storage
-from seqrec.evaluation.aggregates import Plan, add_up, count_scores
-from seqrec.evaluation.baseline_tables import Material, build_baselines
-from seqrec.evaluation.catalogue import read_catalogue, read_category_names
 from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.describe import FULL, Inputs, describe_lineage, describe_setup
-from seqrec.evaluation.judging import Contest
-from seqrec.evaluation.measure import paired_test, ranking_results, slice_results, with_correction
+from seqrec.evaluation.lineage import FULL, Inputs, describe_lineage, describe_setup
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
-from seqrec.evaluation.report import write_report
+from seqrec.evaluation.rankings.baseline_tables import Material, build_baselines
+from seqrec.evaluation.rankings.catalogue import read_catalogue, read_category_names
+from seqrec.evaluation.rankings.stored_candidates import Contest
+from seqrec.evaluation.report.report import write_report
 from seqrec.evaluation.results import (
     BASELINE,
     MODEL,
@@ -29,14 +27,16 @@ from seqrec.evaluation.results import (
     evaluation_path,
     read_evaluation,
 )
-from seqrec.evaluation.row_metrics import Cutoffs
-from seqrec.evaluation.score_bins import auc, dropped_bits, shares
-from seqrec.evaluation.slices import build_slicer
-from seqrec.evaluation.sums import Sums
+from seqrec.evaluation.statistics.aggregates import Plan, add_up, count_scores
+from seqrec.evaluation.statistics.exact_sums import Sums
+from seqrec.evaluation.statistics.measure import paired_test, ranking_results, slice_results, with_correction
+from seqrec.evaluation.statistics.row_metrics import Cutoffs
+from seqrec.evaluation.statistics.score_bins import auc, dropped_bits, shares
+from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.evaluation.trained_run import read_run
-from seqrec.feed.vocabulary import read_vocabulary
-from seqrec.preparation.schemas import EVALUATION
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.tables.files import read_table
+from seqrec.tables.prepared_schemas import EVALUATION
 
 _LOG = logging.getLogger(__name__)
 _STORED_SHARD = 4096  # Rows of a task; fewer where each is scored against the whole catalogue.

@@ -6,8 +6,8 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.model_ranking import ModelRanking
-from seqrec.feed.vocabulary import ITEMS, read_vocabulary
+from seqrec.evaluation.rankings.model_ranking import ModelRanking
+from seqrec.events.vocabulary import ITEMS, read_vocabulary
 from seqrec.models.config import ModelConfig, read_model_config
 from seqrec.models.vocabulary import ModelVocabulary
 

@@ -14,9 +14,9 @@ import numpy as np
 from seqrec.core.batch import History, TrainBatch
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
+from seqrec.events.windows import Events, build_events, cut_examples
 from seqrec.feed.plan import EpochPlan, Group, Layout, example_permutation, plan_epoch
 from seqrec.feed.reader import read_segments
-from seqrec.feed.windows import Events, build_events, cut_examples
 
 Element = TypeVar("Element")
 

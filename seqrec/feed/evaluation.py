@@ -12,8 +12,8 @@ from seqrec.core.batch import EvalBatch, History
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
+from seqrec.events.windows import cut_whole_histories
 from seqrec.feed.reader import EvaluationRows, read_evaluation_rows
-from seqrec.feed.windows import cut_whole_histories
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,9 @@ from typing import Any
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
-from seqrec.models.embedding import EventEmbedding
+from seqrec.models.layers.batch_norm import BatchNorm
+from seqrec.models.layers.embedding import EventEmbedding
 
 
 class TrainingContext:

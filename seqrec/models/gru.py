@@ -10,14 +10,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
-from seqrec.models.embedding import EventEmbedding
-from seqrec.models.initializers import Initializer
-from seqrec.models.stream_rows import EvenRows
-from seqrec.models.time_order import TimeOrder, order_by_time
-from seqrec.models.tower import Tower
+from seqrec.models.layers.batch_norm import BatchNorm
+from seqrec.models.layers.embedding import EventEmbedding
+from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.stream_rows import EvenRows
+from seqrec.models.layers.time_order import TimeOrder, order_by_time
+from seqrec.models.layers.tower import Tower
 from seqrec.models.vocabulary import ModelVocabulary
 
 

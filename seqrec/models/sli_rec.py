@@ -12,19 +12,19 @@ import tensorflow as tf
 
 from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
-from seqrec.models.attention_pooling import AttentionPooling
-from seqrec.models.batch_norm import BatchNorm
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
-from seqrec.models.embedding import EventEmbedding
-from seqrec.models.initializers import Initializer
-from seqrec.models.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
-from seqrec.models.packing import PackedEvents, pack, take_packed
-from seqrec.models.stream_rows import EvenRows
-from seqrec.models.target_attention import TargetAttention
-from seqrec.models.time_lstm import TimeLstm
-from seqrec.models.time_order import in_packed_order, order_by_time, packed_place
-from seqrec.models.tower import Tower
+from seqrec.models.layers.attention_pooling import AttentionPooling
+from seqrec.models.layers.batch_norm import BatchNorm
+from seqrec.models.layers.embedding import EventEmbedding
+from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
+from seqrec.models.layers.packing import PackedEvents, pack, take_packed
+from seqrec.models.layers.stream_rows import EvenRows
+from seqrec.models.layers.target_attention import TargetAttention
+from seqrec.models.layers.time_lstm import TimeLstm
+from seqrec.models.layers.time_order import in_packed_order, order_by_time, packed_place
+from seqrec.models.layers.tower import Tower
 from seqrec.models.vocabulary import ModelVocabulary
 
 

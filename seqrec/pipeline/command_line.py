@@ -108,7 +108,7 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
     workdir = ""
     try:
         if "PYSPARK_GATEWAY_PORT" in os.environ:  # Under spark-submit.
-            from seqrec.tables.session import keep_jvm_at_interrupts
+            from seqrec.tables.sessions import keep_jvm_at_interrupts
 
             keep_jvm_at_interrupts()
         arguments = parse_arguments(job, sys.argv[1:] if argv is None else argv)

@@ -11,10 +11,11 @@ from seqrec.core.config import apply_override, load_section, read_yaml
 from seqrec.core.errors import ConfigError
 from seqrec.core.secrets import refuse_secret
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.models.config import ModelConfig
+from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
-from seqrec.recommendation.config import CandidatesConfig, ExportConfig, RecommendationConfig
-from seqrec.sources.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
+from seqrec.recommendation.config import ExportConfig, RecommendationConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
 

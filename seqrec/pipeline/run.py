@@ -84,7 +84,7 @@ def _session(config: LoadedConfig) -> Any:
     """One session around all steps of a single process; otherwise each step starts its own."""
     if not config.run.pipeline.one_process:
         return nullcontext()
-    from seqrec.tables.session import spark_session
+    from seqrec.tables.sessions import spark_session
 
     return spark_session("pipeline", config.spark.get("pipeline"))
 

@@ -10,7 +10,7 @@ from seqrec.pipeline.config import LoadedConfig
 
 def download(config: LoadedConfig) -> Manifest:
     """Writes `raw/<name>` from the public files; plain Python, no Spark."""
-    from seqrec.sources.stage import run_download
+    from seqrec.ingestion.stage import run_download
 
     run = config.run
     return run_download(Storage(run.workdir), run.name, run.download, run.force)
@@ -18,8 +18,8 @@ def download(config: LoadedConfig) -> Manifest:
 
 def synthesize(config: LoadedConfig) -> Manifest:
     """Writes `raw/<name>`."""
-    from seqrec.sources.stage import run_synthesize
-    from seqrec.tables.session import spark_session
+    from seqrec.ingestion.stage import run_synthesize
+    from seqrec.tables.sessions import spark_session
 
     run = config.run
     with spark_session("synthesize", config.spark.get("synthesis")) as spark:
@@ -28,8 +28,8 @@ def synthesize(config: LoadedConfig) -> Manifest:
 
 def ingest(config: LoadedConfig) -> Manifest:
     """Writes `ingested/<name>`."""
-    from seqrec.sources.stage import run_ingest
-    from seqrec.tables.session import spark_session
+    from seqrec.ingestion.stage import run_ingest
+    from seqrec.tables.sessions import spark_session
 
     run = config.run
     with spark_session("ingest", config.spark.get("ingestion")) as spark:
@@ -39,7 +39,7 @@ def ingest(config: LoadedConfig) -> Manifest:
 def prepare(config: LoadedConfig) -> Manifest:
     """Writes `prepared/<name>`."""
     from seqrec.preparation.stage import run_prepare
-    from seqrec.tables.session import spark_session
+    from seqrec.tables.sessions import spark_session
 
     run = config.run
     with spark_session("prepare", config.spark.get("preparation")) as spark:
@@ -57,7 +57,7 @@ def train(config: LoadedConfig) -> Manifest:
 def evaluate(config: LoadedConfig) -> object:
     """Writes `runs/<run>/evaluations`."""
     from seqrec.evaluation.stage import run_evaluate
-    from seqrec.tables.session import spark_session
+    from seqrec.tables.sessions import spark_session
 
     run = config.run
     with spark_session("evaluate", config.spark.get("evaluation")) as spark:
@@ -66,7 +66,7 @@ def evaluate(config: LoadedConfig) -> object:
 
 def tune(config: LoadedConfig) -> Manifest:
     """Writes `tuning/<study>`."""
-    from seqrec.tables.session import spark_session
+    from seqrec.tables.sessions import spark_session
     from seqrec.tuning.stage import run_tune
 
     run = config.run
@@ -87,8 +87,8 @@ def tune(config: LoadedConfig) -> Manifest:
 
 def candidates(config: LoadedConfig) -> Manifest:
     """Writes `candidates/<name>`."""
-    from seqrec.recommendation.candidates import run_candidates
-    from seqrec.tables.session import spark_session
+    from seqrec.recommendation.candidates.stage import run_candidates
+    from seqrec.tables.sessions import spark_session
 
     run = config.run
     with spark_session("candidates", config.spark.get("candidates")) as spark:
@@ -97,9 +97,9 @@ def candidates(config: LoadedConfig) -> Manifest:
 
 def recommend(config: LoadedConfig) -> Manifest | None:
     """Writes `recommendations/<run>`, or prints the lists of `recommendation.user`."""
-    from seqrec.recommendation.readable import show_user
-    from seqrec.recommendation.recommend import run_recommend
-    from seqrec.tables.session import spark_session
+    from seqrec.recommendation.lists.show_user import show_user
+    from seqrec.recommendation.lists.stage import run_recommend
+    from seqrec.tables.sessions import spark_session
 
     run, storage = config.run, Storage(config.run.workdir)
     if run.recommendation.user is not None:
@@ -111,7 +111,7 @@ def recommend(config: LoadedConfig) -> Manifest | None:
 
 def export(config: LoadedConfig) -> object:
     """Writes `runs/<run>/export`."""
-    from seqrec.recommendation.export import run_export
+    from seqrec.recommendation.export.stage import run_export
 
     run = config.run
     return run_export(Storage(run.workdir), run.run, run.export, run.force)

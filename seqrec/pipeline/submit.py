@@ -12,9 +12,9 @@ from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.core.storage import s3_endpoint
+from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, folder_of, load_run_config
-from seqrec.pipeline.shipping import shipping_settings, wants_shipping
 
 ROOT = Path(__file__).parents[2]
 OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.

@@ -8,21 +8,21 @@ from pyspark.sql import DataFrame
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
 from seqrec.preparation.config import PreparationConfig
-from seqrec.preparation.file_plan import num_files_for
-from seqrec.preparation.population import Population
-from seqrec.preparation.run_vocabulary import RunVocabulary
-from seqrec.preparation.schemas import VOCABULARY_CATEGORIES, VOCABULARY_CATEGORIES_TABLE, VOCABULARY_ITEMS_TABLE
-from seqrec.preparation.split_counts import SplitCounts
-from seqrec.preparation.splits import SplitRule
-from seqrec.preparation.vocabulary import (
+from seqrec.preparation.negatives.population import Population
+from seqrec.preparation.splits.split_counts import SplitCounts
+from seqrec.preparation.splits.splits import SplitRule
+from seqrec.preparation.writing.file_plan import num_files_for
+from seqrec.preparation.writing.run_vocabulary import RunVocabulary
+from seqrec.preparation.writing.vocabulary import (
     ItemIndices,
     build_categories,
     build_item_rows,
     build_items,
     with_category,
 )
-from seqrec.preparation.writer import Negatives, build_evaluation, build_latest, build_train, write_files
+from seqrec.preparation.writing.writer import Negatives, build_evaluation, build_latest, build_train, write_files
 from seqrec.tables.files import write_table
+from seqrec.tables.prepared_schemas import VOCABULARY_CATEGORIES, VOCABULARY_CATEGORIES_TABLE, VOCABULARY_ITEMS_TABLE
 
 TRAIN_TABLE = "sequences/train"
 VALIDATION_TABLE = "sequences/validation"

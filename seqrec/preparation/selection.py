@@ -10,15 +10,15 @@ from pyspark.sql import functions as F
 
 from seqrec.core.errors import DataError
 from seqrec.preparation.config import PreparationConfig
-from seqrec.preparation.interactions import Filtered, count_filtered, filter_reviews
-from seqrec.preparation.item_numbers import collect_item_numbers, write_numbered_items
-from seqrec.preparation.item_sampling import sample_items
-from seqrec.preparation.k_core import count_items, find_k_core
-from seqrec.preparation.run_vocabulary import RunVocabulary
-from seqrec.preparation.schemas import ALL_EVENTS, NUM_EVENTS, NUM_REVIEWS, NUM_UNIQUE, NUM_USERS
-from seqrec.preparation.session import packed_session
-from seqrec.preparation.user_events import EventRule, build_user_events, num_buckets_for
-from seqrec.preparation.vocabulary import ItemIndices
+from seqrec.preparation.filters.interactions import Filtered, count_filtered, filter_reviews
+from seqrec.preparation.filters.item_numbers import collect_item_numbers, write_numbered_items
+from seqrec.preparation.filters.item_sampling import sample_items
+from seqrec.preparation.filters.k_core import count_items, find_k_core
+from seqrec.preparation.filters.user_events import EventRule, build_user_events, num_buckets_for
+from seqrec.preparation.writing.run_vocabulary import RunVocabulary
+from seqrec.preparation.writing.vocabulary import ItemIndices
+from seqrec.tables.prepared_schemas import ALL_EVENTS, NUM_EVENTS, NUM_REVIEWS, NUM_UNIQUE, NUM_USERS
+from seqrec.tables.sessions import packed_session
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from pyspark.sql import DataFrame, SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
-from seqrec.preparation.boundaries import needs_days, split_rule
 from seqrec.preparation.config import PreparationConfig
-from seqrec.preparation.health import Days, count_test, count_users, measure_health
-from seqrec.preparation.health_report import draw_distributions, print_health, warnings_of
-from seqrec.preparation.interactions import with_item_groups
-from seqrec.preparation.population import Population, check_enough
+from seqrec.preparation.filters.interactions import with_item_groups
+from seqrec.preparation.filters.user_events import keep_indexed, max_own_items
+from seqrec.preparation.health.health import Days, count_test, count_users, measure_health
+from seqrec.preparation.health.health_report import draw_distributions, print_health, warnings_of
+from seqrec.preparation.negatives.population import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,
     check_tables,
@@ -24,20 +24,20 @@ from seqrec.preparation.prepared_tables import (
     write_sequences,
     write_vocabulary,
 )
-from seqrec.preparation.run_vocabulary import RunVocabulary, read_run_vocabulary
-from seqrec.preparation.schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.preparation.selection import Selection, select_interactions
-from seqrec.preparation.session import own_session, packed_session
-from seqrec.preparation.split_counts import SplitCounts, count_days, count_split
-from seqrec.preparation.splits import SplitRule
-from seqrec.preparation.user_events import keep_indexed, max_own_items
-from seqrec.preparation.vocabulary import (
+from seqrec.preparation.splits.boundaries import needs_days, split_rule
+from seqrec.preparation.splits.split_counts import SplitCounts, count_days, count_split
+from seqrec.preparation.splits.splits import SplitRule
+from seqrec.preparation.writing.run_vocabulary import RunVocabulary, read_run_vocabulary
+from seqrec.preparation.writing.vocabulary import (
     ItemIndices,
     collect_categories,
     number_items,
 )
 from seqrec.tables.files import read_table
+from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.tables.schemas import ITEMS, REVIEWS
+from seqrec.tables.sessions import own_session, packed_session
 
 logger = logging.getLogger(__name__)
 

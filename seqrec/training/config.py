@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seqrec.core.secrets import refuse_secret
-from seqrec.training.loss_config import LossConfig
+from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 
 _METRIC = re.compile(r"auc|group_auc|mrr|(ndcg|hit_rate)@[1-9]\d*")

@@ -13,13 +13,13 @@ import yaml
 from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table, digest_of
 from seqrec.core.storage import Storage
+from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import Layout, describe_plan, plan_epoch
-from seqrec.feed.vocabulary import CATEGORIES, ITEMS
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
 from seqrec.training.scratch import scratch_folder
-from seqrec.training.worker import TrainingJob, stop_error
+from seqrec.training.workers.worker import TrainingJob, stop_error
 
 _SETTINGS = "settings.json"  # What an attempt was begun with.
 _TRAIN_FILES = "train_files"  # Of a recipe's inputs: how the training data is cut into files.
@@ -69,7 +69,7 @@ def run_train(
         seed=seed,
     )
     print(describe_plan(plan, layout))
-    from seqrec.training.launch import launch
+    from seqrec.training.workers.watcher import launch
 
     state = launch(job, choose_launcher(training))
     if state["epoch"] < training.num_epochs and not state["stopped_early"]:
@@ -232,7 +232,7 @@ def _publish(
     state: dict[str, Any],
 ) -> Manifest:
     from seqrec.training.checkpoints import Checkpoints
-    from seqrec.training.progress import history_csv
+    from seqrec.training.reporting.progress import history_csv
 
     storage = attempt.storage
     # Worker 0 writes it after each epoch's checkpoint: of one killed between the two the last row would be missing.

@@ -11,9 +11,9 @@ import tensorflow as tf
 from seqrec.core.batch import TrainBatch
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.training.config import TrainingConfig
-from seqrec.training.distributed import Workers
-from seqrec.training.losses import NegativeSampler, candidates_of, softmax_loss
+from seqrec.training.objectives.sampled_softmax import NegativeSampler, candidates_of, softmax_loss
 from seqrec.training.optimizers import Adam, Gradient, merge_rows
+from seqrec.training.workers.exchange import Workers
 
 
 class StepOutcome(NamedTuple):

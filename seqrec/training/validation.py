@@ -14,7 +14,7 @@ from seqrec.core import metrics as M
 from seqrec.core.batch import EvalBatch, History
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.contract import SequenceModel
-from seqrec.training.distributed import Workers
+from seqrec.training.workers.exchange import Workers
 
 
 class Validation:

@@ -13,20 +13,20 @@ from pyspark.sql import SparkSession
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.evaluation.catalogue import read_category_names
 from seqrec.evaluation.checks import check_rows
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
-from seqrec.evaluation.judging import Contest, matrix
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
-from seqrec.evaluation.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
+from seqrec.evaluation.rankings.catalogue import read_category_names
+from seqrec.evaluation.rankings.stored_candidates import Contest, matrix
 from seqrec.evaluation.rows import USER_KEY
-from seqrec.evaluation.slices import build_slicer
-from seqrec.evaluation.sums import Part, Sums, collect_sums, dense_part
+from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, dense_part
+from seqrec.evaluation.statistics.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
+from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
+from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.evaluation.trained_run import read_run
-from seqrec.feed.vocabulary import read_vocabulary
-from seqrec.preparation.schemas import EVALUATION
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.tables.files import read_table
+from seqrec.tables.prepared_schemas import EVALUATION
 
 _SHARD_ROWS = 4096
 

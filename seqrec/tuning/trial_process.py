@@ -25,7 +25,7 @@ from seqrec.core.errors import SeqrecError
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.worker import TrainingJob, run_worker
+from seqrec.training.workers.worker import TrainingJob, run_worker
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED
 
 HISTORY, WORD, OUTCOME, LOG = "history.json", "word.json", "outcome.json", "log.txt"

@@ -8,7 +8,7 @@ import pytest
 from seqrec.core.errors import StorageError
 from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
-from seqrec.sources.raw_files import find_raw_files
+from seqrec.ingestion.files.raw_files import find_raw_files
 from tests.core.object_store import BUCKET, environment_of, object_store
 
 

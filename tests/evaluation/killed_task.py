@@ -15,9 +15,9 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from seqrec.core.storage import Storage
-from seqrec.evaluation import baseline_tables
-from seqrec.evaluation.baselines import Popularity
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings import baseline_tables
+from seqrec.evaluation.rankings.baselines import Popularity
 from seqrec.evaluation.rows import Rows
 from seqrec.evaluation.stage import run_evaluate
 from tests.evaluation.worlds import write_prepared, write_run

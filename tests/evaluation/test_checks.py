@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
-from seqrec.preparation.schemas import EVALUATION
+from seqrec.tables.prepared_schemas import EVALUATION
 
 DAY = 86_400
 # ann's target is one she had before, and bob's (item 9) was not seen in training: both are as they should be.

@@ -12,8 +12,8 @@ from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
-from seqrec.evaluation import baseline_tables
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings import baseline_tables
 from seqrec.evaluation.results import Evaluation
 from seqrec.evaluation.stage import run_evaluate
 from seqrec.tables.schemas import ITEMS

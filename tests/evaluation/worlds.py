@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table, digest_of
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
-from seqrec.preparation import schemas
+from seqrec.tables import prepared_schemas as schemas
 
 DAY = 86_400
 NUM_ITEMS = 40

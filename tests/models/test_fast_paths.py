@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqrec.models import target_attention
 from seqrec.models.contract import TrainingContext
+from seqrec.models.layers import target_attention
 from tests.models.plain_models import PlainModel
 from tests.models.random_batches import (
     NUM_TRAINED,

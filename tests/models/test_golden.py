@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from seqrec.models.contract import TrainingContext
-from seqrec.training.losses import Negatives, softmax_loss
+from seqrec.training.objectives.sampled_softmax import Negatives, softmax_loss
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
 from tests.models.golden_files import FILES, Golden

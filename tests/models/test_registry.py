@@ -77,7 +77,7 @@ def test_weights_start_within_two_standard_deviations():
 def test_configs_load_without_tensorflow():
     code = (
         "import sys, seqrec.models.config, seqrec.models.registry, seqrec.models.vocabulary,"
-        "seqrec.training.loss_config, seqrec.training.optimizer_config; assert 'tensorflow' not in sys.modules"
+        "seqrec.training.objectives.config, seqrec.training.optimizer_config; assert 'tensorflow' not in sys.modules"
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

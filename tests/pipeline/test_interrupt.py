@@ -14,7 +14,7 @@ STAGE = """
 import time
 from pathlib import Path
 from seqrec.pipeline.command_line import run_job
-from seqrec.tables.session import spark_session
+from seqrec.tables.sessions import spark_session
 
 def work(_):
     Path("AT_WORK").touch()

@@ -7,9 +7,10 @@ import pytest
 from pyspark.sql import functions as F
 
 from seqrec.core.storage import Storage
-from seqrec.preparation import selection, session
+from seqrec.preparation import selection
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.stage import run_prepare
+from seqrec.tables import sessions as session
 from tests.preparation.ingested import DAY, publish_ingested, read_rows
 
 NUM_CASES, K, HISTORY, TARGETS = 40, 3, 4, 3

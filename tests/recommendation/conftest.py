@@ -4,8 +4,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from seqrec.core.storage import Storage
-from seqrec.recommendation.candidates import run_candidates
-from seqrec.recommendation.config import CandidatesConfig
+from seqrec.neighbours.config import CandidatesConfig
+from seqrec.recommendation.candidates.stage import run_candidates
 from tests.recommendation.world import write_run, write_world
 
 SMALL = CandidatesConfig(max_candidates=25, num_neighbours=10)

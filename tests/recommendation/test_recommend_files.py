@@ -10,11 +10,12 @@ from pyspark.sql import SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.recommendation.candidates import run_candidates
-from seqrec.recommendation.config import CandidatesConfig, RecommendationConfig
-from seqrec.recommendation.list_files import LISTS
-from seqrec.recommendation.recommend import recommend_recipe, run_recommend
-from seqrec.recommendation.top_k import HISTORY, NO_HISTORY
+from seqrec.neighbours.config import CandidatesConfig
+from seqrec.recommendation.candidates.stage import run_candidates
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.recommender import HISTORY, NO_HISTORY
+from seqrec.recommendation.lists.stage import recommend_recipe, run_recommend
+from seqrec.recommendation.lists.write_lists import LISTS
 from tests.recommendation.conftest import SMALL
 from tests.recommendation.world import events_of, item_id, items_of, lists_of, users, write_run, write_world
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
-from seqrec.training.loss_config import LossConfig
+from seqrec.training.objectives.config import LossConfig
 
 
 @pytest.mark.parametrize(

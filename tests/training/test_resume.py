@@ -16,7 +16,7 @@ from seqrec.core.errors import TrainingError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from tests.training.small_runs import ask_to_stop, counting, differing, newest_checkpoint
-from tests.training.test_distributed import BLIND
+from tests.training.workers.test_exchange import BLIND
 
 ROOT = Path(__file__).parents[2]
 Train = Callable[..., Manifest]
@@ -105,7 +105,7 @@ def test_two_fresh_processes_under_load_agree(prepared: tuple[Storage, Manifest]
 def _run_worker_until(job: Any, num_steps: int, happen: Callable[[Any], None]) -> Any:
     """A worker to which something happens once it has done `num_steps` steps."""
     from seqrec.training import loop
-    from seqrec.training.worker import run_worker
+    from seqrec.training.workers.worker import run_worker
 
     loop._count = counting(loop._count, num_steps, happen)
     return run_worker(job)
@@ -125,7 +125,7 @@ def test_two_workers_go_on_as_one_or_as_four(
     monkeypatch: pytest.MonkeyPatch,
     workers_after: int,
 ) -> None:
-    import seqrec.training.launch as launch
+    import seqrec.training.workers.watcher as launch
 
     with monkeypatch.context() as patched:
         patched.setattr(launch, "run_worker", _run_worker_and_stop)
@@ -151,7 +151,7 @@ def _run_worker_that_raises(job: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_worker_that_raises_shows_its_traceback(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seqrec.training.launch as launch
+    import seqrec.training.workers.watcher as launch
 
     monkeypatch.setattr(launch, "run_worker", _run_worker_that_raises)
 
@@ -179,7 +179,7 @@ def _run_worker_that_hangs(job: Any) -> Any:
 def test_a_worker_that_hangs_is_named_in_bounded_time(
     train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seqrec.training.launch as launch
+    import seqrec.training.workers.watcher as launch
 
     monkeypatch.setattr(launch, "run_worker", _run_worker_that_hangs)
 
@@ -192,8 +192,8 @@ def test_a_worker_that_hangs_is_named_in_bounded_time(
 
 def _run_worker_that_hangs_at_the_end(job: Any) -> Any:
     """Worker 0, which alone writes a log, sleeps for ever at that of the last epoch; the other is done by then."""
-    from seqrec.training.scalar_log import ScalarLog
-    from seqrec.training.worker import run_worker
+    from seqrec.training.reporting.tensorboard import ScalarLog
+    from seqrec.training.workers.worker import run_worker
 
     ScalarLog.publish = lambda _: time.sleep(10_000)  # type: ignore[method-assign]
     return run_worker(job)
@@ -201,7 +201,7 @@ def _run_worker_that_hangs_at_the_end(job: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_when_the_others_are_done_is_named(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seqrec.training.launch as launch
+    import seqrec.training.workers.watcher as launch
 
     monkeypatch.setattr(launch, "run_worker", _run_worker_that_hangs_at_the_end)
 

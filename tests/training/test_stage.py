@@ -10,7 +10,7 @@ import yaml
 from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.loss_config import LossConfig
+from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.stage import run_train
 from tests.feed.prepared_data import write_prepared
@@ -190,7 +190,7 @@ def test_run_train_goes_on_in_mid_epoch(
 def test_run_train_tells_of_the_last_epoch_even_if_it_was_cut_off_right_after_saving_it(
     train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seqrec.training.scalar_log import ScalarLog
+    from seqrec.training.reporting.tensorboard import ScalarLog
 
     publish, calls = ScalarLog.publish, []
 

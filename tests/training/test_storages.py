@@ -11,7 +11,7 @@ import pytest
 
 from seqrec.core.errors import TrainingError
 from seqrec.core.storage import Storage
-from seqrec.training import run as training_run
+from seqrec.training import assemble as training_run
 from seqrec.training.stage import run_train
 from tests.core.object_store import BUCKET, environment_of, object_store
 from tests.core.strict_mount import strict_mount

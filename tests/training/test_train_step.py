@@ -13,18 +13,18 @@ import tensorflow as tf
 from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.batching import TrainingFeed
-from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import TrainingContext
 from seqrec.models.registry import build_model
-from seqrec.training.distributed import Workers
-from seqrec.training.losses import NegativeSampler
+from seqrec.training.assemble import model_vocabulary
+from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
-from seqrec.training.run import model_vocabulary
 from seqrec.training.stage import layout_of
 from seqrec.training.train_step import TrainStep
+from seqrec.training.workers.exchange import Workers
 from tests.training.small_runs import SEED, small_model, small_training
 
 
@@ -205,7 +205,7 @@ class _FixedNegatives:
         self._rest = negatives
 
     def __call__(self, target_item: tf.Tensor, history: Any, training: Any) -> Any:
-        from seqrec.training.losses import Negatives
+        from seqrec.training.objectives.sampled_softmax import Negatives
 
         size = target_item.shape[1]
         items, self._rest = self._rest[:, :size], self._rest[:, size:]

@@ -7,12 +7,12 @@ import pytest
 from seqrec.core import metrics as M
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.evaluation import EvaluationFeed
-from seqrec.feed.vocabulary import read_vocabulary
 from seqrec.models.registry import build_model
-from seqrec.training.distributed import Workers
-from seqrec.training.run import model_vocabulary
+from seqrec.training.assemble import model_vocabulary
 from seqrec.training.validation import Validation, ranking_metrics
+from seqrec.training.workers.exchange import Workers
 from tests.training.small_runs import SEED, small_model
 
 

@@ -1,0 +1,64 @@
+"""Arrays in files that every worker of a machine maps into memory, from one copy on its disk."""
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from seqrec.core.storage import Storage
+
+_COPY_SECONDS = 86_400.0  # A copy on a node's disk that no job has asked for in that time is deleted.
+
+
+def save_array(storage: Storage, path: str, values: np.ndarray) -> None:
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        local = Path(scratch) / "array.npy"
+        np.save(local, values, allow_pickle=False)
+        storage.upload(local, path)
+
+
+def map_array(storage: Storage, path: str) -> np.ndarray:
+    """The array of a .npy file, mapped for reading; an empty one is read, since nothing cannot be mapped."""
+    local = local_copy(storage, path)
+    values: np.ndarray = np.load(local, allow_pickle=False)[:0] if _is_empty(local) else np.load(local, mmap_mode="r")
+    return values
+
+
+def local_copy(storage: Storage, path: str) -> Path:
+    """Where `path` can be mapped: itself on a local disk or mount, else one copy for all workers of this machine."""
+    local = storage.local(path)
+    if local is not None:
+        return local
+    folder = Path(tempfile.gettempdir()) / f"seqrec-copies-{os.getuid()}"
+    stored = storage.look_up(path)
+    # The same address may hold another file later: where a workdir was deleted, attempts are numbered from 1 again.
+    version = f"{storage.uri(path)} {stored.size} {stored.modified}"
+    copy = folder / f"{hashlib.sha256(version.encode()).hexdigest()[:24]}{Path(path).suffix}"
+    if copy.exists():
+        os.utime(copy)
+        return copy
+    _delete_unused(folder)
+    aside = copy.with_suffix(f".{os.getpid()}")
+    storage.download(path, aside)
+    aside.replace(copy)  # Whole for all workers at once.
+    return copy
+
+
+def _delete_unused(folder: Path) -> None:
+    """Deletes copies that no job has asked for lately; whoever has one mapped keeps what it reads."""
+    for copy in folder.glob("*"):
+        try:
+            if time.time() - copy.stat().st_mtime > _COPY_SECONDS:
+                copy.unlink()
+        except FileNotFoundError:  # Another worker was faster.
+            continue
+
+
+def _is_empty(path: Path) -> bool:
+    with path.open("rb") as stream:
+        np.lib.format.read_magic(stream)
+        shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+    return 0 in shape

@@ -1,0 +1,127 @@
+"""What an evaluation is made from, and how it says so: a number without its setup means nothing."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
+from seqrec.core.storage import Storage
+from seqrec.evaluation.checks import SplitCounts
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings.stored_candidates import Catalogue, Contest
+from seqrec.evaluation.results import FORMAT_VERSION
+from seqrec.evaluation.trained_run import TrainedRun
+from seqrec.events.vocabulary import Vocabulary
+
+_NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "report", "report_runs")
+FULL = "full"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that one evaluation reads."""
+
+    storage: Storage
+    prepared: Manifest
+    vocabulary: Vocabulary
+    runs: tuple[TrainedRun, ...]  # The run, and the one it is compared with.
+    config: EvaluationConfig
+    seed: int
+
+    def recipe(self) -> str:
+        """Digest of all that decides the numbers."""
+        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IN_RECIPE}
+        contents = [self.prepared.content, *((run.name, run.manifest.id, run.manifest.content) for run in self.runs)]
+        # Read by the baseline also_bought, and for main groups; the prepared data is the same for other metadata.
+        ingested = Dataset(self.storage, "ingested", self.prepared.name).manifest()
+        metadata = ingested.tables.get("items") if ingested is not None else None
+        contents.append(metadata.content if metadata is not None else "none")
+        return digest_of([FORMAT_VERSION, settings, contents, self.seed])
+
+
+def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dict[str, Any]:
+    """What the numbers are numbers of: without it they mean nothing."""
+    settings, details, config = inputs.prepared.settings, inputs.prepared.details, inputs.config
+    return {
+        "data": inputs.prepared.name,
+        "num_users": counts.num_users,
+        "num_rows": counts.num_rows,
+        "candidates": _candidates(counts, contest.catalogue),
+        "num_candidates": _most_candidates(counts, contest.catalogue),
+        "negative_sampling": _negative_sampling(inputs),
+        "correction": _correction(inputs),
+        "split_method": details.get("split", settings.get("split", "not recorded")),
+        "tie_order": details.get("tie_order", settings.get("tie_order", "not recorded")),
+        "num_items": inputs.vocabulary.num_items,
+        "num_trained_items": inputs.vocabulary.num_trained_items,
+        "seed": inputs.seed,
+        "ties": "against the target in ranks, half in AUC",
+        "group_auc": "AUC within each row, unweighted mean over rows",
+        "averages": "means over rows, unweighted",
+        "intervals": f"Poisson bootstrap over users, {config.num_replicates} replicates, {config.confidence:.0%}",
+        "candidates_key": digest_of(
+            [
+                inputs.prepared.content,
+                config.split,
+                config.protocol,
+                *((config.max_users, inputs.seed, config.full_candidates) if config.protocol == FULL else ()),
+            ]
+        ),
+    }
+
+
+def _candidates(counts: SplitCounts, catalogue: Catalogue | None) -> str:
+    if catalogue is None:
+        return f"the target and {counts.num_negatives} stored negatives"
+    least, most = catalogue.group_sizes.min(), catalogue.group_sizes.max()
+    among = "items" if catalogue.item_group is None else "items of its main group"
+    size = f"{most:,} items" if least == most else f"{least:,} to {most:,} items"
+    return f"the target and all other {among}, but those of the stored history ({size})"
+
+
+def _most_candidates(counts: SplitCounts, catalogue: Catalogue | None) -> int:
+    """Of any row."""
+    return counts.num_negatives + 1 if catalogue is None else int(catalogue.group_sizes.max())
+
+
+def _negative_sampling(inputs: Inputs) -> str:
+    if inputs.config.protocol == FULL:
+        return "none"
+    return str(inputs.prepared.settings.get("negative_sampling", "not recorded"))
+
+
+def _correction(inputs: Inputs) -> str:
+    if inputs.config.protocol == FULL:
+        return "none needed: nothing is sampled"
+    if _negative_sampling(inputs) == "uniform":
+        return "Krichene and Rendle (2020), bias-variance trade-off 0.1: estimates of the full ranking's metrics"
+    return "none: no correction is known for negatives that are not drawn uniformly"
+
+
+def describe_lineage(inputs: Inputs) -> dict[str, Any]:
+    """Where the numbers come from: digests, settings, versions and times of every stage behind them."""
+    return {
+        "prepared": _manifest_summary(inputs.prepared),
+        "runs": [_manifest_summary(run.manifest) | {"model": dataclasses.asdict(run.config)} for run in inputs.runs],
+        "evaluation": dataclasses.asdict(inputs.config),
+        "versions": installed_versions(),
+        "evaluated": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+    }
+
+
+def _manifest_summary(manifest: Manifest) -> dict[str, Any]:
+    kept = (
+        "stage",
+        "name",
+        "id",
+        "recipe",
+        "content",
+        "settings",
+        "inputs",
+        "counts",
+        "created",
+        "seconds",
+        "versions",
+    )
+    return {key: getattr(manifest, key) for key in kept}

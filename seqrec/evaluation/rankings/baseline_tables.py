@@ -1,0 +1,224 @@
+"""The arrays behind the baselines, counted by Spark from the training events, the vocabulary and the metadata."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import ALSO_BUY, FIRST_TIMESTAMP, ITEM, ITEM_INDEX, ITEM_INDICES, NUM_CONTEXT, TIMESTAMPS
+from seqrec.core.manifest import Dataset, Manifest
+from seqrec.core.storage import Storage
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings.baselines import (
+    DAY,
+    ItemId,
+    ItemPairs,
+    LastCategory,
+    Popularity,
+    Ranking,
+    RecentPopularity,
+)
+from seqrec.events.vocabulary import ITEMS, Vocabulary, read_names
+from seqrec.tables import schemas as ingested_schemas
+from seqrec.tables.files import read_table
+from seqrec.tables.prepared_schemas import TRAIN, VOCABULARY_ITEMS
+
+_WINDOW = 5  # Events that count as following an event soon.
+_NEXT = math.lcm(*range(1, _WINDOW + 1))  # Weight of the very next event; the n-th weighs an n-th, a whole number.
+_ENTRY_BYTES = 12  # A key and a weight.
+_ENTRIES_A_TASK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Material:
+    """What baselines are made from."""
+
+    spark: SparkSession
+    storage: Storage
+    prepared: Manifest
+    vocabulary: Vocabulary
+    config: EvaluationConfig
+
+    @property
+    def max_entries(self) -> int:
+        return self.config.max_baseline_megabytes * 2**20 // _ENTRY_BYTES
+
+    def too_large(self, entries: int) -> str:
+        return (
+            f"its table needs {entries * _ENTRY_BYTES / 2**20:,.0f} MB, more than "
+            f"evaluation.max_baseline_megabytes ({self.config.max_baseline_megabytes})"
+        )
+
+
+def build_baselines(material: Material) -> tuple[dict[str, Ranking], list[str]]:
+    """The baselines of `config.baselines` by name, and a note for each that this data cannot give."""
+    rankings: dict[str, Ranking] = {}
+    notes = []
+    for name in material.config.baselines:
+        built = _BUILDERS[name](material)
+        if isinstance(built, str):
+            notes.append(f"Baseline {name} is left out: {built}.")
+        else:
+            rankings[name] = built
+    return rankings, notes
+
+
+def _popularity(material: Material) -> Ranking | str:
+    return Popularity(material.vocabulary.train_count)
+
+
+def _last_category(material: Material) -> Ranking | str:
+    if not material.vocabulary.item_category.any():
+        return "no item has a category"
+    return LastCategory(material.vocabulary.item_category, material.vocabulary.train_count)
+
+
+def _item_id(material: Material) -> Ranking | str:
+    index, names = read_names(material.storage, material.prepared.table(ITEMS), ITEM_INDEX, ITEM)
+    order = np.zeros(material.vocabulary.num_items + 1, np.int32)
+    order[index[np.argsort(names.to_numpy(zero_copy_only=False), kind="stable")]] = np.arange(1, len(index) + 1)
+    return ItemId(order)
+
+
+def _recent_popularity(material: Material) -> Ranking | str:
+    """Events of each (item, day); context events are another segment's and are not counted twice."""
+    events = _train_segments(material).select(
+        F.explode(F.arrays_zip(_own(ITEM_INDICES), _own(TIMESTAMPS))).alias("event")
+    )
+    item, day = F.col(f"event.{ITEM_INDICES}"), F.floor(F.col(f"event.{TIMESTAMPS}") / DAY)
+    by_day = events.groupBy(item.alias("item"), day.alias("day")).agg(F.count(F.lit(1)).alias("weight"))
+    counted = collect_entries(by_day, "item", "day", material.max_entries)
+    if isinstance(counted, int):
+        return material.too_large(counted)
+    items, days, weights = counted
+    first_day = int(days.min(initial=0)) if len(days) else 0
+    num_days = int(days.max(initial=0)) - first_day + 1 if len(days) else 1
+    keys = items * (num_days + 1) + (days - first_day)
+    order = np.argsort(keys)
+    cumulative = np.concatenate([[0], np.cumsum(weights[order].astype(np.int64))])
+    return RecentPopularity(first_day, num_days, material.config.recent_days, keys[order], cumulative)
+
+
+def _co_visitation(material: Material) -> Ranking | str:
+    """How often one item followed another within a few events, a closer one counting more; the strongest of each."""
+
+    def followers(place: Column) -> Column:
+        soon_after = F.slice(ITEM_INDICES, place + 1, _WINDOW)
+        return F.transform(
+            soon_after,
+            lambda item, after: F.struct(
+                F.element_at(ITEM_INDICES, place).alias("first"),
+                item.alias("second"),
+                (F.lit(_NEXT) / (after + 1)).cast("long").alias("weight"),
+                (place + after + 1 > F.col(NUM_CONTEXT)).alias("is_own"),
+            ),
+        )
+
+    places = F.sequence(F.lit(1), F.size(ITEM_INDICES))
+    weighed = (
+        _train_segments(material)
+        .select(F.explode(F.flatten(F.transform(places, followers))).alias("pair"))
+        .select("pair.*")
+        .where("is_own and first != second")
+        .groupBy("first", "second")
+        .agg(F.sum("weight").alias("weight"))
+    )
+    strongest = Window.partitionBy("first").orderBy(F.desc("weight"), "second")
+    kept = weighed.withColumn("place", F.row_number().over(strongest)).where(
+        F.col("place") <= material.config.num_neighbours
+    )
+    return _item_pairs(material, kept)
+
+
+def _also_bought(material: Material) -> Ranking | str:
+    manifest = Dataset(material.storage, "ingested", material.prepared.name).manifest()
+    if manifest is None or "items" not in manifest.tables or not manifest.tables["items"].rows:
+        return "there is no metadata"
+    items = read_table(material.spark, material.storage, manifest, "items", ingested_schemas.ITEMS)
+    vocabulary = read_table(material.spark, material.storage, material.prepared, ITEMS, VOCABULARY_ITEMS)
+    known = vocabulary.select(F.col(ITEM), F.col(ITEM_INDEX).alias("first"))
+    others = vocabulary.select(F.col(ITEM).alias("other"), F.col(ITEM_INDEX).alias("second"))
+    pairs = (
+        items.select(ITEM, F.explode(ALSO_BUY).alias("other"))
+        .join(known, on=ITEM, how="inner")
+        .join(others, on="other", how="inner")
+        .select("first", "second", F.lit(1).alias("weight"))
+        .distinct()
+    )
+    built = _item_pairs(material, pairs)
+    if isinstance(built, ItemPairs) and not len(built.keys):
+        return "the metadata names no also-bought items of this vocabulary"
+    return built
+
+
+def _item_pairs(material: Material, pairs: DataFrame) -> Ranking | str:
+    counted = collect_entries(pairs, "first", "second", material.max_entries)
+    if isinstance(counted, int):
+        return material.too_large(counted)
+    first, second, weight = counted
+    num_items = material.vocabulary.num_items
+    keys = first * (num_items + 1) + second
+    order = np.argsort(keys)
+    whole = np.minimum(weight[order], np.iinfo(np.int32).max)  # The most frequent pairs of all may tie at the top.
+    return ItemPairs(
+        num_recent=material.config.num_recent_items,
+        num_items=num_items,
+        keys=keys[order],
+        weights=whole.astype(np.int32),
+        train_count=material.vocabulary.train_count,
+    )
+
+
+def collect_entries(
+    table: DataFrame, first: str, second: str, max_entries: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | int:
+    """Two key columns (int64) and the column `weight` (float64) as arrays; only their number if there are too many."""
+    entries = table.select(
+        F.col(first).cast("long"), F.col(second).cast("long"), F.col("weight").cast("double")
+    ).persist()
+    try:
+        number = entries.count()
+        if number > max_entries:
+            return number
+        # Few tasks: the table is small once it is counted, and a Python worker for each of many partitions is not.
+        tasks = 1 + number // _ENTRIES_A_TASK
+        packed = entries.coalesce(tasks).mapInArrow(_to_bytes, "packed binary").collect()
+    finally:
+        entries.unpersist()
+    tables = [pa.ipc.open_stream(bytes(row[0])).read_all() for row in packed]
+    if not tables:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    columns = pa.concat_tables(tables).columns
+    return columns[0].to_numpy(), columns[1].to_numpy(), columns[2].to_numpy()
+
+
+def _to_bytes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        yield pa.RecordBatch.from_pydict({"packed": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
+
+
+def _train_segments(material: Material) -> DataFrame:
+    return read_table(material.spark, material.storage, material.prepared, "sequences/train", TRAIN)
+
+
+def _own(column: str) -> Column:
+    """The events that are a segment's own: context is another segment's, but for a user's very first event."""
+    starts_user = (F.element_at(TIMESTAMPS, 1) == F.col(FIRST_TIMESTAMP)) & (F.col(NUM_CONTEXT) == 1)
+    return F.slice(column, F.when(starts_user, 1).otherwise(F.col(NUM_CONTEXT) + 1), F.size(column)).alias(column)
+
+
+_BUILDERS: dict[str, Callable[[Material], Ranking | str]] = {
+    "popularity": _popularity,
+    "recent_popularity": _recent_popularity,
+    "last_category": _last_category,
+    "co_visitation": _co_visitation,
+    "also_bought": _also_bought,
+    "item_id": _item_id,
+}

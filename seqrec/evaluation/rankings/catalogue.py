@@ -1,0 +1,64 @@
+"""What the catalogue holds: the items that compete in the full protocol, and the names of categories."""
+
+import numpy as np
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import CATEGORY, CATEGORY_INDEX, GROUP, ITEM, ITEM_INDEX
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset, Manifest
+from seqrec.core.storage import Storage
+from seqrec.evaluation.lineage import Inputs
+from seqrec.evaluation.rankings.stored_candidates import Catalogue
+from seqrec.events.vocabulary import CATEGORIES, ITEMS, read_names
+from seqrec.tables import schemas as ingested_schemas
+from seqrec.tables.files import read_table
+from seqrec.tables.prepared_schemas import VOCABULARY_ITEMS
+
+
+def read_catalogue(spark: SparkSession, inputs: Inputs) -> Catalogue:
+    """All items of the vocabulary, and their main groups if targets compete within them.
+
+    Raises:
+        DataError: the catalogue is larger than `max_catalogue`, or groups are wanted and there is no metadata.
+    """
+    num_items = inputs.vocabulary.num_items
+    by_group = inputs.config.full_candidates == "group"
+    if num_items > inputs.config.max_catalogue and not by_group:
+        raise DataError(
+            f"prepared '{inputs.prepared.name}' has {num_items} items, more than evaluation.max_catalogue "
+            f"({inputs.config.max_catalogue}): use evaluation.protocol=sampled or evaluation.full_candidates=group, "
+            "or raise it and lower evaluation.max_users."
+        )
+    items = np.arange(1, num_items + 1, dtype=np.int32)
+    return Catalogue(items, _read_groups(spark, inputs) if by_group else None)
+
+
+def read_category_names(storage: Storage, prepared: Manifest) -> dict[int, str]:
+    """Name of each category index; none where there are no categories."""
+    index, names = read_names(storage, prepared.table(CATEGORIES), CATEGORY_INDEX, CATEGORY)
+    return dict(zip(index.tolist(), names.to_pylist(), strict=True))
+
+
+def _read_groups(spark: SparkSession, inputs: Inputs) -> np.ndarray:
+    """int32 [number of items + 1]: number of each item's main group; 0 where the metadata names none."""
+    manifest = Dataset(inputs.storage, "ingested", inputs.prepared.name).manifest()
+    if manifest is None or "items" not in manifest.tables or not manifest.tables["items"].rows:
+        raise DataError(
+            f"ingested '{inputs.prepared.name}' has no metadata, so items have no main group: "
+            "use evaluation.full_candidates=all."
+        )
+    items = read_table(spark, inputs.storage, manifest, "items", ingested_schemas.ITEMS)
+    vocabulary = read_table(spark, inputs.storage, inputs.prepared, ITEMS, VOCABULARY_ITEMS)
+    groups = sorted(row[0] for row in items.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().collect())
+    if not groups:
+        return np.zeros(inputs.vocabulary.num_items + 1, np.int32)
+    numbers = F.create_map(
+        *(F.lit(each) for pair in zip(groups, range(1, len(groups) + 1), strict=True) for each in pair)
+    )
+    number = F.coalesce(numbers[F.col(GROUP)], F.lit(0))
+    numbered = vocabulary.join(items.groupBy(ITEM).agg(F.min(GROUP).alias(GROUP)), on=ITEM, how="inner")
+    found = numbered.select(ITEM_INDEX, number.alias(GROUP)).toPandas()
+    item_group = np.zeros(inputs.vocabulary.num_items + 1, np.int32)
+    item_group[found[ITEM_INDEX].to_numpy()] = found[GROUP].to_numpy()
+    return item_group

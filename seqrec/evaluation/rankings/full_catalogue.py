@@ -1,0 +1,109 @@
+"""The full protocol: each target against the whole catalogue, or against all items of its main group.
+
+A row's history is encoded once; the catalogue goes by in blocks, and of each only what the metrics need is kept: how
+many items score above the target and as high as it, and the best so far. So memory grows neither with users nor
+with items.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from seqrec.evaluation.rankings.baselines import Ranking, Scorer, scorer_after
+from seqrec.evaluation.rankings.stored_candidates import Contest, Outcome, predictions_batch
+from seqrec.evaluation.rows import Rows
+
+_ROWS = 64  # Rows for which a block of items is scored at once.
+_BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 MB.
+
+
+def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
+    """Lets every ranking order the catalogue for each row, the row's own history left out, but not the target.
+
+    A row of `PREDICTIONS` for each row but those whose target has no item to compete with: it would be first whatever
+    the scores, and no share of its negatives scores below it.
+    """
+    assert contest.catalogue is not None
+    item_group = contest.catalogue.item_group
+    groups = np.zeros(len(rows), np.int32) if item_group is None else item_group[rows.target_item]
+    shape = (len(rows), len(contest.rankings))
+    total = Outcome(
+        np.zeros(len(rows), np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros((*shape, contest.top_k), np.int32),
+    )
+    for group in np.unique(groups):
+        items = contest.catalogue.competitors(int(group))
+        of_group = np.flatnonzero(groups == group)
+        of_group = of_group[np.argsort(rows.history_length[of_group], kind="stable")]
+        for start in range(0, len(of_group), _ROWS):
+            chosen = of_group[start : start + _ROWS]
+            for index, ranking in enumerate(contest.rankings):
+                one = rank_against(rows.take(chosen), ranking, items, contest.top_k)
+                total.num_negatives[chosen] = one.num_negatives
+                total.num_above[chosen, index] = one.num_above
+                total.num_tied[chosen, index] = one.num_tied
+                total.top[chosen, index] = one.top
+    no_losses, no_scores = np.full(shape, np.nan), np.zeros((*shape, 0), np.float32)
+    return predictions_batch(rows, contest, total, no_losses, no_scores).filter(pa.array(total.num_negatives > 0))
+
+
+def rank_against(rows: Rows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:
+    """Where each row's target stands among `items`, its own history left out.
+
+    The target is scored in a block like all others, so that items with equal features tie with it exactly.
+    """
+    scorer = scorer_after(ranking, rows)
+    target_score = _score_block(scorer, rows.target_item).diagonal()[:, None]  # [B, 1]
+    num_above, num_tied, num_negatives = (np.zeros(len(rows), np.int64) for _ in range(3))
+    top = np.zeros((len(rows), k), np.int32)
+    top_scores = np.full((len(rows), k), -np.inf)
+    for start in range(0, len(items), _BLOCK):
+        block = items[start : start + _BLOCK]
+        scores = _score_block(scorer, block)  # [B, block]
+        barred, is_target = _own_items(rows, block)
+        competes = ~(barred | is_target)
+        num_negatives += competes.sum(axis=1)
+        num_above += ((scores > target_score) & competes).sum(axis=1)
+        num_tied += ((scores == target_score) & competes).sum(axis=1)
+        scores = np.where(barred & ~is_target, -np.inf, scores)
+        top, top_scores = _merge_top(top, top_scores, block, scores)
+    return Outcome(
+        num_negatives.astype(np.int32), num_above.astype(np.int32), num_tied.astype(np.int32), top.astype(np.int32)
+    )
+
+
+def _score_block(scorer: Scorer, items: np.ndarray) -> np.ndarray:
+    """float [B, items]; every block has one size, so that a model's graph is traced once."""
+    padded = np.pad(items, (0, -len(items) % _BLOCK), mode="edge")
+    parts = [scorer(padded[start : start + _BLOCK]) for start in range(0, len(padded), _BLOCK)]
+    return np.concatenate(parts, axis=1)[:, : len(items)]
+
+
+def _own_items(rows: Rows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """bool [B, block] twice: items of the row's history, and its target. `block` is ascending."""
+
+    def marked(row: np.ndarray, item: np.ndarray) -> np.ndarray:
+        place = np.minimum(np.searchsorted(block, item), len(block) - 1)
+        found = block[place] == item
+        flags = np.zeros((len(rows), len(block)), np.bool_)
+        flags[row[found], place[found]] = True
+        return flags
+
+    every = np.arange(len(rows))
+    return marked(np.repeat(every, rows.history_length), rows.history_items), marked(every, rows.target_item)
+
+
+def _merge_top(
+    top: np.ndarray, top_scores: np.ndarray, block: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best of the best so far and a block; of equal ones the lower index, which came first."""
+    if (scores.max(axis=1) <= top_scores[:, -1]).all():
+        return top, top_scores
+    k = top.shape[1]
+    all_scores = np.concatenate([top_scores, scores], axis=1)
+    all_items = np.concatenate([top, np.broadcast_to(block, scores.shape)], axis=1)
+    order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(all_scores, order, axis=1)
+    items = np.where(best > -np.inf, np.take_along_axis(all_items, order, axis=1), 0)
+    return items.astype(np.int32), best

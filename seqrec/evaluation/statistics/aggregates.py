@@ -1,0 +1,119 @@
+"""What each batch of predictions adds to the sums that the metrics, intervals, slices and tests are made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark import Broadcast
+from pyspark.sql import DataFrame
+
+from seqrec.evaluation.rankings.stored_candidates import matrix
+from seqrec.evaluation.rows import USER_KEY
+from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, counted_part, dense_part
+from seqrec.evaluation.statistics.intervals import poisson_weights, signs, weighted_sums
+from seqrec.evaluation.statistics.row_metrics import Cutoffs, metric_names, row_metrics, to_whole
+from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, row_auc_terms, score_bins
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to add up. Broadcast to the workers."""
+
+    num_rankings: int
+    num_labels: tuple[int, ...]  # Labels of each slicing.
+    cutoffs: Cutoffs
+    seed: int
+    num_replicates: int
+    paired: bool  # Test ranking 0 against ranking 1.
+    pooled: tuple[float, ...] | None = None  # Pooled AUC of each ranking, where it was taken.
+    shares: tuple[ScoreShares, ...] | None = None
+    dropped_bits: int = 0
+
+    @property
+    def num_metrics(self) -> int:
+        """Metrics of a row: those of `metric_names`, then log loss, then the term of the pooled AUC."""
+        return len(metric_names(self.cutoffs)) + 2
+
+
+def count_scores(predictions: DataFrame, num_rankings: int, dropped: int) -> tuple[ScoreCounts, ...]:
+    """Targets and negatives in each score bin, for each ranking."""
+
+    def count(batch: pa.RecordBatch) -> Iterator[Part]:
+        bins = score_bins(matrix(batch, "scores"), dropped).reshape(batch.num_rows, num_rankings, -1)
+        for ranking in range(num_rankings):
+            yield counted_part("targets", ranking, bins[:, ranking, 0])
+            yield counted_part("negatives", ranking, bins[:, ranking, 1:])
+
+    sums = collect_sums(predictions, count)
+    return tuple(_score_counts(sums, ranking) for ranking in range(num_rankings))
+
+
+def add_up(predictions: DataFrame, plan: Broadcast) -> Sums:
+    """All sums that the metrics, intervals, slices and tests are made of."""
+    return collect_sums(predictions, lambda batch: sums_of_batch(batch, plan.value))
+
+
+def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
+    """One batch's share of every sum."""
+    values = whole_metrics(batch, plan)  # int64 [B, K, M]
+    users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
+    ranks, top_items = _ranks(batch), _top_items(batch, plan.num_rankings)
+    for ranking in range(plan.num_rankings):
+        yield dense_part("total", ranking, values[:, ranking].sum(axis=0))
+        yield counted_part("rank", ranking, ranks[:, ranking])
+        yield counted_part("top", ranking, top_items[:, ranking])
+        yield dense_part("slice", ranking, _slice_sums(batch, values[:, ranking], plan))
+    yield dense_part("slice_rows", -1, _slice_sums(batch, np.ones((batch.num_rows, 1), np.int64), plan))
+    yield dense_part("rows", -1, np.array([batch.num_rows]))
+    if plan.pooled is None:
+        # The full protocol may leave rows out, and has few enough users to keep them all.
+        yield counted_part("users", -1, users)
+    if plan.num_replicates:
+        flat = np.concatenate([np.ones((batch.num_rows, 1), np.int64), values.reshape(batch.num_rows, -1)], axis=1)
+        yield dense_part("bootstrap", -1, weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, flat))
+    if plan.paired and plan.num_replicates:
+        difference = values[:, 0] - values[:, 1]
+        yield dense_part("flip", -1, weighted_sums(signs, users, plan.seed, plan.num_replicates, difference))
+
+
+def whole_metrics(batch: pa.RecordBatch, plan: Plan) -> np.ndarray:
+    """int64 [B, K, M]: every metric of every row in multiples of 1 / ONE; 0 where a ranking has none."""
+    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
+    ranked = row_metrics(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives, plan.cutoffs)
+    terms = np.zeros(ranked.shape[:2])
+    if plan.shares is not None and plan.pooled is not None:
+        bins = score_bins(matrix(batch, "scores"), plan.dropped_bits).reshape(batch.num_rows, plan.num_rankings, -1)
+        for ranking, (by_bin, pooled) in enumerate(zip(plan.shares, plan.pooled, strict=True)):
+            terms[:, ranking] = row_auc_terms(bins[:, ranking], by_bin, pooled)
+    losses = np.nan_to_num(matrix(batch, "log_loss"))
+    return to_whole(np.concatenate([ranked, losses[:, :, None], terms[:, :, None]], axis=2))
+
+
+def _score_counts(sums: Sums, ranking: int) -> ScoreCounts:
+    target_bins, targets = sums.sparse("targets", ranking)
+    negative_bins, negatives = sums.sparse("negatives", ranking)
+    bins = np.union1d(target_bins, negative_bins)
+    counts = ScoreCounts(bins, np.zeros(len(bins), np.int64), np.zeros(len(bins), np.int64))
+    counts.num_targets[np.searchsorted(bins, target_bins)] = targets
+    counts.num_negatives[np.searchsorted(bins, negative_bins)] = negatives
+    return counts
+
+
+def _slice_sums(batch: pa.RecordBatch, values: np.ndarray, plan: Plan) -> np.ndarray:
+    """int64 [all labels of all slicings, columns of values]."""
+    parts = matrix(batch, "parts")
+    sums = [
+        # Exact, as in `weighted_sums`.
+        (parts[:, index] == np.arange(num_labels)[:, None]).astype(np.float64) @ values.astype(np.float64)
+        for index, num_labels in enumerate(plan.num_labels)
+    ]
+    return np.concatenate(sums).astype(np.int64)
+
+
+def _ranks(batch: pa.RecordBatch) -> np.ndarray:
+    return 1 + matrix(batch, "num_above") + matrix(batch, "num_tied")
+
+
+def _top_items(batch: pa.RecordBatch, num_rankings: int) -> np.ndarray:
+    return matrix(batch, "top_items").reshape(batch.num_rows, num_rankings, -1)

@@ -1,0 +1,166 @@
+"""From sums to an evaluation's numbers. Plain NumPy on the driver; nothing here depends on the number of rows."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from seqrec.core.batch import PADDING_INDEX
+from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
+from seqrec.evaluation.statistics.aggregates import Plan
+from seqrec.evaluation.statistics.exact_sums import Sums
+from seqrec.evaluation.statistics.intervals import interval, sign_flip_p_value
+from seqrec.evaluation.statistics.row_metrics import AUC, LOG_LOSS, MRR, from_whole, metric_names
+from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
+from seqrec.evaluation.statistics.slices import Slicing
+
+_RANK_BINS = 40  # Bins of a stored rank distribution, at most.
+
+
+def all_metric_names(plan: Plan) -> tuple[str, ...]:
+    """Names of the summed metrics, in their order; those that were not taken are left out of results."""
+    return (*metric_names(plan.cutoffs), LOG_LOSS, AUC)
+
+
+def ranking_results(
+    sums: Sums,
+    plan: Plan,
+    names: tuple[str, ...],
+    kinds: tuple[str, ...],
+    *,
+    confidence: float,
+    train_count: np.ndarray,
+    top_k: int,
+) -> list[RankingResult]:
+    """Every ranking's metrics with intervals, and how far ranking 0, the model, is ahead of it."""
+    shape = (plan.num_rankings, plan.num_metrics)
+    num_rows = int(sums.dense("rows", -1, (1,))[0])
+    means = np.stack([from_whole(sums.dense("total", k, (plan.num_metrics,))) for k in range(len(names))]) / num_rows
+    if plan.pooled is not None:
+        means[:, -1] = plan.pooled
+    replicates = _replicate_means(sums, plan, shape)
+    results = []
+    for ranking, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        own = _taken(plan, kind)
+        metrics = {metric: float(means[ranking, column]) for metric, column in own.items()}
+        metrics |= popularity_metrics(*sums.sparse("top", ranking), train_count, top_k)
+        intervals, ahead_by = {}, {}
+        if replicates is not None:
+            intervals = {m: interval(replicates[:, ranking, c], confidence) for m, c in own.items()}
+            if ranking:
+                leads = replicates[:, 0] - replicates[:, ranking]
+                ahead_by = {
+                    m: (float(means[0, c] - means[ranking, c]), *interval(leads[:, c], confidence))
+                    for m, c in own.items()
+                }
+        ranks = _rank_bins(*sums.sparse("rank", ranking))
+        results.append(
+            RankingResult(name=name, kind=kind, metrics=metrics, intervals=intervals, ahead_by=ahead_by, ranks=ranks)
+        )
+    return results
+
+
+def with_correction(
+    sums: Sums, plan: Plan, results: list[RankingResult], num_negatives: int, num_items: int
+) -> list[RankingResult]:
+    """The results, with estimates of the full ranking's metrics from the sampled ones."""
+    kinds = {f"ndcg@{k}": ("ndcg", k) for k in plan.cutoffs.ndcg}
+    kinds |= {f"hit_rate@{k}": ("hit_rate", k) for k in plan.cutoffs.hit_rate}
+    kinds[MRR] = ("mrr", 0)
+    return [
+        replace(result, corrected=corrected_metrics(*sums.sparse("rank", ranking), num_negatives, num_items, kinds))
+        for ranking, result in enumerate(results)
+    ]
+
+
+def slice_results(
+    sums: Sums, plan: Plan, names: tuple[str, ...], kinds: tuple[str, ...], slicings: tuple[Slicing, ...]
+) -> list[SliceResult]:
+    """Each ranking's metrics in each part of the rows that is not empty. No pooled AUC: it is no mean over rows."""
+    num_labels = sum(len(slicing.labels) for slicing in slicings)
+    rows = sums.dense("slice_rows", -1, (num_labels,))
+    totals = [from_whole(sums.dense("slice", k, (num_labels, plan.num_metrics))) for k in range(len(names))]
+    results = []
+    labels = [(slicing.name, label) for slicing in slicings for label in slicing.labels]
+    for cell, (slicing, label) in enumerate(labels):
+        if not rows[cell]:
+            continue
+        metrics = {
+            name: {
+                metric: float(totals[k][cell, column] / rows[cell])
+                for metric, column in _taken(plan, kind).items()
+                if metric != AUC
+            }
+            for k, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        }
+        results.append(SliceResult(slicing=slicing, label=label, num_rows=int(rows[cell]), metrics=metrics))
+    return results
+
+
+def paired_test(sums: Sums, plan: Plan, results: list[RankingResult]) -> dict[str, object]:
+    """Ranking 0 against ranking 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
+    flips = sums.dense("flip", -1, (plan.num_replicates, plan.num_metrics))
+    observed = sums.dense("total", 0, (plan.num_metrics,)) - sums.dense("total", 1, (plan.num_metrics,))
+    metrics = {
+        metric: {
+            "difference": lead[0],
+            "interval": [lead[1], lead[2]],
+            "p_value": sign_flip_p_value(float(observed[column]), flips[:, column].astype(np.float64)),
+        }
+        for metric, column in _taken(plan, MODEL).items()
+        for lead in [results[1].ahead_by[metric]]
+    }
+    return {
+        "other": results[1].name,
+        "test": f"two-sided sign-flip test over users, {plan.num_replicates} draws",
+        "metrics": metrics,
+    }
+
+
+def popularity_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.ndarray, k: int) -> dict[str, float]:
+    """Of the k best items of every row: how much of the catalogue they cover, how popular and how novel they are.
+
+    Novelty is the mean of -log2 of an item's share of the training events, one event more for each item, so that
+    unseen items have one as well. Item 0 fills up rows of fewer than k candidates and counts for nothing.
+    """
+    items, counts = items[items != PADDING_INDEX], counts[items != PADDING_INDEX]
+    total = max(1, counts.sum())
+    events = train_count[items]
+    share = (events + 1.0) / (train_count.sum() + len(train_count) - 1.0)
+    return {
+        f"coverage@{k}": float(len(items) / max(1, len(train_count) - 1)),
+        f"average_popularity@{k}": float((events * counts).sum() / total),
+        f"novelty@{k}": float((-np.log2(share) * counts).sum() / total),
+    }
+
+
+def _taken(plan: Plan, kind: str) -> dict[str, int]:
+    """The metrics that a ranking has, with their columns: a baseline has no probabilities."""
+    columns = {name: column for column, name in enumerate(all_metric_names(plan))}
+    if plan.pooled is None:
+        columns.pop(AUC)
+        columns.pop(LOG_LOSS)
+    elif kind == BASELINE:
+        columns.pop(LOG_LOSS)
+    first = [AUC] if AUC in columns else []
+    return {name: columns[name] for name in [*first, *(name for name in columns if name != AUC)]}
+
+
+def _replicate_means(sums: Sums, plan: Plan, shape: tuple[int, int]) -> np.ndarray | None:
+    """float64 [R, K, M]: the mean of every metric in every bootstrap replicate."""
+    if not plan.num_replicates:
+        return None
+    flat = sums.dense("bootstrap", -1, (plan.num_replicates, 1 + shape[0] * shape[1]))
+    weights = np.maximum(flat[:, 0], 1)  # A replicate of very few users may draw none.
+    return from_whole(flat[:, 1:]).reshape(-1, *shape) / weights[:, None, None]
+
+
+def _rank_bins(ranks: np.ndarray, counts: np.ndarray) -> list[tuple[int, int]]:
+    """The rank distribution in bins, single ranks where there are few, else growing like powers."""
+    if not len(ranks):
+        return []
+    edges = np.unique(np.rint(np.geomspace(1, ranks[-1], _RANK_BINS)).astype(np.int64))
+    if ranks[-1] <= 2 * _RANK_BINS:
+        edges = np.arange(1, ranks[-1] + 1)
+    places = np.searchsorted(edges, ranks)
+    rows = np.bincount(places, weights=counts, minlength=len(edges)).astype(np.int64)
+    return [(int(edge), int(number)) for edge, number in zip(edges, rows, strict=True)]

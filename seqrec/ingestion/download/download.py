@@ -1,0 +1,246 @@
+"""Public files to the local disk, over connections that break.
+
+A file appears under its name only when it is whole: until then its bytes are in `.<name>.part`, from where the next
+attempt goes on, in this process or a later one.
+"""
+
+import errno
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import requests
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+from urllib3.util.retry import Retry
+
+from seqrec.core.errors import DataError, StorageError
+from seqrec.core.secrets import redact
+from seqrec.core.storage import explain
+from seqrec.ingestion.config import DownloadConfig
+from seqrec.ingestion.download.public_files import PublicFile
+from seqrec.ingestion.files.archives import BrokenArchiveError, Compression, read_chunks
+from seqrec.ingestion.files.raw_files import RawFile
+
+_LOG = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+_BUSY = (408, 429, 500, 502, 503, 504)
+_NO_APPENDING = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)  # What mounts answer that forbid it.
+_LONGEST_WAIT = 60.0  # Seconds.
+
+
+def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadConfig) -> list[Path]:
+    """Fetches `files` into `folder`, several at once; those that are there already are left alone.
+
+    Raises:
+        DataError: a file cannot be had from any mirror, or is broken there; whatever has come stays for the next time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=0, unit="B", unit_scale=True, desc=f"download {len(files)} files", disable=None)
+    stop = threading.Event()
+    with bar, ThreadPoolExecutor(config.num_parallel) as pool:
+        tasks = [pool.submit(_Download(file.urls, folder / file.name, config, bar, stop).run) for file in files]
+        try:
+            for task in as_completed(tasks):
+                task.result()
+        except BaseException:  # An interrupt as well: nobody waits for the other files to come to their ends.
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [task.result() for task in tasks]
+
+
+class _TryAgainError(Exception):
+    """The attempt failed in a way that another one may mend, after `wait` seconds at the earliest."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
+
+
+class _StoppedError(Exception):
+    """Another file has failed."""
+
+
+class _Download:
+    """One file. `run` makes attempts until it is whole; each goes on where the one before ended."""
+
+    def __init__(self, urls: Sequence[str], target: Path, config: DownloadConfig, bar: Any, stop: threading.Event):
+        self._urls = urls
+        self._target = target
+        self._part = target.with_name(f".{target.name}.part")
+        self._state = target.with_name(f".{target.name}.part.json")
+        self._config = config
+        self._bar = bar
+        self._stop = stop  # Set when this file is wanted no more.
+        self._size: int | None = None  # Of the whole file, once a server has told it.
+        self._shown = 0  # Bytes that the bar counts for this file.
+        self._was_broken = False
+        self._is_counted = False  # Whether the bar knows the size.
+
+    def run(self) -> Path:
+        if self._target.exists():
+            return self._target
+        mirror, failures = self._first_mirror(), 0
+        while True:
+            url = self._urls[mirror]
+            before, before_from_it = self._have(), self._have_from(url)
+            try:
+                self._attempt(url)
+                return self._target
+            except _TryAgainError as error:
+                reason, wait = _first_line(error), error.wait
+            failures = 1 if self._have() > before else failures + 1
+            if failures >= self._config.max_attempts:
+                raise DataError(
+                    f"{url}: failed {failures} times without getting further ({reason}). "
+                    f"{self._have():,} bytes are kept; run the same command again to go on."
+                )
+            _LOG.info("%s: %s; trying again", url, reason)
+            wait = max(wait, self._config.first_wait_seconds * 2 ** (failures - 1))
+            self._stop.wait(min(_LONGEST_WAIT, wait))
+            self._check_wanted()
+            # Another mirror begins the file anew, so one that has sent something is not left at its first failure.
+            is_patient = before_from_it > 0 and failures <= self._config.max_attempts // 2
+            if self._have_from(url) <= before_from_it and not is_patient:
+                mirror = (mirror + 1) % len(self._urls)
+
+    def _attempt(self, url: str) -> None:
+        try:
+            with requests.Session() as session:
+                self._fetch(session, url)
+            self._check_archive(url)
+            self._part.replace(self._target)
+            self._state.unlink(missing_ok=True)
+        except (requests.RequestException, HTTPError) as error:
+            raise _TryAgainError(_first_line(error)) from None
+        except OSError as error:
+            raise StorageError(f"{self._target}: cannot write: {explain(error)}") from None
+
+    def _fetch(self, session: requests.Session, url: str) -> None:
+        """Appends what is missing to the part file."""
+        have = self._have()
+        # Raw bytes: a .gz must not be unpacked on the way. If-Range: never continue a file that has changed.
+        headers = {"Accept-Encoding": "identity"}
+        validator = self._validator(url)
+        if have and validator:
+            headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+        with session.get(url, headers=headers, stream=True, timeout=self._config.timeout_seconds) as response:
+            if response.status_code == 416:  # Nothing after what we have: it is whole, or not that file any more.
+                self._size = _total(response)
+                if self._size != have:
+                    self._start_over()
+                    raise _TryAgainError("the server has another file now")
+                return
+            if response.status_code not in (200, 206):
+                answer = f"{url}: the server answers {response.status_code} {response.reason}. Check the address."
+                if response.status_code in _BUSY or len(self._urls) > 1:
+                    raise _TryAgainError(answer, Retry().get_retry_after(response.raw) or 0.0)
+                raise DataError(answer)
+            if response.status_code == 206 and _first_byte(response) != have:
+                raise _TryAgainError("the server sends another range than was asked for")
+            if response.status_code == 200:
+                self._start_over()
+            self._size = _total(response)
+            self._remember(url, response)
+            self._receive(response)
+        if self._size is not None and self._have() != self._size:
+            if self._have() > self._size:
+                self._start_over()
+            raise _TryAgainError(f"{self._have():,} of {self._size:,} bytes came")
+
+    def _receive(self, response: requests.Response) -> None:
+        self._show(self._have())
+        with self._open_part() as part:
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                part.write(chunk)
+                self._show(self._shown + len(chunk))
+                self._check_wanted()
+
+    def _open_part(self) -> BinaryIO:
+        """To go on at the end of the part file; from the beginning where the storage forbids that."""
+        if not self._have():
+            return self._part.open("wb")
+        try:
+            return self._part.open("ab")
+        except OSError as error:
+            if error.errno not in _NO_APPENDING:
+                raise
+            self._start_over()
+            raise _TryAgainError("this storage forbids appending, so the file is fetched from its beginning") from None
+
+    def _check_archive(self, url: str) -> None:
+        """Reads a .gz to its end: a server may send a wrong file of the right size."""
+        if not self._target.name.endswith(".gz"):
+            return
+        file = RawFile(f"file://{self._part}", self._have(), self._part.stat().st_mtime)
+        try:
+            for _ in read_chunks(file, Compression.GZIP):
+                self._check_wanted()
+        except BrokenArchiveError:
+            self._start_over()
+            if self._was_broken:
+                raise DataError(f"{url}: came whole twice and is no sound .gz. Tell whoever serves it.") from None
+            self._was_broken = True
+            raise _TryAgainError("the archive is damaged") from None
+
+    def _check_wanted(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+
+    def _first_mirror(self) -> int:
+        """The one that an earlier run was at, if there was one."""
+        return next((number for number, url in enumerate(self._urls) if self._have_from(url)), 0)
+
+    def _have_from(self, url: str) -> int:
+        """Bytes that are here and came from this mirror: no other one can go on with them."""
+        return self._have() if self._remembered().get("url") == redact(url) else 0
+
+    def _have(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def _start_over(self) -> None:
+        self._part.write_bytes(b"")
+        self._show(0)
+
+    def _remember(self, url: str, response: requests.Response) -> None:
+        etag = response.headers.get("ETag", "")
+        strong = etag if not etag.startswith("W/") else ""  # A weak one does not vouch for bytes.
+        validator = strong or response.headers.get("Last-Modified", "")
+        self._state.write_text(json.dumps({"url": redact(url), "validator": validator}))
+
+    def _remembered(self) -> dict[str, str]:
+        return json.loads(self._state.read_text()) if self._state.exists() else {}
+
+    def _validator(self, url: str) -> str | None:
+        state = self._remembered()
+        return state["validator"] if state.get("url") == redact(url) else None
+
+    def _show(self, position: int) -> None:
+        if self._size is not None and not self._is_counted:
+            self._is_counted = True
+            self._bar.total += self._size
+        self._bar.update(position - self._shown)
+        self._shown = position
+
+
+def _total(response: requests.Response) -> int | None:
+    """Size of the whole file."""
+    whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if whole.isdigit():
+        return int(whole)
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() and response.status_code == 200 else None
+
+
+def _first_byte(response: requests.Response) -> int:
+    return int(response.headers.get("Content-Range", "bytes -1-").removeprefix("bytes ").partition("-")[0] or -1)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")

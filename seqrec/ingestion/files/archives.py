@@ -1,0 +1,137 @@
+"""Compressed raw files as streams of bytes, and where one breaks."""
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+import rapidgzip
+import zstandard
+
+from seqrec.core.errors import DataError
+from seqrec.ingestion.files.raw_files import RawFile
+
+_CHUNK_BYTES = 4 << 20
+_HEAD_CHUNK_BYTES = 1 << 10  # All that a decompressor makes of the bytes in which it fails is lost.
+_MAX_WINDOW_BYTES = 1 << 31  # Of `zstd --long=31`; the library's own limit is 128 MiB.
+_BROKEN = (zlib.error, zstandard.ZstdError, EOFError)
+_PARALLEL_ABOVE = 32 << 20  # Compressed bytes from which starting a parallel decompressor pays.
+
+
+class Compression(Enum):
+    PLAIN = ""
+    GZIP = ".gz"
+    ZSTD = ".zst"
+
+
+Progress = Callable[[int], None]  # Called with the number of bytes read so far, as they lie on disk.
+
+
+class BrokenArchiveError(DataError):
+    """An archive that is cut off or damaged."""
+
+
+def read_chunks(file: RawFile, compression: Compression, progress: Progress = lambda _: None) -> Iterator[bytes]:
+    """The uncompressed bytes of `file`, a few megabytes at a time; memory does not grow with the file.
+
+    Raises:
+        BrokenArchiveError: after the last bytes that can be had, when the archive is cut off or damaged.
+    """
+    with file.open() as stream:
+
+        def read() -> bytes:
+            progress(stream.tell())
+            return stream.read(_CHUNK_BYTES)
+
+        try:
+            yield from _chunks(read, compression)
+        except _BROKEN as error:
+            raise _broken(file, error) from None
+
+
+def read_chunks_in_parallel(file: RawFile, num_threads: int, progress: Progress = lambda _: None) -> Iterator[bytes]:
+    """`read_chunks` of a sound .gz, decompressed on several cores.
+
+    Raises:
+        BrokenArchiveError: the archive is cut off or damaged; some bytes before the break may not have come.
+    """
+    if file.size < _PARALLEL_ABOVE or num_threads < 2:
+        yield from read_chunks(file, Compression.GZIP, progress)
+        return
+    with file.open() as stream, rapidgzip.open(stream, parallelization=num_threads) as archive:
+        try:
+            while chunk := archive.read(_CHUNK_BYTES):
+                yield chunk
+                progress(archive.tell_compressed() // 8)
+        except (RuntimeError, ValueError, EOFError, OSError) as error:
+            raise _broken(file, error) from None
+
+
+def start_of(head: bytes, compression: Compression, max_bytes: int) -> bytes:
+    """At most `max_bytes` of what the first bytes of a file hold, up to where these end or are damaged."""
+    stream, text = io.BytesIO(head), bytearray()
+    with suppress(*_BROKEN):  # Reading the whole file says more precisely what is wrong.
+        for chunk in _chunks(lambda: stream.read(_HEAD_CHUNK_BYTES), compression):
+            text += chunk
+            if len(text) >= max_bytes:
+                break
+    return bytes(text[:max_bytes])
+
+
+def is_broken(file: RawFile) -> bool:
+    """Whether a .gz cannot be read to its end."""
+    try:
+        for _ in read_chunks(file, Compression.GZIP):
+            pass
+    except BrokenArchiveError:
+        return True
+    return False
+
+
+def _chunks(read: Callable[[], bytes], compression: Compression) -> Iterator[bytes]:
+    if compression is Compression.PLAIN:
+        yield from iter(read, b"")
+    elif compression is Compression.ZSTD:
+        yield from _zstd_chunks(read)
+    else:
+        yield from _gzip_chunks(read)
+
+
+def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
+    """A .gz may hold several members, one after the other; zeros after the last one are padding."""
+    waiting = read()
+    while waiting:
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            if not waiting and not (waiting := read()):
+                raise EOFError("it ends early")
+            if chunk := member.decompress(waiting, _CHUNK_BYTES):
+                yield chunk
+            waiting = member.unused_data if member.eof else member.unconsumed_tail
+        while not (waiting := waiting.lstrip(b"\0")):
+            if not (waiting := read()):
+                return
+
+
+def _zstd_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
+    """A .zst may hold several frames, one after the other."""
+    waiting = read()
+    while waiting:
+        frame = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()
+        while not frame.eof:
+            if not waiting and not (waiting := read()):
+                raise EOFError("it ends early")
+            if chunk := frame.decompress(waiting):
+                yield chunk
+            waiting = frame.unused_data if frame.eof else b""
+        waiting = waiting or read()
+
+
+def _broken(file: RawFile, error: Any) -> BrokenArchiveError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return BrokenArchiveError(
+        f"{file.display}: is cut off or damaged ({lines[0][:120].rstrip('.')}). Download it again, or take the whole "
+        "lines before the break with --set ingestion.on_truncated=keep."
+    )

@@ -1,0 +1,210 @@
+"""Raw files to `reviews`, `items` and `rejects`, every line accounted for. Read `ingest` first."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from py4j.protocol import Py4JError
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from seqrec.core.columns import LINE, REASON, SOURCE
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Attempt, Table
+from seqrec.ingestion.config import IngestionConfig
+from seqrec.ingestion.files.line_sources import LineSource
+from seqrec.ingestion.files.splitting import find_broken, needs_pieces, split_source
+from seqrec.ingestion.formats.metadata_parsing import ITEM_COLUMNS, keep_first_lines
+from seqrec.ingestion.formats.parsers import parsed_metadata, parsed_reviews
+from seqrec.ingestion.formats.review_parsing import keep_good_reviews
+from seqrec.ingestion.line_counts import (
+    BLANK,
+    FILE_PATH,
+    GOOD,
+    STATE,
+    TRUNCATED,
+    FileCounts,
+    LineCounter,
+    accounts_table,
+    check_rejects,
+    path_of,
+)
+from seqrec.tables.files import write_table
+from seqrec.tables.schemas import ITEMS
+
+_LOG = logging.getLogger(__name__)
+
+REJECTS = StructType(
+    [
+        StructField(SOURCE, StringType(), nullable=False),
+        StructField(REASON, StringType(), nullable=False),
+        StructField(LINE, StringType(), nullable=False),
+    ]
+)
+_PIECES = "pieces"  # Folder below the dataset, for archives that were split.
+_REJECT_CHARACTERS = 200  # Of a rejected line that are kept.
+
+Parser = Callable[[SparkSession, Sequence[LineSource], IngestionConfig], DataFrame]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    tables: dict[str, Table]  # reviews, items, rejects
+    files: list[FileCounts]  # Of reviews and metadata, in the order in which they were found.
+
+
+def ingest(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    config: IngestionConfig,
+    attempt: Attempt,
+) -> Ingested:
+    """Writes the three tables below `attempt`; each good line is parsed once, on its way to the disk.
+
+    Raises:
+        DataError: a broken archive, too many rejects, or no good review; the message names the file.
+    """
+    pieces = f"{attempt.dataset.path}/{_PIECES}"
+
+    def split(source: LineSource) -> LineSource:
+        keep = config.on_truncated == "keep"
+        return split_source(source, attempt.storage, pieces, config, keep_truncated=keep)
+
+    reviews, metadata = (
+        [split(source) if needs_pieces(source, config) else source for source in sources]
+        for sources in (reviews, metadata)
+    )
+    try:
+        ingested = write_tables(spark, reviews, metadata, config, attempt)
+    except Py4JError:
+        # Spark does not say which archive it stumbled over. Looking costs a pass, but only then.
+        broken = find_broken([*reviews, *metadata])
+        if not broken:
+            raise
+        reviews, metadata = (
+            [split(source) if source.file in broken else source for source in sources]
+            for sources in (reviews, metadata)
+        )
+        _LOG.info("taking only the whole lines of %s", ", ".join(file.display for file in broken))
+        ingested = write_tables(spark, reviews, metadata, config, attempt)
+    attempt.storage.delete(pieces)
+    return ingested
+
+
+def write_tables(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    config: IngestionConfig,
+    attempt: Attempt,
+) -> Ingested:
+    """`ingest`, once Spark can read every source."""
+    review_table, review_counts = write_reviews(spark, reviews, config, attempt)
+    item_table, item_counts = write_items(spark, metadata, config, attempt)
+    counts = [*review_counts, *item_counts]
+    _LOG.info("%s", accounts_table(counts))
+    check_rejects(review_counts, config.max_reject_fraction)
+    check_rejects(item_counts, config.max_reject_fraction)
+    if review_table.rows == 0:
+        raise DataError(f"{reviews[0].file.display}: no line holds a review. Check what source.reviews names.")
+    rejects = build_rejects(spark, reviews, metadata, counts, config)
+    tables = {"reviews": review_table, "items": item_table, "rejects": write_table(rejects, attempt, "rejects")}
+    _check_sums(tables, review_counts, item_counts)
+    return Ingested(tables, counts)
+
+
+def write_reviews(
+    spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
+) -> tuple[Table, list[FileCounts]]:
+    """The table `reviews`, and what became of the lines of each file."""
+    counter = _counter(spark, "reviews", sources)
+    parsed = counter.watch(parsed_reviews(spark, sources, config))
+    table = write_table(keep_good_reviews(parsed), attempt, "reviews")
+    return table, _with_cut_lines(counter.counts(), sources)
+
+
+def write_items(
+    spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
+) -> tuple[Table, list[FileCounts]]:
+    """The table `items`, and what became of the lines of each file."""
+    if not sources:
+        return write_table(spark.createDataFrame([], ITEMS), attempt, "items"), []
+    good = _counter(spark, "metadata", sources)
+    first = _counter(spark, "items", sources)
+    parsed = good.watch(parsed_metadata(spark, sources, config))
+    kept = first.watch(keep_first_lines(parsed).withColumn(STATE, F.lit(GOOD)))
+    table = write_table(kept.select(*ITEM_COLUMNS), attempt, "items")
+    counts = good.counts()
+    for account, kept_account in zip(counts, first.counts(), strict=True):
+        account.repeated = account.written - kept_account.written
+        account.written = kept_account.written
+    return table, _with_cut_lines(counts, sources)
+
+
+def build_rejects(
+    spark: SparkSession,
+    reviews: Sequence[LineSource],
+    metadata: Sequence[LineSource],
+    counts: Sequence[FileCounts],
+    config: IngestionConfig,
+) -> DataFrame:
+    """One row per rejected line: its file, the reason, the start of the line.
+
+    Only files that have rejects are read again; a clean dump is read once.
+    """
+    with_rejects = {account.source for account in counts if account.rejects.keys() - {TRUNCATED}}
+    cut = [
+        (source.file.uri, TRUNCATED, line[:_REJECT_CHARACTERS])
+        for source in [*reviews, *metadata]
+        for line in source.cut_lines
+    ]
+    rejects = spark.createDataFrame(cut, REJECTS)
+    sides: dict[str, tuple[Sequence[LineSource], Parser]] = {
+        "reviews": (reviews, parsed_reviews),
+        "metadata": (metadata, parsed_metadata),
+    }
+    for side, (sources, parse) in sides.items():
+        chosen = [source for source in sources if source.file.uri in with_rejects]
+        if chosen:
+            # Observed, so that the states are found before the filter: Spark would copy the parser into its condition.
+            parsed = parse(spark, chosen, config).observe(f"rejects of {side}", F.count(F.lit(1)).alias("lines"))
+            bad = parsed.where(~F.col(STATE).isin(GOOD, BLANK))
+            rejects = rejects.unionByName(_as_rejects(spark, bad, chosen))
+    return rejects
+
+
+def _as_rejects(spark: SparkSession, bad: DataFrame, sources: Sequence[LineSource]) -> DataFrame:
+    rows = [(path_of(uri), source.file.uri) for source in sources for uri in source.uris]
+    names = spark.createDataFrame(rows, f"{FILE_PATH} string, {SOURCE} string")
+    start = F.substring(LINE, 1, _REJECT_CHARACTERS)
+    return bad.join(F.broadcast(names), FILE_PATH, how="inner").select(
+        SOURCE, F.col(STATE).alias(REASON), start.alias(LINE)
+    )
+
+
+def _counter(spark: SparkSession, name: str, sources: Sequence[LineSource]) -> LineCounter:
+    return LineCounter(spark, name, {uri: source.file.uri for source in sources for uri in source.uris})
+
+
+def _with_cut_lines(counts: list[FileCounts], sources: Sequence[LineSource]) -> list[FileCounts]:
+    cut = {source.file.uri: len(source.cut_lines) for source in sources}
+    for account in counts:
+        if cut[account.source]:
+            account.add(TRUNCATED, cut[account.source])
+    return counts
+
+
+def _check_sums(tables: dict[str, Table], reviews: Sequence[FileCounts], items: Sequence[FileCounts]) -> None:
+    """What was counted on the way must lie on the disk: a task that ran twice must not count twice."""
+    expected = {
+        "reviews": sum(account.written for account in reviews),
+        "items": sum(account.written for account in items),
+        "rejects": sum(account.num_rejects for account in [*reviews, *items]),
+    }
+    for name, rows in expected.items():
+        if tables[name].rows != rows:
+            raise DataError(
+                f"{name}: {rows:,} lines were counted, but {tables[name].rows:,} written. Run ingest again."
+            )

@@ -1,0 +1,28 @@
+"""Long-term taste: the mean of a history's events, weighted by a learned score (A2SVD)."""
+
+import tensorflow as tf
+
+from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.packing import PackedEvents, softmax_by_row, sum_by_row
+
+
+class AttentionPooling(tf.Module):
+    """score_t = (x_t M) . query; weights are the softmax of the scores over a history; the result sum_t w_t x_t.
+
+    With `masked`, over real events only, and zeros for an empty history. Without it (the reference), padding
+    counts like any event: short histories are then mostly the padding's row.
+    """
+
+    def __init__(self, name: str, event_dim: int, attention_dim: int, masked: bool, initializer: Initializer) -> None:
+        super().__init__(None)
+        self._masked = masked
+        self.matrix = initializer.normal(f"{name}/matrix", (event_dim, attention_dim))
+        self.query = initializer.normal(f"{name}/query", (attention_dim,))
+
+    def __call__(self, x: tf.Tensor, events: PackedEvents, num_rows: tf.Tensor) -> tf.Tensor:
+        """float32 [R, D] of packed embedded events x [P, D]."""
+        direction = tf.linalg.matvec(tf.convert_to_tensor(self.matrix), self.query)  # (x M) q = x (M q)
+        scores = tf.linalg.matvec(x, direction)  # [P]
+        weight = events.is_real if self._masked else events.weight
+        shares = softmax_by_row(scores, weight, events.row, num_rows)
+        return sum_by_row(shares[:, None] * x, events.row, num_rows)

@@ -1,0 +1,112 @@
+"""Short-term part, second half: hidden states weighted by how they meet each candidate."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from seqrec.models.config import ModelConfig
+from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.packing import PackedEvents, padded_place, softmax_by_row
+from seqrec.models.layers.stream_rows import PackedRows
+from seqrec.models.layers.tower import Tower
+
+if TYPE_CHECKING:
+    from seqrec.models.contract import TrainingContext
+
+# A block's [pairs, 80] is then 2.6 MB: in cache on a CPU, and still enough work for all cores.
+_PAIRS_PER_BLOCK = 8192
+# Within a block, operations are too small to share out well; a second block beside it keeps a second core busy.
+_BLOCKS_AT_ONCE = 2
+
+
+class TargetAttention(tf.Module):
+    """score_t = tower([k ; q ; k - q ; k * q]), k = R_t M, q the candidate; the result sum_t softmax(score)_t R_t.
+
+    The tower's first layer is cut by its input's parts: k (Wk + Wd) once per event, q (Wq - Wd) once per candidate,
+    and only (k * q) Wp for every pair. Scores of padding have no weight; but with padding among the packed events
+    (the reference), where R is zero, it takes part in the tower's batch-norm moments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hidden_size: int,
+        event_dim: int,
+        layer_sizes: Sequence[int],
+        config: ModelConfig,
+        initializer: Initializer,
+    ) -> None:
+        super().__init__(None)
+        self._event_dim = event_dim
+        self.matrix = initializer.normal(f"{name}/matrix", (hidden_size, event_dim))
+        self.tower = Tower(f"{name}/tower", 4 * event_dim, layer_sizes, config, initializer)
+
+    def __call__(
+        self,
+        hidden: tf.Tensor,
+        events: PackedEvents,
+        candidates: tf.Tensor,
+        training: "TrainingContext | None",
+    ) -> tf.Tensor:
+        """float32 [R, N, H] of packed hidden states [P, H].
+
+        Args:
+            candidates: float32 [R, N, D], embedded, or [1, N, D] if shared by all histories.
+        """
+        keys = tf.matmul(hidden, self.matrix)  # [P, D]
+        parts, shift = self.tower.first_layer([self._event_dim] * 4, training)
+        of_key, of_candidate, of_difference, of_product = parts
+        key_product = self.tower.multiply(keys, of_key + of_difference) + shift  # [P, C]
+        candidate_product = self.tower.multiply(candidates, of_candidate - of_difference)  # [R, N, C]
+
+        def first_product(keys: tf.Tensor, key_product: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+            met = keys[:, None, :] * _for_each_event(candidates, row)  # [P, N, D]
+            product = self.tower.multiply(met, of_product)  # [P, N, C]
+            product += _for_each_event(candidate_product, row)
+            return product + key_product[:, None, :]
+
+        if training is None:
+            layers = self.tower.later_layers()
+            scores = _by_blocks(
+                lambda *block: self.tower.infer(first_product(*block), layers),
+                (keys, key_product, events.row),
+                tf.shape(candidates)[1],
+            )
+        else:
+            rows = PackedRows(events.stream, events.weight, events.num_per_stream)
+            scores = self.tower(first_product(keys, key_product, events.row), rows, training)  # [P, N]
+        shares = softmax_by_row(scores, events.is_real, events.row, tf.size(events.row_start))
+        return _weighted_sums(shares, hidden, events)
+
+
+def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], num_candidates: tf.Tensor) -> tf.Tensor:
+    """score(*inputs), float32 [P, N], for a block of events at a time: what a block needs stays in the cache."""
+    num_events = tf.shape(inputs[0])[0]
+    size = tf.maximum(_PAIRS_PER_BLOCK // num_candidates, 1)
+    num_blocks = tf.maximum((num_events + size - 1) // size, 1)  # Without any event, one empty block.
+    scores = tf.TensorArray(tf.float32, num_blocks, infer_shape=False, element_shape=[None, None])
+
+    def step(block: tf.Tensor, scores: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        part = (each[block * size : (block + 1) * size] for each in inputs)
+        return block + 1, scores.write(block, score(*part))
+
+    _, scores = tf.while_loop(
+        lambda block, _: block < num_blocks, step, (0, scores), parallel_iterations=_BLOCKS_AT_ONCE
+    )
+    return tf.reshape(scores.concat(), [num_events, num_candidates])
+
+
+def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """[P, N, C]: each event's own history's values of [R, N, C]; [1, N, C] are shared."""
+    if values.shape[0] == 1:
+        return values
+    return tf.gather(values, row)
+
+
+def _weighted_sums(shares: tf.Tensor, hidden: tf.Tensor, events: PackedEvents) -> tf.Tensor:
+    """sum_t shares_t hidden_t of each history, float32 [R, N, H]: one small matrix product each, padded again."""
+    place = padded_place(events, tf.maximum(tf.reduce_max(events.position), 0) + 1)  # [R, L]
+    padded_shares = tf.gather(tf.pad(shares, [[0, 1], [0, 0]]), place)
+    padded_hidden = tf.gather(tf.pad(hidden, [[0, 1], [0, 0]]), place)
+    return tf.matmul(padded_shares, padded_hidden, transpose_a=True)

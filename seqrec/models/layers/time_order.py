@@ -1,0 +1,48 @@
+"""The order in which a recurrent layer reads packed events: by time, histories sorted by length.
+
+At step t only the histories longer than t are left; sorted from long to short, they are always the first ones. So
+the batch shrinks from step to step and no padding is ever multiplied.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from seqrec.models.layers.packing import PackedEvents
+
+
+class TimeOrder(NamedTuple):
+    """All real events of R histories by time, then by rank of the history (0 is the longest)."""
+
+    row: tf.Tensor  # int32 [P], the history of each event.
+    position: tf.Tensor  # int32 [P], its step t.
+    starts: tf.Tensor  # int32 [L + 1], where each step begins in P; the last is P.
+    rank: tf.Tensor  # int32 [R], each history's rank by length.
+    place: tf.Tensor  # int32 [R, L], the place in P of each history's event (whatever, at padding).
+
+
+def order_by_time(length: tf.Tensor, padded_length: tf.Tensor | int) -> TimeOrder:
+    """The time order of histories of `length`, int32 [R]."""
+    by_rank = tf.argsort(length, direction="DESCENDING", stable=True)  # [R]
+    rank = tf.math.invert_permutation(by_rank)
+    steps = tf.range(padded_length)
+    num_left = tf.reduce_sum(tf.cast(length[None, :] > steps[:, None], tf.int32), axis=1)  # [L]
+    starts = tf.concat([[0], tf.cumsum(num_left)], axis=0)
+    position = tf.repeat(steps, num_left)
+    ranked = tf.range(tf.size(position)) - tf.gather(starts, position)
+    place = starts[None, :-1] + rank[:, None]
+    return TimeOrder(tf.gather(by_rank, ranked), position, starts, rank, place)
+
+
+def packed_place(order: TimeOrder, events: PackedEvents) -> tf.Tensor:
+    """int32 [P]: for each event in time order, its place among the packed events."""
+    return tf.gather(events.row_start, order.row) + order.position
+
+
+def in_packed_order(values: tf.Tensor, order: TimeOrder, events: PackedEvents) -> tf.Tensor:
+    """Values in time order, [P, C], for each packed event; zeros for a padding event."""
+    padded_length = tf.shape(order.place)[1]
+    position = tf.minimum(events.position, padded_length - 1)
+    place = tf.gather_nd(order.place, tf.stack([events.row, position], axis=1))
+    place = tf.where(events.is_real > 0.0, place, tf.shape(values)[0])
+    return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)

@@ -1,0 +1,160 @@
+"""From the last items of a history to its candidates: looked up, ranked by source, merged to the best.
+
+Everything works on sorted 64-bit keys of a whole batch of users: nothing loops over users, and every result hangs on
+one user's row alone, whatever else is in the batch. Legend in `histories.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrec.core.errors import DataError
+from seqrec.events.histories import Histories
+from seqrec.events.ragged import ranges
+from seqrec.neighbours.config import SOURCES
+from seqrec.neighbours.table import NeighbourTable
+
+# Places in a merge key, from the left: row, place of the candidate in its source's list, source, item.
+_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
+MAX_ROWS = 1 << 12
+_ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
+_SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Of each user the best first; 0 where there are fewer than M."""
+
+    items: np.ndarray  # int32 [B, M]
+    sources: np.ndarray  # int8 [B, M], places in SOURCES; the one that put the item highest.
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.count_nonzero(self.items, axis=1)
+
+
+@dataclass(frozen=True)
+class CandidateFinder:
+    """What candidates are found in: tables of neighbours by source, and all taken items by popularity."""
+
+    tables: Mapping[str, NeighbourTable]
+    popular_items: np.ndarray  # int32, the most popular first; empty if popularity is no source.
+    item_category: np.ndarray  # int32 [number of items + 1]
+    max_candidates: int
+    num_recent_items: int
+    history_decay: float
+    history_half_life_days: float
+    exclude_own_items: bool
+    strides: Mapping[str, int]  # Of each source, see `STRIDES`.
+
+    def __post_init__(self) -> None:
+        if len(self.item_category) > 1 << _ITEM_BITS:
+            raise DataError(
+                f"the vocabulary has {len(self.item_category) - 1} items: at most {_ITEM_MASK} can be sought."
+            )
+
+    def find(self, histories: Histories) -> Candidates:
+        return self.merge(self.lists(histories), len(histories))
+
+    def lists(self, histories: Histories) -> dict[str, np.ndarray]:
+        """Of each source its list for every user: int64 keys (row << 28 | item), in order of row and place."""
+        assert len(histories) <= MAX_ROWS, "too many users at once"
+        row, item, weight = self._recent(histories)
+        own = np.unique(row_keys(histories.items.owners, histories.items.values)) if self.exclude_own_items else None
+        found = {}
+        for source, table in self.tables.items():
+            key = self.item_category[item] if source == "category_popularity" else item
+            found[source] = self._without(own, _look_up(table, row, key, weight))
+        if len(self.popular_items):
+            found["popularity"] = self._without(own, self._popular(histories))
+        return {source: _cut(keys, self.max_candidates) for source, keys in found.items()}
+
+    def merge(self, lists: Mapping[str, np.ndarray], num_rows: int) -> Candidates:
+        """The best of all lists; an item in several of them stands where it stands best."""
+        parts = []
+        for source, keys in lists.items():
+            place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * self.strides[source], _PLACE_MASK)
+            parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | SOURCES.index(source))
+        by_item = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+        by_item = by_item[_is_first(by_item >> (_PLACE_BITS + _SOURCE_BITS))]
+        source = by_item & _SOURCE_MASK
+        place = by_item >> _SOURCE_BITS & _PLACE_MASK
+        item = by_item >> (_SOURCE_BITS + _PLACE_BITS) & _ITEM_MASK
+        row = by_item >> (_SOURCE_BITS + _PLACE_BITS + _ITEM_BITS)
+        # Of equal places the more trusted source, then the lower index: the item that more people took.
+        best = np.sort(((row << _PLACE_BITS | place) << _SOURCE_BITS | source) << _ITEM_BITS | item)
+        row = best >> (_PLACE_BITS + _SOURCE_BITS + _ITEM_BITS)
+        rank = _places(row)
+        kept = rank < self.max_candidates
+        items = np.zeros((num_rows, self.max_candidates), np.int32)
+        sources = np.zeros((num_rows, self.max_candidates), np.int8)
+        items[row[kept], rank[kept]] = best[kept] & _ITEM_MASK
+        sources[row[kept], rank[kept]] = best[kept] >> _ITEM_BITS & _SOURCE_MASK
+        return Candidates(items, sources)
+
+    def _recent(self, histories: Histories) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, item and weight of the last events of every history."""
+        ends = histories.items.offsets[1:]
+        starts = np.maximum(histories.items.offsets[:-1], ends - self.num_recent_items)
+        event = ranges(starts, ends - starts)
+        row = np.repeat(np.arange(len(histories)), ends - starts)
+        from_end = ends[row] - 1 - event
+        days = np.maximum(histories.as_of[row] - histories.times.values[event], 0) / _SECONDS_PER_DAY
+        # The newest event has age 0: only differences within a history matter, and none may vanish.
+        days -= days[np.searchsorted(row, row, side="right") - 1]
+        weight = self.history_decay**from_end * np.exp2(-np.maximum(days, 0.0) / self.history_half_life_days)
+        return row, histories.items.values[event], weight
+
+    def _popular(self, histories: Histories) -> np.ndarray:
+        """The same list for everyone, longer by as much as the longest history can take from it."""
+        longest = int(histories.items.lengths.max(initial=0)) if self.exclude_own_items else 0
+        items = np.asarray(self.popular_items[: self.max_candidates + longest])
+        rows = np.repeat(np.arange(len(histories)), len(items))
+        return row_keys(rows, np.tile(items, len(histories)))
+
+    @staticmethod
+    def _without(own: np.ndarray | None, keys: np.ndarray) -> np.ndarray:
+        if own is None or not len(own):
+            return keys
+        nearest = np.minimum(np.searchsorted(own, keys), len(own) - 1)
+        return keys[own[nearest] != keys]
+
+
+def _look_up(table: NeighbourTable, row: np.ndarray, key: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Neighbours of the recent items, their weights added up: keys in order of row, then weight, then item."""
+    starts = np.asarray(table.offsets[key])
+    lengths = np.asarray(table.offsets[key.astype(np.int64) + 1]) - starts
+    entry = ranges(starts, lengths)
+    found = row_keys(np.repeat(row, lengths), table.items[entry])
+    score = np.repeat(weight, lengths) * table.weights[entry]
+    if not len(found):
+        return found
+    order = np.argsort(found, kind="stable")  # Stable: sums run in order of the history, whatever the batch.
+    found, score = found[order], score[order]
+    is_first = _is_first(found)
+    score = np.add.reduceat(score, np.flatnonzero(is_first)).astype(np.float32)
+    found = found[is_first]
+    # Positive floats order as their bits do.
+    falling = np.int64(0x7FFFFFFF) - score.view(np.int32).astype(np.int64)
+    return found[np.argsort(found >> _ITEM_BITS << 32 | falling, kind="stable")]
+
+
+def row_keys(row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """int64, sortable: row << 28 | item."""
+    return row.astype(np.int64) << _ITEM_BITS | np.asarray(item).astype(np.int64)
+
+
+def _is_first(values: np.ndarray) -> np.ndarray:
+    """bool, True where a run of equal values begins."""
+    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+
+
+def _places(row: np.ndarray) -> np.ndarray:
+    """0, 1, 2, ... within each run of equal rows."""
+    starts = np.flatnonzero(_is_first(row))
+    return np.arange(len(row)) - np.repeat(starts, np.diff(np.append(starts, len(row))))
+
+
+def _cut(keys: np.ndarray, length: int) -> np.ndarray:
+    return keys[_places(keys >> _ITEM_BITS) < length]

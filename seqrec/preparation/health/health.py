@@ -1,0 +1,196 @@
+"""What a user should know about a prepared dataset before training on it: most of `health.json`.
+
+The figures come from two counting passes over numbers; nothing here looks at a string.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark import Broadcast
+from pyspark.sql import DataFrame
+
+from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, TARGET_ITEM, TIMESTAMPS
+from seqrec.events.ragged import Ragged, column, lists, ranges
+from seqrec.preparation.filters.counting import count_into_array
+from seqrec.preparation.filters.interactions import SECONDS_PER_DAY
+from seqrec.preparation.splits.splits import SplitRule, num_training_events
+from seqrec.tables.arrow_bytes import unpack
+
+WARN_ABOVE_AUC = 0.55  # Of ranking by item id alone: above, the order of ties gives the target away.
+
+_MAX_LENGTH = 1 << 16  # Longer histories count as this long.
+_USER_TOTALS = ("tied_events", "test_targets", "same_day_targets", "target_higher", "target_lower")
+_TEST_TOTALS = ("cold_targets", "negatives_lower", "negatives")
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days that occur: `number` of them from `first` (days since 1970) on."""
+
+    first: int
+    number: int
+
+
+@dataclass(frozen=True)
+class UserFigures:
+    lengths: np.ndarray  # Users by number of events.
+    train_days: np.ndarray  # Training events by day.
+    test_days: np.ndarray  # Test targets by day.
+    totals: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TestFigures:
+    targets: np.ndarray  # Test targets by rank of their id among all ids.
+    negatives: np.ndarray  # Their negatives likewise.
+    totals: dict[str, int]
+
+
+def measure_health(users: UserFigures, test: TestFigures, item_counts: np.ndarray) -> dict[str, Any]:
+    """The figures that are not counts of a step.
+
+    Args:
+        item_counts: kept events of each item that has any.
+    """
+    num_events = int((np.arange(len(users.lengths)) * users.lengths).sum())
+    totals = users.totals | test.totals
+    popularity = np.bincount(np.minimum(item_counts, 1 << 24))
+    return {
+        "events_per_user": _spread(users.lengths),
+        "events_per_item": _spread(popularity),
+        "users_by_events": _by_power_of_two(users.lengths),
+        "items_by_events": _by_power_of_two(popularity),
+        "share_of_events_tied_on_user_and_day": _share(totals["tied_events"], num_events),
+        "share_of_test_targets_on_the_day_of_the_last_history_event": _share(
+            totals["same_day_targets"], totals["test_targets"]
+        ),
+        "share_of_same_day_pairs_with_the_higher_id_as_target": _share(
+            totals["target_higher"], totals["target_higher"] + totals["target_lower"]
+        ),
+        "auc_of_ranking_by_item_id": auc_of_counts(test.targets, test.negatives),
+        "group_auc_of_ranking_by_item_id": _share(totals["negatives_lower"], totals["negatives"]),
+        "share_of_cold_test_targets": _share(totals["cold_targets"], totals["test_targets"]),
+        "share_of_training_events_after_a_test_target": share_after(users.train_days, users.test_days),
+    }
+
+
+def count_users(kept: DataFrame, rule: SplitRule, id_ranks: np.ndarray, days: Days) -> UserFigures:
+    """One pass over the k-core.
+
+    Args:
+        kept: packed, one row per bucket of users, items as indices.
+        id_ranks: by item index, the rank of the item's id.
+    """
+    size = _MAX_LENGTH + 1
+    shared = kept.sparkSession.sparkContext.broadcast(id_ranks)
+    pick = partial(_pick_users, shared, rule, days)
+    counted = count_into_array(kept.select(ITEM_INDICES, TIMESTAMPS), pick, size + 2 * days.number + len(_USER_TOTALS))
+    shared.destroy()
+    lengths, train_days, test_days, totals = np.split(counted, np.cumsum([size, days.number, days.number]))
+    return UserFigures(lengths, train_days, test_days, dict(zip(_USER_TOTALS, totals.tolist(), strict=True)))
+
+
+def count_test(test: DataFrame, num_trained_items: int, id_ranks: np.ndarray) -> TestFigures:
+    """One pass over `sequences/test`."""
+    size = int(id_ranks.max()) + 1
+    shared = test.sparkSession.sparkContext.broadcast(id_ranks)
+    pick = partial(_pick_test, shared, num_trained_items, size)
+    counted = count_into_array(test.select(TARGET_ITEM, NEGATIVE_ITEMS), pick, 2 * size + len(_TEST_TOTALS))
+    shared.destroy()
+    targets, negatives, totals = np.split(counted, [size, 2 * size])
+    return TestFigures(targets, negatives, dict(zip(_TEST_TOTALS, totals.tolist(), strict=True)))
+
+
+def auc_of_counts(targets: np.ndarray, negatives: np.ndarray) -> float | None:
+    """Chance that a target has a higher score than a negative, ties counting half; both counted by score, ascending."""
+    below = np.cumsum(negatives) - negatives
+    pairs = int(targets.sum()) * int(negatives.sum())
+    return None if not pairs else round(float((targets * (below + 0.5 * negatives)).sum() / pairs), 4)
+
+
+def share_after(train_days: np.ndarray, test_days: np.ndarray) -> float | None:
+    """For a random test target, the share of all training events on later days: 0 under a temporal split."""
+    later = train_days.sum() - np.cumsum(train_days)
+    return _share(float((test_days * later).sum()), float(test_days.sum()) * float(train_days.sum()))
+
+
+def _pick_users(id_ranks: Broadcast, rule: SplitRule, days: Days, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    for users in unpack(batch):
+        yield from _pick_bucket(id_ranks.value, rule, days, users)
+
+
+def _pick_bucket(id_ranks: np.ndarray, rule: SplitRule, days: Days, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    items, times = lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS)
+    split, begin = rule.apply(times), times.offsets[:-1]
+    day = times.values // SECONDS_PER_DAY - days.first
+    start = _MAX_LENGTH + 1
+    yield np.minimum(items.lengths, _MAX_LENGTH)
+    yield start + day[ranges(begin, num_training_events(split))]
+    target = ranges(begin + split.test.start, split.test.lengths)
+    yield start + days.number + day[target]
+    run_start, run_length = _runs(times, day)
+    tied = ranges(run_start[target], target - run_start[target])
+    rank = id_ranks[items.values]
+    of_target = np.repeat(rank[target], target - run_start[target])
+    totals = {
+        "tied_events": (run_length > 1).sum(),
+        "test_targets": len(target),
+        "same_day_targets": (target > run_start[target]).sum(),
+        "target_higher": (of_target > rank[tied]).sum(),
+        "target_lower": (of_target < rank[tied]).sum(),
+    }
+    yield from _repeated(totals, _USER_TOTALS, start + 2 * days.number)
+
+
+def _pick_test(id_ranks: Broadcast, num_trained_items: int, size: int, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    target, negatives = column(batch, TARGET_ITEM), lists(batch, NEGATIVE_ITEMS)
+    target_rank, rank = id_ranks.value[target], id_ranks.value[negatives.values]
+    yield target_rank
+    yield size + rank
+    totals = {
+        "cold_targets": (target > num_trained_items).sum(),
+        "negatives_lower": (rank < np.repeat(target_rank, negatives.lengths)).sum(),
+        "negatives": len(rank),
+    }
+    yield from _repeated(totals, _TEST_TOTALS, 2 * size)
+
+
+def _runs(times: Ragged, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each event, where the events of its user and day begin, and how many they are."""
+    is_new = np.ones(len(day), bool)
+    is_new[1:] = day[1:] != day[:-1]
+    is_new[times.offsets[:-1]] = True
+    starts = np.flatnonzero(is_new)
+    lengths = np.diff(np.append(starts, len(day)))
+    return np.repeat(starts, lengths), np.repeat(lengths, lengths)
+
+
+def _repeated(totals: dict[str, Any], names: tuple[str, ...], start: int) -> Iterator[np.ndarray]:
+    for slot, name in enumerate(names):
+        yield np.full(int(totals[name]), start + slot)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _spread(histogram: np.ndarray) -> dict[str, float]:
+    """Mean, quantiles and extremes of what a histogram (count by value) holds."""
+    until = np.cumsum(histogram)
+    values = {f"p{q}": int(np.searchsorted(until, q / 100 * until[-1])) for q in (50, 90, 99)}
+    mean = float((np.arange(len(histogram)) * histogram).sum() / max(until[-1], 1))
+    occurring = np.flatnonzero(histogram)
+    return {"mean": round(mean, 2), "min": int(occurring[0]), **values, "max": int(occurring[-1])}
+
+
+def _by_power_of_two(histogram: np.ndarray) -> dict[str, int]:
+    """The histogram in classes 1, 2-3, 4-7, 8-15, ..."""
+    values = np.flatnonzero(histogram)
+    values = values[values > 0]
+    classes = np.bincount(np.floor(np.log2(values)).astype(int), weights=histogram[values]).astype(int)
+    names = [f"{1 << c}-{(2 << c) - 1}" if c else "1" for c in range(len(classes))]
+    return dict(zip(names, classes.tolist(), strict=True))

@@ -1,0 +1,105 @@
+"""The health figures where a user sees them: a table on the screen, a PNG of the two distributions."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from seqrec.preparation.health.health import WARN_ABOVE_AUC
+
+_ONE_SIDED = 0.9  # Share of same-day pairs that only an order by id reaches: by chance it is about a half.
+_FEW_TARGETS = 30  # Below, chance may reach it too.
+
+
+def warnings_of(health: dict[str, Any]) -> list[str]:
+    """What should be mended before results are believed; empty when nothing is wrong."""
+    found = []
+    auc = health["auc_of_ranking_by_item_id"]
+    if auc is not None and auc > WARN_ABOVE_AUC:
+        found.append(
+            f"Ranking test candidates by item id alone reaches an AUC of {auc:.3f}: the order of ties gives the "
+            "target away. Use preparation.tie_order: hash."
+        )
+    elif (higher := _one_sided_share(health)) is not None:
+        found.append(
+            f"Where a test target shares user and day with another item, its id is the higher one in {higher:.0%}: the "
+            "order of ties gives the target away to whatever learns ids. Use preparation.tie_order: hash."
+        )
+    for part in ("validation", "test"):
+        if not health["split"][part]:
+            found.append(f"There is no {part} target: nothing can be measured on that part.")
+    if health["steps"].get("unknown_events"):
+        share = health["steps"]["unknown_events"] / health["steps"]["events"]
+        found.append(f"The run's vocabulary does not know the items of {share:.1%} of the events: they are left out.")
+    return found
+
+
+def _one_sided_share(health: dict[str, Any]) -> float | None:
+    """How often the target of a tied day has the higher id, if only an order by id can explain it.
+
+    The AUC of the id alone does not see it where popular items have ids that draw the other way.
+    """
+    higher = health["share_of_same_day_pairs_with_the_higher_id_as_target"]
+    tied = health["share_of_test_targets_on_the_day_of_the_last_history_event"]
+    if higher is None or tied is None or tied * health["split"]["test"] < _FEW_TARGETS:
+        return None
+    return higher if max(higher, 1.0 - higher) > _ONE_SIDED else None
+
+
+def print_health(health: dict[str, Any], name: str) -> None:
+    """Prints the figures as one table, k-core rounds as a second, warnings below."""
+    console = Console()
+    table = Table(title=f"prepared '{name}'", show_header=False)
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for step, value in health["steps"].items():
+        if step != "k_core_rounds":
+            table.add_row(_words(step), _text(value))
+    table.add_section()
+    for part, value in health["split"].items():
+        table.add_row(f"split: {_words(part)}", _text(value))
+    table.add_section()
+    for key, value in health.items():
+        if isinstance(value, float | int | None):
+            table.add_row(_words(key), _text(value))
+    for key in ("events_per_user", "events_per_item"):
+        table.add_row(_words(key), ", ".join(f"{_words(k)} {_text(v)}" for k, v in health[key].items()))
+    console.print(table)
+    if health["steps"].get("k_core_rounds"):
+        rounds = Table("k-core round", "users", "items", "interactions")
+        for number, sizes in enumerate(health["steps"]["k_core_rounds"], start=1):
+            rounds.add_row(str(number), *[_text(sizes[key]) for key in ("users", "items", "interactions")])
+        console.print(rounds)
+    for warning in health["warnings"]:
+        console.print(f"[bold yellow]Warning:[/] {warning}", highlight=False, soft_wrap=True)
+
+
+def draw_distributions(health: dict[str, Any]) -> bytes:
+    """Users by their number of events and items by theirs, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # Loads slowly; without a screen or global state.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for place, (key, what) in enumerate((("users_by_events", "users"), ("items_by_events", "items"))):
+        axes = figure.add_subplot(1, 2, place + 1)
+        classes = health[key]
+        axes.bar(range(len(classes)), list(classes.values()), color="#4477aa")
+        axes.set_xticks(range(len(classes)), list(classes), rotation=60)
+        axes.set_yscale("log")
+        axes.set_xlabel("events")
+        axes.set_ylabel(what)
+        axes.set_title(f"{what} by number of events")
+    image = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(image)
+    return image.getvalue()
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,160 @@
+"""The `candidates` stage: the items worth scoring of every history, row by row beside the histories' own files."""
+
+import json
+import logging
+from collections import Counter
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql.types import ArrayType, ByteType, IntegerType, StringType, StructField, StructType
+
+from seqrec.core import columns as C
+from seqrec.core.console import print_table
+from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.storage import Storage
+from seqrec.events.histories import files_digest, read_histories
+from seqrec.events.vocabulary import Vocabulary, read_vocabulary
+from seqrec.neighbours.build import GRAPH, GraphInputs, build_graph, finder_at
+from seqrec.neighbours.config import SOURCES, CandidatesConfig
+from seqrec.neighbours.finder import CandidateFinder, Candidates
+from seqrec.recommendation.candidates.recall import count_found, recall_results, recall_table
+from seqrec.tables.files import describe_table
+from seqrec.tables.row_files import FileTask, RowFile, check_num_users, write_row_files
+from seqrec.tables.sessions import packing_session
+
+CANDIDATES = "candidates"
+CANDIDATE_ITEMS, CANDIDATE_SOURCES = "candidate_items", "candidate_sources"
+_USERS_AT_ONCE = 512
+_LOG = logging.getLogger(__name__)
+
+SCHEMA = StructType(
+    [
+        StructField(C.USER, StringType(), nullable=False),
+        StructField(CANDIDATE_ITEMS, ArrayType(IntegerType(), containsNull=False), nullable=False),
+        StructField(CANDIDATE_SOURCES, ArrayType(ByteType(), containsNull=False), nullable=False),
+    ]
+)
+_ARROW = pa.schema(
+    [(C.USER, pa.string()), (CANDIDATE_ITEMS, pa.list_(pa.int32())), (CANDIDATE_SOURCES, pa.list_(pa.int8()))]
+)
+
+
+def candidates_name(name: str, histories: str) -> str:
+    """Of the dataset: candidates that measure lie beside those that are used."""
+    return name if histories == "latest" else f"{name}-{histories}"
+
+
+def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> Recipe:
+    """What decides the candidates; needs neither Spark nor TensorFlow."""
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    ingested = Dataset(storage, "ingested", name).manifest()
+    items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
+    settings = json.loads(json.dumps(asdict(config)))
+    inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
+    return Recipe(stage="candidates", settings=settings, inputs=inputs)
+
+
+def run_candidates(
+    spark: SparkSession, storage: Storage, name: str, config: CandidatesConfig, seed: int, force: bool = False
+) -> Manifest:
+    """Makes `candidates/<name>` (`<name>-test` when measuring) from `prepared/<name>` and the metadata.
+
+    Nothing is drawn, so `seed` decides nothing here. Measured candidates end in a table of their recall.
+
+    Raises:
+        DataError: the prepared data is not there.
+    """
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    recipe = candidates_recipe(storage, name, config)
+    dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
+    if dataset.is_current(recipe) and not force:
+        manifest = dataset.require("candidates")
+        _LOG.info("candidates: '%s' is up to date, skipped (--set force=true redoes it)", dataset.name)
+        _print_recall(manifest)
+        return manifest
+    vocabulary = read_vocabulary(storage, prepared)
+    attempt = dataset.begin(recipe, resume=not force)
+    session = packing_session(spark)
+    built = f"{attempt.path}/{GRAPH}/sizes.json"
+    if not storage.exists(built):
+        sizes = build_graph(GraphInputs(session, storage, prepared, vocabulary, config), attempt)
+        storage.write_bytes(built, json.dumps(sizes).encode())
+    tasks = [
+        FileTask(number, (file.path,), f"{attempt.path}/{CANDIDATES}/part-{number:05d}.parquet")
+        for number, file in enumerate(prepared.table(f"sequences/{config.histories}").files)
+    ]
+    newest = int(json.loads(storage.read_bytes(built))["newest_timestamp"])
+    work = partial(_find_for_file, storage.root, attempt.path, prepared.to_json(), config, newest)
+    facts = write_row_files(session, storage.root, tasks, _ARROW, work)
+    counted = _total(facts)
+    table = describe_table(session, attempt, CANDIDATES, SCHEMA)
+    check_num_users(attempt, table.rows, prepared.table(f"sequences/{config.histories}").rows)
+    recall = recall_results(counted) if config.histories != "latest" else None
+    manifest = attempt.publish(
+        tables={CANDIDATES: table},
+        counts={"users": table.rows, "candidates": counted["candidates"]},
+        details={
+            "sources": list(SOURCES),
+            "graph": json.loads(storage.read_bytes(built)),
+            "newest_timestamp": newest,
+            "recall": recall,
+        },
+    )
+    found, users = f"{counted['candidates']:,}", f"{table.rows:,}"
+    _LOG.info("candidates: %s for %s users, %.0f s", found, users, manifest.seconds)
+    _print_recall(manifest)
+    return manifest
+
+
+def candidate_columns(candidates: Candidates) -> dict[str, pa.Array]:
+    """Lists without the padding."""
+    offsets = np.concatenate([[0], np.cumsum(candidates.counts)])
+    is_real = candidates.items > 0
+    return {
+        CANDIDATE_ITEMS: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(candidates.items[is_real])),
+        CANDIDATE_SOURCES: pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), pa.array(candidates.sources[is_real])
+        ),
+    }
+
+
+_OPEN: dict[str, tuple[CandidateFinder, Vocabulary]] = {}  # Attempt -> what a worker process has opened of it.
+
+
+def _find_for_file(
+    root: str, attempt_path: str, prepared: str, config: CandidatesConfig, newest: int, task: FileTask, file: RowFile
+) -> dict[str, Any]:
+    """One file of histories, in a Spark worker: a few hundred users at a time."""
+    storage = Storage(root)
+    if attempt_path not in _OPEN:
+        _OPEN.clear()
+        vocabulary = read_vocabulary(storage, Manifest.from_json(prepared, "the prepared data's manifest"))
+        _OPEN[attempt_path] = finder_at(storage, attempt_path, config, vocabulary.item_category), vocabulary
+    finder, vocabulary = _OPEN[attempt_path]
+    measured = config.histories != "latest"
+    counted: Counter[str] = Counter(candidates=0)
+    for histories in read_histories(storage, task.inputs[0], _USERS_AT_ONCE, newest, with_targets=measured):
+        lists = finder.lists(histories)
+        candidates = finder.merge(lists, len(histories))
+        file.write({C.USER: histories.users, **candidate_columns(candidates)})
+        counted["candidates"] += int(candidates.counts.sum())
+        if measured:
+            counted.update(count_found(histories, lists, candidates, vocabulary.train_count))
+    return dict(counted)
+
+
+def _total(facts: list[dict[str, Any]]) -> Counter[str]:
+    total: Counter[str] = Counter(candidates=0)
+    for each in facts:
+        total.update(each)
+    return total
+
+
+def _print_recall(manifest: Manifest) -> None:
+    if manifest.details["recall"]:
+        settings = manifest.settings
+        print_table(recall_table(manifest.details["recall"], settings["histories"], settings["max_candidates"]))

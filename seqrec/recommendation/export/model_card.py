@@ -1,0 +1,103 @@
+"""The card beside an exported model: what it is, from what, how good, and what it cannot do."""
+
+import json
+from typing import Any
+
+from seqrec.core.manifest import Manifest, Recipe, installed_versions
+from seqrec.core.storage import Storage
+from seqrec.recommendation.config import ExportConfig
+from seqrec.scoring.run import TrainedRun
+
+_USE = """```python
+import tensorflow as tf
+
+model = tf.saved_model.load("saved_model")
+best = model.signatures["top_k"](
+    item_ids=tf.constant([["{item}"]]), timestamps=tf.constant([[{time}]], tf.int64),
+    as_of=tf.constant([{time}], tf.int64), k=tf.constant(10))
+```"""
+_SIGNATURES = {
+    "serving_default": "item_ids string [B, T], timestamps int64 [B, T], as_of int64 [B], candidate_ids string [B, N] "
+    "-> scores float32 [B, N], known bool [B, N]",
+    "top_k": "item_ids, timestamps, as_of, k int32 [] -> item_ids string [B, k], scores float32 [B, k]",
+    "score_indices": "item_indices int32 [B, T], timestamps, as_of, candidate_indices int32 [B, N] -> scores, known",
+    "top_k_indices": "item_indices, timestamps, as_of, k -> item_indices int32 [B, k], scores",
+}
+
+
+def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
+    """Everything the card says, for programs."""
+    manifest, details = run.manifest, run.manifest.details
+    return {
+        "run": manifest.name,
+        "recipe": recipe.digest,
+        "model": details["model"],
+        "training": manifest.settings.get("training", {}),
+        "seed": details.get("seed"),
+        "data": {"dataset": details.get("prepared"), **manifest.inputs, "weights": manifest.content},
+        "catalogue": {key: details[key] for key in ("num_items", "num_trained_items", "num_categories")},
+        "metrics": {"validation, best epoch": details.get("best", {}), **evaluations_of(storage, manifest)},
+        "limits": _limits(run, config),
+        "signatures": _SIGNATURES,
+        "versions": installed_versions(),
+    }
+
+
+def card_text(card: dict[str, Any], item: str, time: int) -> str:
+    """The card for people, in Markdown."""
+    parts = [f"# {card['run']}: {card['model']['name']}", "", "## Use", "", _USE.format(item=item, time=time), ""]
+    parts += [
+        "Fill histories up with empty ids; events may be in any order. Scores are logits: higher is better.",
+        "",
+        *(f"- `{name}`: {what}" for name, what in card["signatures"].items()),
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in card["limits"]),
+        "",
+    ]
+    for title in ("metrics", "data", "catalogue", "model", "training", "versions"):
+        parts += [f"## {title.capitalize()}", "", *_bullets(card[title]), ""]
+    return "\n".join(parts)
+
+
+def _bullets(values: dict[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            lines += _bullets(value, f"{prefix}{key} / ")
+        else:
+            lines.append(f"- {prefix}{key}: {value}")
+    return lines
+
+
+def _limits(run: TrainedRun, config: ExportConfig) -> list[str]:
+    catalogue = run.manifest.details
+    never = catalogue["num_items"] - catalogue["num_trained_items"]
+    return [
+        f"It knows {catalogue['num_items']:,} items; an id it does not know is left out of a history and cannot be "
+        "recommended.",
+        f"{never:,} of them were never trained on: they share one embedding and differ by category only.",
+        f"Of a history the last {run.config.max_history_length} known events up to as_of are read.",
+        "An empty history is answered with what the model makes of no events, which is not the popularity list.",
+        f"Top k scores every item: meant for small catalogues; k is at most {config.max_k}. For large ones score "
+        "candidates.",
+        "The lists of the job 'recommend' also weigh the place among the candidates; these scores are the model's "
+        "alone.",
+        f"Own items are {'left out of' if config.exclude_own_items else 'kept in'} the top k.",
+    ]
+
+
+def evaluations_of(storage: Storage, run: Manifest) -> dict[str, Any]:
+    """What `evaluate` found for these very weights, by split and protocol; not for what the run held before."""
+    found = {}
+    for file in storage.list_files(f"runs/{run.name}/evaluations"):
+        if not file.path.endswith(".json"):
+            continue
+        values = json.loads(storage.read_bytes(file.path))
+        evaluated = [each["content"] for each in values.get("lineage", {}).get("runs", []) if each["name"] == run.name]
+        results = [each for each in values.get("results", []) if each.get("name") == run.name]
+        if results and evaluated == [run.content]:
+            name = file.path.rpartition("/")[2].removesuffix(".json")
+            found[name] = results[0].get("metrics", results[0])
+    return found

@@ -1,0 +1,141 @@
+"""The `export` stage: a run as a SavedModel that serves anywhere, and its card."""
+
+import json
+import logging
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seqrec.core.columns import ITEM, ITEM_INDEX
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Recipe, digest_of
+from seqrec.core.storage import Storage
+from seqrec.events.vocabulary import ITEMS, read_names, read_vocabulary
+from seqrec.recommendation.config import ExportConfig
+from seqrec.recommendation.export.model_card import build_card, card_text, evaluations_of
+from seqrec.scoring.run import TrainedRun, read_run
+
+_LOG = logging.getLogger(__name__)
+_EXAMPLE_TIME = 1_500_000_000
+
+
+def export_path(run: str) -> str:
+    """Of the exported model and its card, relative to the workdir."""
+    return f"runs/{run}/export"
+
+
+def export_recipe(storage: Storage, run: str, config: ExportConfig) -> Recipe:
+    """What decides the export; needs neither Spark nor TensorFlow."""
+    settings = {key: value for key, value in asdict(config).items() if not key.startswith("mlflow")}
+    manifest = read_run(storage, run).manifest
+    inputs = {"run": manifest.content, "evaluations": digest_of(evaluations_of(storage, manifest))}
+    return Recipe(stage="export", settings=settings, inputs=inputs)
+
+
+def read_card(storage: Storage, run: str) -> dict[str, Any] | None:
+    """The card of a finished export; None when there is none."""
+    path = f"{export_path(run)}/card.json"
+    if not storage.exists(path):
+        return None
+    card: dict[str, Any] = json.loads(storage.read_bytes(path))
+    return card
+
+
+def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = False) -> dict[str, Any]:
+    """Writes `runs/<run>/export/`: `saved_model/`, `card.md` and, last, `card.json`, which is returned.
+
+    Logs it to MLflow too where the settings ask for it and it is not there yet.
+
+    Raises:
+        SeqrecError: the run is not there, an item id has a line break, or MLflow is wanted and missing.
+    """
+    recipe = export_recipe(storage, run, config)
+    card = read_card(storage, run)
+    if card is not None and card["recipe"] == recipe.digest and not force:
+        _LOG.info("export: '%s' is up to date, skipped (--set force=true redoes it)", run)
+    else:
+        card = _export(storage, run, config, recipe)
+        _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))
+    target = {key: value for key, value in asdict(config).items() if key.startswith("mlflow")}
+    if config.mlflow_tracking_uri is not None and card.get("logged_to") != target:
+        _log(storage, run, config, card)
+        card["logged_to"] = target
+        _write_card(storage, run, card)
+        _LOG.info("export: '%s' is logged to %s", run, config.mlflow_tracking_uri)
+    return card
+
+
+def _export(storage: Storage, run: str, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
+    trained = read_run(storage, run)
+    card = build_card(storage, trained, config, recipe)
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        folder = Path(scratch) / "export"
+        folder.mkdir()
+        first_id = save_model(storage, trained, config, folder / "saved_model")
+        (folder / "card.md").write_text(card_text(card, first_id, _EXAMPLE_TIME), encoding="utf-8")
+        storage.delete(export_path(run))
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                storage.upload(file, f"{export_path(run)}/{file.relative_to(folder).as_posix()}")
+    _write_card(storage, run, card)
+    return card
+
+
+def _write_card(storage: Storage, run: str, card: dict[str, Any]) -> None:
+    storage.write_bytes(f"{export_path(run)}/card.json", json.dumps(card, indent=1, default=str).encode())
+
+
+def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any]) -> None:
+    """From the files that lie in the workdir, so that an export that is there already can be logged as well."""
+    from seqrec.recommendation.export.mlflow_model import log_to_mlflow
+
+    local = storage.local(export_path(run))
+    if local is not None:
+        log_to_mlflow(config, card, local)
+        return
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        for file in storage.list_files(export_path(run)):
+            storage.download(file.path, Path(scratch) / file.path)
+        log_to_mlflow(config, card, Path(scratch) / export_path(run))
+
+
+def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
+    """Saves the run's best weights as a SavedModel; gives the first item's id, for the card's example."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    from seqrec.recommendation.export.serving import ServedModel
+    from seqrec.scoring.scorer import load_model
+
+    vocabulary = read_vocabulary(storage, run.manifest)
+    model = load_model(storage, run, vocabulary)
+    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+        ids = Path(scratch) / "item_ids.txt"
+        first_id = write_ids(storage, run, ids)
+        served = ServedModel(
+            model, ids, vocabulary.num_items, config.max_k, config.block_size, config.exclude_own_items
+        )
+        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+    return first_id
+
+
+def write_ids(storage: Storage, run: TrainedRun, path: Path) -> str:
+    """The id of item index i on line i of a text file; gives the first.
+
+    Raises:
+        DataError: an id has a line break, so that no text file can hold it.
+    """
+    _, ids = read_names(storage, run.manifest.table(ITEMS), ITEM_INDEX, ITEM)
+    broken = pc.any(pc.match_substring_regex(ids, "[\r\n]")).as_py()
+    if broken:
+        raise DataError(f"run '{run.manifest.name}': an item id has a line break in it, so it cannot be exported.")
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for start in range(0, len(ids), 1 << 16):
+            block: pa.Array = ids.slice(start, 1 << 16)
+            lines.write("\n".join(block.to_pylist()) + "\n")
+    return str(ids[0].as_py())

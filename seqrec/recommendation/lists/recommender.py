@@ -1,0 +1,111 @@
+"""From scores to lists of k items, in NumPy; and what a list is when there is nothing to score."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrec.events.histories import Histories
+from seqrec.neighbours.config import SOURCES
+from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.scoring.scorer import Scorer, own_items
+
+HISTORY, CATALOGUE, NO_HISTORY = "history", "catalogue", "popularity (no known item)"
+# What the column `source` may say: how the item was found; that it is the user's own; that all items were scored; that
+# nothing is known of the user.
+LIST_SOURCES = (*SOURCES, HISTORY, CATALOGUE, NO_HISTORY)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The best first; places after a list's end hold item 0."""
+
+    items: np.ndarray  # int32 [B, k]
+    scores: np.ndarray  # float32 [B, k], not increasing within a list.
+    sources: np.ndarray  # int8 [B, k], places in LIST_SOURCES.
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Everything that turns histories into lists."""
+
+    config: RecommendationConfig
+    scorer: Scorer
+    finder: CandidateFinder | None  # None when the whole catalogue is scored.
+    popular_items: np.ndarray  # int32, the most popular first: for users of whom nothing is known.
+    popular_shares: np.ndarray  # float32, their shares of all events.
+
+    def recommend(self, histories: Histories, candidates: Candidates | None = None) -> Lists:
+        """A list for each user; `candidates` are found here if not given."""
+        histories = histories.before_as_of()
+        if self.finder is None:
+            items, scores = self.scorer.best_of_catalogue(histories, self.config.k, self.config.exclude_own_items)
+            lists = Lists(items, scores, np.full(items.shape, LIST_SOURCES.index(CATALOGUE), np.int8))
+        else:
+            candidates = self._without_own(histories, candidates or self.finder.find(histories))
+            scores = self.scorer.scores(histories, candidates.items)
+            lists = best_of(candidates, with_places(scores, self.config.candidate_weight), self.config.k)
+        return self._with_popularity(histories, lists)
+
+    def popularity_list(self) -> Lists:
+        """What a user gets of whom nothing is known: one list, [1, k]."""
+        k = self.config.k
+        items, scores = np.zeros((1, k), np.int32), np.zeros((1, k), np.float32)
+        found = min(k, len(self.popular_items))
+        items[0, :found], scores[0, :found] = self.popular_items[:found], self.popular_shares[:found]
+        return Lists(items, scores, np.full((1, k), LIST_SOURCES.index(NO_HISTORY), np.int8))
+
+    def _with_popularity(self, histories: Histories, lists: Lists) -> Lists:
+        unknown = (histories.items.lengths == 0)[:, None]
+        popular = self.popularity_list()
+        return Lists(
+            np.where(unknown, popular.items, lists.items),
+            np.where(unknown, popular.scores, lists.scores),
+            np.where(unknown, popular.sources, lists.sources),
+        )
+
+    def _without_own(self, histories: Histories, candidates: Candidates) -> Candidates:
+        """Own items out, or, where they are wanted and the finder left them out, in."""
+        assert self.finder is not None
+        if self.config.exclude_own_items:
+            return candidates if self.finder.exclude_own_items else drop_own(histories, candidates)
+        return with_own(histories, candidates) if self.finder.exclude_own_items else candidates
+
+
+def with_places(scores: np.ndarray, weight: float) -> np.ndarray:
+    """Logits less `weight` times ln(place among the candidates), float32 [B, M]."""
+    return scores - np.float32(weight) * np.log(np.arange(1, scores.shape[1] + 1, dtype=np.float32))
+
+
+def best_of(candidates: Candidates, scores: np.ndarray, k: int) -> Lists:
+    """The k best; of equal scores the earlier candidate."""
+    scores = np.where(candidates.items > 0, scores, -np.inf).astype(np.float32)
+    if scores.shape[1] < k:
+        missing = ((0, 0), (0, k - scores.shape[1]))
+        scores = np.pad(scores, missing, constant_values=-np.inf)
+        candidates = Candidates(np.pad(candidates.items, missing), np.pad(candidates.sources, missing))
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return Lists(*(np.take_along_axis(a, order, axis=1) for a in (candidates.items, scores, candidates.sources)))
+
+
+def drop_own(histories: Histories, candidates: Candidates) -> Candidates:
+    """Candidates with 0 in place of what the user has; the places of the others stay."""
+    own = row_keys(histories.items.owners, histories.items.values)
+    keys = row_keys(np.arange(len(histories))[:, None], candidates.items)
+    is_own = np.isin(keys, own)
+    return Candidates(np.where(is_own, 0, candidates.items), candidates.sources)
+
+
+def with_own(histories: Histories, candidates: Candidates) -> Candidates:
+    """The user's own items after the candidates, each once and in order of index.
+
+    They take the places right behind the user's last candidate: a place must not depend on who else is in the batch.
+    """
+    own = own_items(histories)
+    ordered = np.sort(own, axis=1)
+    is_repeated = np.concatenate([np.zeros((len(own), 1), np.bool_), ordered[:, 1:] == ordered[:, :-1]], axis=1)
+    own = np.where(is_repeated, 0, ordered)
+    items = np.concatenate([candidates.items, own], axis=1)
+    sources = np.concatenate([candidates.sources, np.full(own.shape, LIST_SOURCES.index(HISTORY), np.int8)], axis=1)
+    order = np.argsort(items == 0, axis=1, kind="stable")
+    return Candidates(np.take_along_axis(items, order, axis=1), np.take_along_axis(sources, order, axis=1))

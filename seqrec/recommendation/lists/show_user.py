@@ -1,0 +1,98 @@
+"""One person's last items and recommendations as two tables on the screen; needs no Spark."""
+
+from datetime import datetime, timezone
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from seqrec.core import columns as C
+from seqrec.core.storage import Storage
+from seqrec.events.histories import Histories, read_batches, read_histories
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.item_names import names_of
+from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists
+from seqrec.recommendation.lists.stage import Sources, list_job, read_sources
+from seqrec.recommendation.lists.write_lists import open_recommender
+
+_MAX_SHOWN = 15  # Last items.
+_ROWS = 4096
+
+
+def show_user(
+    storage: Storage, name: str, run: str, config: RecommendationConfig, console: Console | None = None
+) -> None:
+    """Prints the last items of `config.user` and what the job 'recommend' would list; writes nothing.
+
+    Raises:
+        SeqrecError: something is not there, or does not belong together.
+    """
+    assert config.user is not None
+    console = console or Console()
+    sources = read_sources(storage, name, run, config)
+    job = list_job(storage, sources, config, "")
+    recommender = open_recommender(storage, job)
+    history = find_user(storage, sources, config.user, job.as_of)
+    if history is None:
+        lists, own = recommender.popularity_list(), np.zeros(0, np.int32)
+    else:
+        history = history.before_as_of()
+        lists, own = recommender.recommend(history), history.items.values[-_MAX_SHOWN:]
+    names = names_of(storage, sources.prepared, np.concatenate([own, lists.items[lists.items > 0]]))
+    if history is None or not len(own):
+        console.print(f"No known item of user '{config.user}' up to {_day(job.as_of)}: the most popular items.")
+    else:
+        console.print(_history_table(config.user, history, names))
+    console.print(_list_table(run, job.as_of, lists, names))
+
+
+def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> Histories | None:
+    """The row of one user; None for a user without a known item."""
+    for file in sources.prepared.table("sequences/latest").files:
+        first = 0
+        for batch in read_batches(storage, file.path, [C.USER], _ROWS):
+            place = pc.index(batch.column(C.USER), pa.scalar(user, pa.string())).as_py()
+            if place >= 0:
+                for number, rows in enumerate(read_histories(storage, file.path, _ROWS, as_of)):
+                    if number == first // _ROWS:
+                        return rows.take(np.array([place]))
+            first += batch.num_rows
+    return None
+
+
+def _history_table(user: str, history: Histories, names: dict[int, tuple[str, str | None]]) -> Table:
+    table = Table(title=f"last items of {user} ({len(history.items.values)} known)", title_justify="left")
+    has_titles = _has_titles(names)
+    for heading in ("day", "item", *["title"] * has_titles):
+        table.add_column(heading, no_wrap=heading != "title")
+    last = zip(history.items.values[-_MAX_SHOWN:], history.times.values[-_MAX_SHOWN:], strict=True)
+    for item, time in last:
+        item_id, title = names[int(item)]
+        table.add_row(_day(int(time)), item_id, *[title or ""] * has_titles)
+    return table
+
+
+def _list_table(run: str, as_of: int, lists: Lists, names: dict[int, tuple[str, str | None]]) -> Table:
+    table = Table(title=f"recommended by {run} as of {_day(as_of)}", title_justify="left")
+    has_titles = _has_titles(names)
+    for heading in ("rank", "item", *["title"] * has_titles, "score", "found by"):
+        table.add_column(
+            heading, no_wrap=heading != "title", justify="right" if heading in ("rank", "score") else "left"
+        )
+    for place in np.flatnonzero(lists.items[0]):
+        item_id, title = names[int(lists.items[0, place])]
+        source = LIST_SOURCES[lists.sources[0, place]]
+        shown = [title or ""] * has_titles
+        table.add_row(str(place + 1), item_id, *shown, f"{lists.scores[0, place]:.3f}", source)
+    return table
+
+
+def _has_titles(names: dict[int, tuple[str, str | None]]) -> bool:
+    """Without metadata nobody knows a title: then there is no column for them."""
+    return any(title for _, title in names.values())
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).date().isoformat()

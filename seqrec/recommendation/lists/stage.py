@@ -1,0 +1,261 @@
+"""The `recommend` stage: lists of k items for everyone, some users, or histories brought in a file."""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql.types import FloatType, IntegerType, StringType, StructField, StructType
+
+from seqrec.core import columns as C
+from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
+from seqrec.core.storage import Storage
+from seqrec.events.histories import files_digest, newest_timestamp
+from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.item_names import write_item_names
+from seqrec.recommendation.lists.users import listed_users, read_histories_file, unknown_users, write_known_histories
+from seqrec.recommendation.lists.write_lists import LISTS, NAMES, ListJob, write_lists, write_popularity_lists
+from seqrec.scoring.run import TrainedRun, check_same_vocabulary, read_run
+from seqrec.tables.files import describe_table
+from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
+from seqrec.tables.sessions import packing_session
+
+_LOG = logging.getLogger(__name__)
+_SPEED_ONLY = ("user", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue")
+
+SCHEMA = StructType(
+    [
+        StructField(C.USER, StringType(), nullable=False),
+        StructField(C.RANK, IntegerType(), nullable=False),
+        StructField(C.ITEM, StringType(), nullable=False),
+        StructField(C.SCORE, FloatType(), nullable=False),
+        StructField(C.SOURCE, StringType(), nullable=False),
+        StructField(C.TITLE, StringType()),
+    ]
+)
+_ARROW = pa.schema(
+    [
+        pa.field(C.USER, pa.string(), False),
+        pa.field(C.RANK, pa.int32(), False),
+        pa.field(C.ITEM, pa.string(), False),
+        pa.field(C.SCORE, pa.float32(), False),
+        pa.field(C.SOURCE, pa.string(), False),
+        pa.field(C.TITLE, pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What recommendations are made from."""
+
+    prepared: Manifest
+    run: TrainedRun
+    candidates: Manifest | None  # None when the whole catalogue is scored.
+
+    @property
+    def num_items(self) -> int:
+        return int(self.prepared.details["num_items"])
+
+
+def recommendations_name(run: str, config: RecommendationConfig) -> str:
+    """Of the dataset: lists for a few users do not replace those for everyone."""
+    parts = [run]
+    if config.histories != "latest":
+        parts.append(config.histories)
+    if config.over == "catalogue":
+        parts.append("catalogue")
+    if config.users is not None or config.users_file is not None:
+        parts.append("users")
+    if config.histories_file is not None:
+        parts.append("histories")
+    return "-".join(parts)
+
+
+def read_sources(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Sources:
+    """
+    Raises:
+        DataError: something is not there, or made from other data than the rest; or the catalogue is too large.
+    """
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    trained = read_run(storage, run)
+    check_same_vocabulary(trained, prepared)
+    if config.over == "catalogue":
+        if prepared.details["num_items"] > config.max_catalogue:
+            raise DataError(
+                f"prepared '{name}' has {prepared.details['num_items']} items, more than recommendation.max_catalogue "
+                f"({config.max_catalogue}): use recommendation.over=candidates, or raise it for a few users."
+            )
+        return Sources(prepared, trained, None)
+    candidates = Dataset(storage, "candidates", candidates_name(name, config.histories)).require("candidates")
+    made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
+    if made_from != (prepared.content, files_digest(prepared, config.histories)):
+        raise DataError(
+            f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
+            "run the job 'candidates' again."
+        )
+    return Sources(prepared, trained, candidates)
+
+
+def recommend_recipe(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Recipe:
+    """What decides the lists; needs neither Spark nor TensorFlow."""
+    sources = read_sources(storage, name, run, config)
+    settings = {key: value for key, value in asdict(config).items() if key not in _SPEED_ONLY}
+    inputs = {
+        "prepared": sources.prepared.content,
+        "files": files_digest(sources.prepared, config.histories),
+        "run": sources.run.manifest.content,
+    }
+    ingested = Dataset(storage, "ingested", name).manifest()
+    if ingested is not None and "items" in ingested.tables:
+        inputs["items"] = ingested.tables["items"].content
+    if sources.candidates is not None:
+        inputs["candidates"] = sources.candidates.content + sources.candidates.recipe
+    users = listed_users(config)
+    if users is not None:
+        inputs["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
+    if config.histories_file is not None:
+        inputs["histories_file"] = _file_digest(config.histories_file)
+    return Recipe(stage="recommend", settings=json.loads(json.dumps(settings)), inputs=inputs)
+
+
+def run_recommend(
+    spark: SparkSession,
+    storage: Storage,
+    name: str,
+    run: str,
+    config: RecommendationConfig,
+    seed: int,
+    force: bool = False,
+) -> Manifest:
+    """Makes `recommendations/<run>` (with a suffix for parts of the users); goes on where a killed attempt ended.
+
+    Nothing is drawn, so `seed` decides nothing here.
+
+    Raises:
+        SeqrecError: something is not there, does not belong together, or cannot be read.
+    """
+    if config.histories != "latest" and (config.as_of or config.users is not None or config.users_file is not None):
+        raise ConfigError(
+            f"recommendation.histories is {config.histories}: as_of, users and users_file have no meaning there. "
+            "Leave them out."
+        )
+    recipe = recommend_recipe(storage, name, run, config)
+    dataset = Dataset(storage, "recommendations", recommendations_name(run, config))
+    if dataset.is_current(recipe) and not force:
+        _LOG.info("recommend: '%s' is up to date, skipped (--set force=true redoes it)", dataset.name)
+        return dataset.require("recommend")
+    sources = read_sources(storage, name, run, config)
+    attempt = dataset.begin(recipe, resume=not force)
+    session = packing_session(spark)
+    if not storage.exists(f"{attempt.path}/{NAMES}"):
+        write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
+    counted = _write_all_lists(session, attempt, sources, config)
+    table = describe_table(session, attempt, LISTS, SCHEMA)
+    for scratch in (NAMES, "histories"):
+        storage.delete(f"{attempt.path}/{scratch}")
+    manifest = attempt.publish(
+        tables={LISTS: table}, counts={"rows": table.rows, **counted}, details={"measured": _measured(counted, config)}
+    )
+    _report(manifest)
+    return manifest
+
+
+def as_of_seconds(storage: Storage, sources: Sources, config: RecommendationConfig, newest_in_file: int = 0) -> int:
+    """The time of the newest event, unless one is given: never the clock's, so that lists can be made again.
+
+    Args:
+        newest_in_file: of histories brought in a file, which may go on after the prepared data ends.
+    """
+    if config.as_of_seconds is not None:
+        return config.as_of_seconds
+    latest = sources.prepared.table("sequences/latest").files
+    return max(newest_in_file, newest_timestamp(storage, latest, C.HISTORY_TIMESTAMPS))
+
+
+def list_job(
+    storage: Storage, sources: Sources, config: RecommendationConfig, path: str, newest_in_file: int = 0
+) -> ListJob:
+    return ListJob(
+        root=storage.root,
+        names=f"{path}/{NAMES}",
+        run=sources.run,
+        candidates=sources.candidates,
+        config=config,
+        as_of=as_of_seconds(storage, sources, config, newest_in_file),
+    )
+
+
+def _write_all_lists(
+    spark: SparkSession, attempt: Attempt, sources: Sources, config: RecommendationConfig
+) -> dict[str, Any]:
+    storage = attempt.storage
+    users, newest, expected = listed_users(config), 0, None
+    if config.histories_file is not None:
+        rows, newest = read_histories_file(spark, config.histories_file)
+        histories = write_known_histories(spark, storage, sources.prepared, rows, f"{attempt.path}/histories")
+        unknown = unknown_users(spark, storage, sources.prepared, rows, histories)
+        inputs: list[tuple[str, ...]] = [(path,) for path in histories]
+    else:
+        unknown = [] if users is None else unknown_users(spark, storage, sources.prepared, users, None)
+        inputs = _aligned_inputs(sources, config)
+        expected = sources.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
+    job = list_job(storage, sources, config, attempt.path, newest)
+    tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(inputs)]
+    wanted = None if users is None else frozenset(users)
+    facts = write_row_files(spark, storage.root, tasks, _ARROW, partial(write_lists, job, wanted))
+    if unknown:
+        task = FileTask(len(tasks), (), f"{attempt.path}/{LISTS}/part-{len(tasks):05d}.parquet")
+        facts += write_row_files(spark, storage.root, [task], _ARROW, partial(write_popularity_lists, job, unknown))
+    total: Counter[str] = Counter()
+    for each in facts:
+        total.update(each)
+    if expected is not None:
+        check_num_users(attempt, total["users"], expected)
+    return dict(total)
+
+
+def _aligned_inputs(sources: Sources, config: RecommendationConfig) -> list[tuple[str, ...]]:
+    """Each file of histories, beside it the file of its candidates; candidates of another time are found anew."""
+    histories = [file.path for file in sources.prepared.table(f"sequences/{config.histories}").files]
+    if sources.candidates is None or config.as_of is not None:
+        return [(path,) for path in histories]
+    folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/{CANDIDATES}"
+    return [(path, f"{folder}/part-{number:05d}.parquet") for number, path in enumerate(histories)]
+
+
+def _measured(counted: dict[str, Any], config: RecommendationConfig) -> dict[str, float] | None:
+    if config.histories == "latest":
+        return None
+    users = max(1, counted["users"])
+    return {f"hit_rate@{config.k}": counted["hits"] / users, f"ndcg@{config.k}": counted["gain"] / users}
+
+
+def _report(manifest: Manifest) -> None:
+    counts = manifest.counts
+    _LOG.info(
+        "recommend: %s rows for %s users, %.0f s", f"{counts['rows']:,}", f"{counts['users']:,}", manifest.seconds
+    )
+    for metric, value in (manifest.details["measured"] or {}).items():
+        _LOG.info("  %s of all targets over the catalogue: %.4f", metric, value)
+
+
+def _file_digest(path: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(
+            f"recommendation.histories_file: {path}: cannot be read ({error.strerror}). Give JSON lines or Parquet."
+        ) from None
+    return digest.hexdigest()[:32]

@@ -1,0 +1,133 @@
+"""One file of histories to one file of lists, in a Spark worker; memory holds one batch of users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.local_copies import map_array
+from seqrec.core.manifest import Manifest
+from seqrec.core.storage import Storage
+from seqrec.events.histories import Histories, read_batches, read_histories
+from seqrec.events.ragged import lists
+from seqrec.neighbours.build import GRAPH, open_finder
+from seqrec.neighbours.finder import Candidates
+from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES
+from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.item_names import ItemNames
+from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists, Recommender
+from seqrec.recommendation.lists.users import keep_users
+from seqrec.scoring.run import TrainedRun
+from seqrec.scoring.scorer import load_scorer, vocabulary_of
+from seqrec.tables.row_files import FileTask, RowFile
+
+LISTS, NAMES = "lists", "item_names.arrow"
+
+
+@dataclass(frozen=True)
+class ListJob:
+    """What travels to the workers."""
+
+    root: str
+    names: str  # Path of the ids and titles.
+    run: TrainedRun
+    candidates: Manifest | None
+    config: RecommendationConfig
+    as_of: int
+
+
+def write_lists(job: ListJob, wanted: frozenset[str] | None, task: FileTask, file: RowFile) -> dict[str, Any]:
+    """Lists of the users of one file, or of the `wanted` ones among them."""
+    storage = Storage(job.root)
+    recommender, names = open_recommender(storage, job), ItemNames.open(storage, job.names)
+    counted = {"users": 0, "hits": 0, "gain": 0.0}
+    for histories, candidates in read_rows(storage, job, task.inputs):
+        if wanted is not None:
+            rows = np.array(keep_users(histories.users, wanted), np.int64)
+            if not len(rows):
+                continue
+            histories = histories.take(rows)
+            candidates = candidates and Candidates(candidates.items[rows], candidates.sources[rows])
+        found = recommender.recommend(histories, candidates)
+        file.write(list_columns(histories.users, found, names))
+        counted["users"] += len(histories)
+        if histories.targets is not None:
+            hit = (found.items == histories.targets[:, None]) & (found.items > 0)
+            counted["hits"] += int(hit.any(axis=1).sum())
+            counted["gain"] += float((hit / np.log2(np.arange(2, hit.shape[1] + 2))).sum())
+    return counted
+
+
+def write_popularity_lists(job: ListJob, users: list[str], task: FileTask, file: RowFile) -> dict[str, Any]:
+    """The same list for everyone of whom nothing is known."""
+    storage = Storage(job.root)
+    recommender, names = open_recommender(storage, job), ItemNames.open(storage, job.names)
+    one = recommender.popularity_list()
+    for start in range(0, len(users), job.config.batch_size):
+        some = users[start : start + job.config.batch_size]
+        many = Lists(*(np.repeat(part, len(some), axis=0) for part in (one.items, one.scores, one.sources)))
+        file.write(list_columns(pa.array(some, pa.string()), many, names))
+    return {"users": len(users), "users_without_history": len(users)}
+
+
+def read_rows(storage: Storage, job: ListJob, inputs: tuple[str, ...]) -> Iterator[tuple[Histories, Candidates | None]]:
+    """Batches of histories, with their candidates where those lie in a second file, row beside row.
+
+    Raises:
+        DataError: the two files are not of the same users.
+    """
+    size, measured = job.config.batch_size, job.config.histories != "latest"
+    histories = read_histories(storage, inputs[0], size, job.as_of, with_targets=measured)
+    if len(inputs) == 1:
+        yield from ((each, None) for each in histories)
+        return
+    columns = [C.USER, CANDIDATE_ITEMS, CANDIDATE_SOURCES]
+    for each, batch in zip(histories, read_batches(storage, inputs[1], columns, size), strict=True):
+        if not each.users.equals(batch.column(C.USER)):
+            raise DataError(
+                f"{storage.uri(inputs[1])}: not the users of {storage.uri(inputs[0])}. Run the job 'candidates' again "
+                "(--set force=true)."
+            )
+        yield each, padded_candidates(batch)
+
+
+def padded_candidates(batch: pa.RecordBatch) -> Candidates:
+    items, sources = lists(batch, CANDIDATE_ITEMS), lists(batch, CANDIDATE_SOURCES)
+    width = max(1, int(items.lengths.max(initial=0)))
+    is_real = np.arange(width) < items.lengths[:, None]
+    padded = Candidates(np.zeros(is_real.shape, np.int32), np.zeros(is_real.shape, np.int8))
+    padded.items[is_real], padded.sources[is_real] = items.values, sources.values
+    return padded
+
+
+def list_columns(users: pa.Array, found: Lists, names: ItemNames) -> dict[str, Any]:
+    """One row per user and rank; places without an item give none."""
+    row, place = np.nonzero(found.items)
+    ids, titles = names.look_up(found.items[row, place])
+    return {
+        C.USER: users.take(pa.array(row)),
+        C.RANK: pa.array(place + 1, pa.int32()),
+        C.ITEM: ids,
+        C.SCORE: pa.array(found.scores[row, place], pa.float32()),
+        C.SOURCE: pa.array(LIST_SOURCES, pa.string()).take(pa.array(found.sources[row, place])),
+        C.TITLE: titles,
+    }
+
+
+def open_recommender(storage: Storage, job: ListJob) -> Recommender:
+    """A worker's recommender; the model is read once per process, arrays are mapped."""
+    config = job.config
+    scorer = load_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads)
+    vocabulary = vocabulary_of(storage, job.run)
+    if job.candidates is None:
+        order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1
+        shares = (vocabulary.train_count[order] / max(1, vocabulary.train_count.sum())).astype(np.float32)
+        return Recommender(config, scorer, None, order.astype(np.int32), shares)
+    folder = f"candidates/{job.candidates.name}/{job.candidates.id}/{GRAPH}"
+    popular, shares = (map_array(storage, f"{folder}/popular_{what}.npy") for what in ("items", "shares"))
+    finder = open_finder(storage, job.candidates, vocabulary.item_category)
+    return Recommender(config, scorer, finder, popular, shares)

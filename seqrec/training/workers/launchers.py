@@ -1,0 +1,226 @@
+"""Starts workers with Horovod's launchers, and adds what those do not do: to stop softly, and to end all after one."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from seqrec.core.errors import ConfigError
+
+_REASON_SECONDS = 2.0  # For Horovod's thread to end, once it has said that Spark's job failed.
+_FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
+
+
+class Supervisor(Protocol):
+    """Who is told what happens to the workers, and decides when those that are left are ended."""
+
+    end_now: threading.Event  # When it is set, the launcher ends all workers.
+
+    def ask_to_stop(self) -> None:
+        """The driver was asked to stop; called by a signal's handler."""
+
+    def worker_ended_badly(self) -> None:
+        """A worker's process has ended with an exit code that is not 0; called by any thread."""
+
+
+def launch_on_spark(
+    worker: Callable[[Any], Any],
+    job: Any,
+    num_workers: int,
+    start_timeout: int,
+    spark: Any,
+    supervisor: Supervisor | None = None,
+) -> Any:
+    """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
+
+    All tasks must run at the same time. Must be called in the main thread.
+
+    Raises:
+        ConfigError: Spark runs locally with fewer slots than workers, so they could never all start.
+    """
+    import horovod.spark
+
+    context = spark.sparkContext
+    is_local = context.master.startswith("local")
+    if is_local and context.defaultParallelism < num_workers:
+        raise ConfigError(
+            f"training.num_workers={num_workers} but Spark runs with {context.defaultParallelism} slots: submit with "
+            f"--master local[{num_workers}], or use fewer workers."
+        )
+    if not is_local and context.getConf().get("spark.task.maxFailures", "4") != "1":
+        warnings.warn(
+            "spark.task.maxFailures is not 1: after a worker's failure Spark may start it again alone and wait for "
+            "ever. Submit with --conf spark.task.maxFailures=1.",
+            stacklevel=2,
+        )
+    with _signals_ask_to_stop(supervisor), _spark_ends_are_told(supervisor), _spark_reason_instead_of_trace():
+        results = horovod.spark.run(
+            worker,
+            args=(job,),
+            num_proc=num_workers,
+            start_timeout=start_timeout,
+            use_gloo=True,
+            executable=_shipped_python(context),
+            env=_worker_environment(),
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            verbose=0,
+            nics={"lo"} if is_local else None,
+        )
+    return results[0]
+
+
+def _shipped_python(context: Any) -> str | None:
+    """Python in an archive that was unpacked beside each executor; None: the driver's path holds everywhere."""
+    python = context.pythonExec
+    return python if os.sep in python and not os.path.isabs(python) else None
+
+
+def launch_by_horovodrun(
+    worker: Callable[[Any], Any],
+    job: Any,
+    num_workers: int,
+    start_timeout: int,
+    hosts: str | None,
+    supervisor: Supervisor | None = None,
+) -> Any:
+    """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result."""
+    from horovod.runner import run
+
+    with _signals_ask_to_stop(supervisor), _environment(_worker_environment()):
+        results = run(
+            worker,
+            args=(job,),
+            num_proc=num_workers,
+            hosts=hosts or f"localhost:{num_workers}",
+            start_timeout=start_timeout,
+            use_gloo=True,
+        )
+    return results[0]
+
+
+def _worker_environment() -> dict[str, str]:
+    """What workers need of the driver's environment, which is not theirs; and where this package is found."""
+    root = str(Path(__file__).parents[3])
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
+    path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables while inside: horovodrun hands its own environment to the workers."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _signals_ask_to_stop(supervisor: Supervisor | None) -> Iterator[None]:
+    """While inside, SIGINT or SIGTERM to the driver asks the supervisor to stop; a second one ends the workers at once.
+
+    Horovod's launchers set handlers of their own, and leave them behind; theirs end the workers within five seconds,
+    whatever they are saving. Without a supervisor those stay.
+    """
+    from horovod.runner import gloo_run
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    theirs = gloo_run.register_shutdown_event
+    if supervisor is not None:
+        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(supervisor)
+    try:
+        yield
+    finally:
+        gloo_run.register_shutdown_event = theirs
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _event_of_second_signal(supervisor: Supervisor) -> threading.Event:
+    numbers: list[int] = []
+
+    def handle(number: int, _: Any) -> None:
+        if numbers:
+            supervisor.end_now.set()
+        numbers.append(number)
+        supervisor.ask_to_stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return supervisor.end_now
+
+
+@contextlib.contextmanager
+def _spark_reason_instead_of_trace() -> Iterator[None]:
+    """While inside, a failed Spark job is one line in the error, not sixty on the screen and "see above" in the error.
+
+    Horovod collects the job's tasks in a thread of its own, which ends with Spark's exception.
+    """
+    reasons: list[str] = []
+    before = threading.excepthook
+
+    def keep_reason(arguments: Any) -> None:
+        if arguments.thread is not None and arguments.thread.name.endswith("(run_spark)"):
+            reasons.append(_first_reason(str(arguments.exc_value)))
+        else:
+            before(arguments)
+
+    threading.excepthook = keep_reason
+    try:
+        yield
+    except Exception as error:
+        # The hook stays: that thread may end a little later than this one, and the process soon after both.
+        if "see the error above" not in str(error):
+            raise
+        end = time.monotonic() + _REASON_SECONDS
+        while not reasons and time.monotonic() < end:
+            time.sleep(0.05)
+        raise RuntimeError(reasons[0] if reasons else str(error)) from error
+    threading.excepthook = before
+
+
+def _first_reason(java_error: str) -> str:
+    """Of an error that py4j shows as "An error occurred while calling ...", a colon and Java's own trace."""
+    lines = java_error.splitlines()
+    told = next((line for line in lines if line.startswith(": ")), lines[0] if lines else "")
+    return told.removeprefix(": ").removeprefix("org.apache.spark.SparkException: ").strip()
+
+
+@contextlib.contextmanager
+def _spark_ends_are_told(supervisor: Supervisor | None) -> Iterator[None]:
+    """While inside, the supervisor is told as soon as a worker on Spark has ended badly.
+
+    Horovod's launcher there waits for every worker before it says a word of any: for ever where one is stopped, for
+    half a minute where one still waits for a dead one to connect.
+    """
+    from horovod.spark import gloo_run
+
+    if supervisor is None:
+        yield
+        return
+    theirs = gloo_run.rsh
+
+    def rsh(*arguments: Any, **named: Any) -> int:
+        exit_code = theirs(*arguments, **named)
+        if exit_code != 0:
+            supervisor.worker_ended_badly()
+        return exit_code
+
+    gloo_run.rsh = rsh
+    try:
+        yield
+    finally:
+        gloo_run.rsh = theirs

@@ -1,0 +1,156 @@
+import dataclasses
+from collections import Counter, defaultdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset, Recipe
+from seqrec.core.storage import Storage
+from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.lineage import Inputs
+from seqrec.evaluation.rankings.baseline_tables import Material, build_baselines, collect_entries
+from seqrec.evaluation.rankings.baselines import ItemId, ItemPairs, RecentPopularity
+from seqrec.evaluation.rankings.catalogue import read_catalogue
+from seqrec.events.vocabulary import read_vocabulary
+from seqrec.tables.schemas import ITEMS
+from tests.evaluation.rows_by_hand import build_rows, places
+from tests.evaluation.worlds import (
+    DAY,
+    NUM_ITEMS,
+    evaluation_rows,
+    train_counts,
+    train_rows,
+    write_prepared,
+    write_rows,
+)
+
+# ann's second segment begins with two events of context, which are the first segment's.
+TRAIN = [
+    ("ann", [1, 2, 3], [0, 1 * DAY, 2 * DAY], 0, 1),
+    ("ann", [2, 3, 4], [1 * DAY, 2 * DAY, 9 * DAY], 0, 2),
+    ("bob", [2, 3], [8 * DAY, 9 * DAY], 8 * DAY, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def material(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Material:
+    root: Path = tmp_path_factory.mktemp("tables")
+    storage = Storage(str(root))
+    prepared = write_prepared(storage, "small", train=TRAIN)
+    metadata = [
+        # item07 is index 1 and item14 index 2 (see worlds.py); a repeated line, and an item that no one reviewed.
+        ("item07", None, [], "Books", None, None, None, ["item14", "item14", "nowhere"], []),
+        ("item07", None, [], "Books", None, None, None, ["item14"], []),
+        ("item14", None, [], "Games", None, None, None, [], []),
+        ("nowhere", None, [], "Games", None, None, None, ["item07"], []),
+    ]
+    attempt = Dataset(storage, "ingested", "small").begin(Recipe(stage="ingest", settings={}, inputs={}))
+    items = write_rows(attempt, "items", metadata, ITEMS)
+    attempt.publish(tables={"items": items}, counts={})
+    return Material(spark, storage, prepared, read_vocabulary(storage, prepared), EvaluationConfig())
+
+
+def build(material: Material, name: str, **settings: object) -> object:
+    config = dataclasses.replace(material.config, baselines=(name,), **settings)  # type: ignore[arg-type]
+    rankings, notes = build_baselines(dataclasses.replace(material, config=config))
+    return rankings.get(name, notes)
+
+
+def test_recent_popularity_counts_every_training_event_once(material: Material) -> None:
+    ranking = build(material, "recent_popularity")
+
+    assert isinstance(ranking, RecentPopularity)
+    assert (ranking.first_day, ranking.num_days) == (0, 10)
+    counts = Counter(
+        {divmod(int(key), 11): int(n) for key, n in zip(ranking.keys, np.diff(ranking.cumulative), strict=True)}
+    )
+    assert counts == {(1, 0): 1, (2, 1): 1, (3, 2): 1, (4, 9): 1, (2, 8): 1, (3, 9): 1}
+
+
+def test_co_visitation_weighs_near_events_more_and_context_not_twice(material: Material) -> None:
+    ranking = build(material, "co_visitation")
+
+    assert isinstance(ranking, ItemPairs)
+    found = {
+        divmod(int(key), NUM_ITEMS + 1): int(weight) for key, weight in zip(ranking.keys, ranking.weights, strict=True)
+    }
+    assert found == {(1, 2): 60, (1, 3): 30, (2, 3): 120, (2, 4): 30, (3, 4): 60}
+
+
+def test_co_visitation_puts_a_rare_neighbour_before_every_popular_item(spark: SparkSession, world: Storage) -> None:
+    prepared = Dataset(world, "prepared", "small").require("prepare")
+    vocabulary = read_vocabulary(world, prepared)
+    ranking = build(Material(spark, world, prepared, vocabulary, EvaluationConfig()), "co_visitation")
+    tested = evaluation_rows(60, "test")
+    rows = build_rows(*[(row[2], row[5], row[7]) for row in tested])
+    candidates = np.arange(1, NUM_ITEMS + 1, dtype=np.int32)
+
+    assert isinstance(ranking, ItemPairs)
+    scores = ranking.scores(rows, candidates)
+
+    weights: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
+    for _, items, *_ in train_rows(60):
+        for place, first in enumerate(items):
+            for after, second in enumerate(items[place + 1 : place + 6], start=1):
+                weights[first, second] += Fraction(1, after) if first != second else 0
+    counts = train_counts(60)
+    for own, (_, _, history, *_) in zip(scores, tested, strict=True):
+        expected = [(sum(weights[last, item] for last in history[-5:]), counts[item]) for item in candidates.tolist()]
+        assert places(own) == places(expected)
+
+
+def test_co_visitation_keeps_the_strongest_neighbours(material: Material) -> None:
+    ranking = build(material, "co_visitation", num_neighbours=1)
+
+    assert isinstance(ranking, ItemPairs)
+    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranking.keys] == [(1, 2), (2, 3), (3, 4)]
+
+
+def test_also_bought_knows_items_of_the_vocabulary_alone(material: Material) -> None:
+    ranking = build(material, "also_bought")
+
+    assert isinstance(ranking, ItemPairs)
+    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranking.keys] == [(1, 2)]
+    assert ranking.weights.tolist() == [1]
+
+
+def test_item_id_orders_by_the_id_string(material: Material) -> None:
+    ranking = build(material, "item_id")
+
+    assert isinstance(ranking, ItemId)
+    ids = {index: f"item{index * 7 % 41:02d}" for index in range(1, NUM_ITEMS + 1)}
+    assert sorted(ids, key=lambda index: ids[index]) == np.argsort(ranking.id_order)[1:].tolist()
+
+
+def test_collect_entries_collects_no_more_than_allowed(material: Material) -> None:
+    entries = material.spark.createDataFrame([(1, 2, 0.5), (1, 3, 0.25)], "first int, second int, weight double")
+
+    found = collect_entries(entries, "first", "second", 2)
+
+    assert not isinstance(found, int)
+    assert sorted(zip(*(column.tolist() for column in found), strict=True)) == [(1, 2, 0.5), (1, 3, 0.25)]
+    assert collect_entries(entries, "first", "second", 1) == 2
+    assert "0 MB, more than evaluation.max_baseline_megabytes (512)" in material.too_large(2)
+
+
+def test_read_catalogue_lets_items_compete_within_their_main_group(material: Material) -> None:
+    config = EvaluationConfig(protocol="full", full_candidates="group")
+    inputs = Inputs(material.storage, material.prepared, material.vocabulary, (), config, 1)
+
+    catalogue = read_catalogue(material.spark, inputs)
+
+    assert catalogue.item_group is not None
+    assert [catalogue.competitors(group).tolist() for group in (1, 2)] == [[1], [2]]
+    assert len(catalogue.competitors(0)) == NUM_ITEMS - 2
+
+
+def test_read_catalogue_refuses_a_large_one(material: Material) -> None:
+    config = EvaluationConfig(protocol="full", max_catalogue=NUM_ITEMS - 1)
+    inputs = Inputs(material.storage, material.prepared, material.vocabulary, (), config, 1)
+
+    with pytest.raises(DataError, match="has 40 items, more than evaluation.max_catalogue"):
+        read_catalogue(material.spark, inputs)
