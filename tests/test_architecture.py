@@ -21,7 +21,14 @@ RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
     "petastorm": {"feed"},
     "horovod": {"training/workers/exchange.py", "training/workers/launchers.py"},
-    "tensorflow": {"feed", "models", "scoring", "training", "recommendation/export"},
+    "tensorflow": {
+        "feed",
+        "models",
+        "scoring",
+        "training",
+        "recommendation/export",
+        "evaluation/rankings/model_ranking.py",
+    },
     "pyspark": {
         "tables",
         "ingestion",
