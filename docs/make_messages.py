@@ -19,21 +19,24 @@ _ANY = "…"  # Stands for what the message fills in.
 PACKAGES = {
     "pipeline": "Command line and configuration",
     "core": "Files and settings",
-    "sources": "`download`, `synthesize`, `ingest`",
+    "ingestion": "`download`, `synthesize`, `ingest`",
     "preparation": "`prepare`",
     "tables": "Tables on disk",
+    "events": "Events and vocabularies",
     "feed": "Reading sequences",
     "models": "Models",
     "training": "`train`",
+    "scoring": "Finished runs",
     "evaluation": "`evaluate`",
     "tuning": "`tune`",
+    "neighbours": "What candidates are found in",
     "recommendation": "`candidates`, `recommend`, `export`",
 }
 # The first word of what to do.
 _VERBS = (
-    "Add|Check|Choose|Delete|Drop|Evaluate|Free|Give|Go|Install|Keep|Leave|Loosen|Lower|Make|Mend|Move|Name|"
+    "Add|Check|Choose|Correct|Delete|Drop|Evaluate|Fix|Free|Give|Go|Install|Keep|Leave|Loosen|Lower|Make|Mend|Move|Name|"
     "Prepare|Put|Raise|Run|Set|Start|Submit|Swap|Tell|Train|Unset|Use|Wait|Widen|Write|Pip|Ask|Copy|Pass|Remove|Send|"
-    "Rename|Export|Read|Upgrade|Turn|Replace|Call|Clear|Point|Take|Try|Retry|Define|Spell|Fill|Look|Ship|Pack|Rebuild"
+    "Rename|Repair|Report|Export|Read|Upgrade|Turn|Replace|Call|Clear|Point|Take|Try|Retry|Define|Spell|Fill|Look|Ship|Pack|Rebuild"
 )
 _REMEDY = re.compile(rf"(?<=[.:;,)'] )({_VERBS})\b", re.IGNORECASE)
 # Part of a message -> what to do, where the message alone does not say it.
