@@ -22,9 +22,9 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
     import tensorflow as tf
 
     from seqrec.core.batch import History, TrainBatch
+    from seqrec.events.vocabulary import Vocabulary
     from seqrec.models.config import ModelConfig
     from seqrec.models.registry import build_model
-    from seqrec.models.vocabulary import ModelVocabulary
     from seqrec.training.config import TrainingConfig
     from seqrec.training.objectives.config import LossConfig
     from seqrec.training.objectives.sampled_softmax import NegativeSampler
@@ -36,7 +36,12 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
     rng = np.random.default_rng(1)
     category = rng.integers(0, 501, num_items + 1).astype(np.int32)
     category[0] = 0
-    vocabulary = ModelVocabulary(num_trained_items=num_items, num_categories=500, item_category=category)
+    vocabulary = Vocabulary(
+        num_trained_items=num_items,
+        num_categories=500,
+        item_category=category,
+        train_count=np.ones(num_items + 1, np.int64),
+    )
     model = build_model(ModelConfig(name=model_name), vocabulary, seed=1)
     config = TrainingConfig(
         loss=LossConfig(negatives="uniform"),

@@ -39,7 +39,6 @@ from seqrec.evaluation.trained_run import read_run
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import build_model
-from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.models.weights import save_weights
 from seqrec.tables.files import read_table, write_table
 from seqrec.tables.prepared_schemas import EVALUATION
@@ -191,16 +190,7 @@ def write_reference_lines(rows: list, path: Path) -> None:
 def write_stand_in(storage: Storage, prepared: Manifest, run: str, model: str) -> None:
     """A run with the reference's sizes and untrained weights."""
     config = ModelConfig(name=model, compatibility="reference")
-    vocabulary = read_vocabulary(storage, prepared)
-    built = build_model(
-        config,
-        ModelVocabulary(
-            num_trained_items=vocabulary.num_trained_items,
-            num_categories=vocabulary.num_categories,
-            item_category=vocabulary.item_category,
-        ),
-        seed=1,
-    )
+    built = build_model(config, read_vocabulary(storage, prepared), seed=1)
     attempt = Dataset(storage, "runs", run).begin(Recipe(stage="train", settings={}, inputs={}))
     with tempfile.TemporaryDirectory() as folder:
         save_weights(built, Path(folder) / "weights.npz")

@@ -161,13 +161,18 @@ def as_table(files: list[FileEntry]) -> Table:
 
 def write_run(storage: Storage, prepared: Manifest, model: str, num_items: int) -> None:
     """Weights drawn at random, written block by block: only their number matters here."""
+    from seqrec.events.vocabulary import Vocabulary
     from seqrec.models.registry import build_model
-    from seqrec.models.vocabulary import ModelVocabulary
     from seqrec.models.weights import save_weights
 
     config = ModelConfig(name=model)
     category = np.concatenate([[0], np.arange(1, num_items + 1) % 5_000 + 1]).astype(np.int32)
-    vocabulary = ModelVocabulary(num_trained_items=num_items, num_categories=5_000, item_category=category)
+    vocabulary = Vocabulary(
+        num_trained_items=num_items,
+        num_categories=5_000,
+        item_category=category,
+        train_count=np.ones(num_items + 1, np.int64),
+    )
     attempt = Dataset(storage, "runs", model).begin(Recipe(stage="train", settings={"model": model}, inputs={}))
     folder = storage.local(attempt.path)
     assert folder is not None

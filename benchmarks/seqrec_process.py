@@ -15,11 +15,11 @@ import tensorflow as tf
 from beauty_sequences import Sequences, cut_windows, read_sequences
 
 from seqrec.core.batch import History, TrainBatch
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.feed.batching import prefetched
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
-from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.training.config import TrainingConfig
 from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizers import build_optimizer
@@ -33,7 +33,12 @@ BATCHES_AHEAD = 4
 def main(model_name: str, reviews: str, full: str, compatibility: str, num_streams: str) -> None:
     sequences = read_sequences(reviews)
     category = np.concatenate([[0], np.ones(sequences.num_items)]).astype(np.int32)
-    vocabulary = ModelVocabulary(num_trained_items=sequences.num_items, num_categories=1, item_category=category)
+    vocabulary = Vocabulary(
+        num_trained_items=sequences.num_items,
+        num_categories=1,
+        item_category=category,
+        train_count=np.ones(len(category), np.int64),
+    )
     model = build_model(ModelConfig(name=model_name, compatibility=compatibility), vocabulary, seed=1)
     work = {
         "train": train_worker(model, sequences, full == "full", int(num_streams)),

@@ -9,7 +9,6 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.rankings.model_ranking import ModelRanking
 from seqrec.events.vocabulary import ITEMS, read_vocabulary
 from seqrec.models.config import ModelConfig, read_model_config
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,11 @@ def read_run(storage: Storage, name: str, prepared: Manifest, config: Evaluation
         )
     path = f"runs/{name}/{manifest.id}"
     model = read_model_config(storage, f"{path}/config.yaml")
-    vocabulary = read_vocabulary(storage, manifest)
     ranking = ModelRanking(
         root=storage.root,
         weights=f"{path}/weights.npz",
         config=model,
-        vocabulary=ModelVocabulary(
-            num_trained_items=vocabulary.num_trained_items,
-            num_categories=vocabulary.num_categories,
-            item_category=vocabulary.item_category,
-        ),
+        vocabulary=read_vocabulary(storage, manifest),
         batch_size=config.batch_size,
         num_threads=config.tensorflow_threads,
     )

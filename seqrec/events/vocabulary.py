@@ -1,4 +1,4 @@
-"""The vocabulary as arrays over item indices, read where there is no JVM."""
+"""The vocabulary as arrays over item indices. Models take it as it is; reading it needs no JVM."""
 
 from dataclasses import dataclass
 
@@ -17,20 +17,50 @@ CATEGORIES = "vocabulary/categories"
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Index 0 is padding; indices 1 to `num_trained_items` occur in the training events, higher ones do not."""
+    """Index 0 is padding; indices 1 to `num_trained_items` occur in the training events, higher ones do not.
 
-    num_items: int
+    Raises:
+        DataError: the arrays do not belong together.
+    """
+
     num_trained_items: int
     num_categories: int  # Categories have indices 0 (missing) to `num_categories`.
-    item_category: np.ndarray  # int32 [num_items + 1]; 0 for padding and for a missing category.
+    item_category: np.ndarray  # int32 [num_items + 1], category index of each item; 0 for padding.
     train_count: np.ndarray  # int64 [num_items + 1], training events of each item; 0 for padding.
+
+    def __post_init__(self) -> None:
+        table = self.item_category
+        if table.ndim != 1 or table.dtype != np.int32:
+            raise DataError(f"item_category is {table.dtype} {list(table.shape)}: expected int32 of one dimension.")
+        if not 1 <= self.num_trained_items <= self.num_items:
+            raise DataError(
+                f"num_trained_items is {self.num_trained_items} but the vocabulary has {self.num_items} items: "
+                "prepare the data again, or keep more events."
+            )
+        if table[0] != 0:
+            raise DataError(f"item_category[0] is {table[0]}: padding must have category 0.")
+        if table.min() < 0 or table.max() > self.num_categories:
+            raise DataError(
+                f"item_category holds {table.min()} to {table.max()} but there are {self.num_categories} categories: "
+                "the vocabulary's items and categories do not belong together."
+            )
+        if self.train_count.shape != table.shape:
+            raise DataError(
+                f"train_count has {len(self.train_count)} entries and item_category {len(table)}: "
+                "the vocabulary's counts and categories do not belong together."
+            )
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_category) - 1
 
 
 def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
     """The vocabulary of prepared data or of a run.
 
     Raises:
-        DataError: a file is missing or broken, or the indices are not 1, 2, ... each once.
+        DataError: a file is missing or broken, the indices are not 1, 2, ... each once, or items and categories do not
+            belong together.
     """
     items = _read_columns(storage, manifest.table(ITEMS), [C.ITEM_INDEX, C.CATEGORY_INDEX, C.TRAIN_COUNT])
     index = items[C.ITEM_INDEX].to_numpy()
@@ -41,7 +71,6 @@ def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
     train_count = np.zeros(num_items + 1, np.int64)
     train_count[index] = items[C.TRAIN_COUNT].to_numpy()
     return Vocabulary(
-        num_items=num_items,
         num_trained_items=manifest.details["num_trained_items"],
         num_categories=manifest.details["num_categories"],
         item_category=item_category,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from seqrec.core.batch import History
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.layers.attention_pooling import AttentionPooling
@@ -19,7 +20,6 @@ from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.packing import pack, take_packed
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.tower import Tower
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,7 @@ class A2svd(SequenceModel):
 
     options_class = A2svdOptions
 
-    def __init__(
-        self, config: ModelConfig, options: A2svdOptions, vocabulary: ModelVocabulary, seed: int | None
-    ) -> None:
+    def __init__(self, config: ModelConfig, options: A2svdOptions, vocabulary: Vocabulary, seed: int | None) -> None:
         super().__init__("a2svd")
         self.config = config
         initializer = Initializer(seed, config.initial_std)

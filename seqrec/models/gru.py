@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from seqrec.core.batch import History
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.layers.batch_norm import BatchNorm
@@ -18,7 +19,6 @@ from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.time_order import TimeOrder, order_by_time
 from seqrec.models.layers.tower import Tower
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Gru(SequenceModel):
 
     options_class = GruOptions
 
-    def __init__(self, config: ModelConfig, options: GruOptions, vocabulary: ModelVocabulary, seed: int | None) -> None:
+    def __init__(self, config: ModelConfig, options: GruOptions, vocabulary: Vocabulary, seed: int | None) -> None:
         super().__init__("gru")
         self.config = config
         self._hidden_size = options.hidden_size

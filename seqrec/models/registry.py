@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
-from seqrec.models.vocabulary import ModelVocabulary
 
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
@@ -52,7 +52,7 @@ def options_of(name: str) -> Any:
     return _model_class(name).options_class
 
 
-def build_model(config: ModelConfig, vocabulary: ModelVocabulary, seed: int | None) -> "SequenceModel":
+def build_model(config: ModelConfig, vocabulary: Vocabulary, seed: int | None) -> "SequenceModel":
     """The model named by `config.name`, its weights drawn from `seed`; None: to be loaded, so none is drawn in vain.
 
     Raises:

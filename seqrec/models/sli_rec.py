@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel, TrainingContext
 from seqrec.models.layers.attention_pooling import AttentionPooling
@@ -25,7 +26,6 @@ from seqrec.models.layers.target_attention import TargetAttention
 from seqrec.models.layers.time_lstm import TimeLstm
 from seqrec.models.layers.time_order import in_packed_order, order_by_time, packed_place
 from seqrec.models.layers.tower import Tower
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,7 @@ class SliRec(SequenceModel):
 
     options_class = SliRecOptions
 
-    def __init__(
-        self, config: ModelConfig, options: SliRecOptions, vocabulary: ModelVocabulary, seed: int | None
-    ) -> None:
+    def __init__(self, config: ModelConfig, options: SliRecOptions, vocabulary: Vocabulary, seed: int | None) -> None:
         super().__init__("sli_rec")
         self.config = config
         self._width = config.event_dim

@@ -12,7 +12,6 @@ from seqrec.core.local_copies import local_copy
 from seqrec.core.storage import Storage
 from seqrec.events.histories import Histories
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
-from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.scoring.run import TrainedRun
 
 if TYPE_CHECKING:
@@ -80,20 +79,12 @@ def own_items(histories: Histories) -> np.ndarray:
     return padded
 
 
-def model_vocabulary(vocabulary: Vocabulary) -> ModelVocabulary:
-    return ModelVocabulary(
-        num_trained_items=vocabulary.num_trained_items,
-        num_categories=vocabulary.num_categories,
-        item_category=vocabulary.item_category,
-    )
-
-
 def load_model(storage: Storage, run: TrainedRun, vocabulary: Vocabulary) -> "SequenceModel":
     """The run's model with its best weights."""
     from seqrec.models.registry import build_model
     from seqrec.models.weights import load_weights
 
-    model = build_model(run.config, model_vocabulary(vocabulary), seed=None)
+    model = build_model(run.config, vocabulary, seed=None)
     load_weights(model, local_copy(storage, run.weights))
     return model
 

@@ -12,12 +12,11 @@ import tensorflow as tf
 from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.events.vocabulary import Vocabulary, read_vocabulary
+from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.batching import TrainingFeed
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
-from seqrec.models.vocabulary import ModelVocabulary
 from seqrec.training.checkpoints import Checkpoints, TrainingState
 from seqrec.training.config import TrainingConfig
 from seqrec.training.loop import Trainer, train
@@ -53,7 +52,7 @@ def train_run(
     check_prepared(prepared, job.model, config)
     _set_up_devices(config, workers)
     vocabulary = read_vocabulary(storage, prepared)
-    model = build_model(job.model, model_vocabulary(vocabulary), job.seed)
+    model = build_model(job.model, vocabulary, job.seed)
     optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
     everything = {**model.named_variables(), **{f"optimizer/{n}": v for n, v in optimizer.named_slots().items()}}
     checkpoints = Checkpoints(storage, job.attempt_path, config.keep_last, config.scratch)
@@ -105,14 +104,6 @@ def train_run(
         raise
     reporter.close()
     return state
-
-
-def model_vocabulary(vocabulary: Vocabulary) -> ModelVocabulary:
-    return ModelVocabulary(
-        num_trained_items=vocabulary.num_trained_items,
-        num_categories=vocabulary.num_categories,
-        item_category=vocabulary.item_category,
-    )
 
 
 class Reporter:

@@ -112,14 +112,17 @@ def write_rows(attempt: Attempt, name: str, rows: list[tuple], schema: StructTyp
 
 def stand_in_model(model: str, seed: int) -> tuple[Any, ModelConfig]:
     """A model with the weights it starts from, made large enough to tell items apart."""
+    from seqrec.events.vocabulary import Vocabulary
     from seqrec.models.registry import build_model
-    from seqrec.models.vocabulary import ModelVocabulary
 
     config = ModelConfig(
         name=model, initial_std=0.5, max_history_length=MAX_HISTORY_LENGTH, layer_sizes=(8,), dropout=(0.0,)
     )
-    vocabulary = ModelVocabulary(
-        num_trained_items=NUM_TRAINED, num_categories=NUM_CATEGORIES, item_category=ITEM_CATEGORY
+    vocabulary = Vocabulary(
+        num_trained_items=NUM_TRAINED,
+        num_categories=NUM_CATEGORIES,
+        item_category=ITEM_CATEGORY,
+        train_count=np.ones(len(ITEM_CATEGORY), np.int64),
     )
     return build_model(config, vocabulary, seed), config
 

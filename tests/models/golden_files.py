@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import History
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
-from seqrec.models.vocabulary import ModelVocabulary
 
 HISTORY_LENGTH = 12
 FILES = {"a2svd": "a2svd.npz", "sli_rec": "slirec.npz"}
@@ -83,14 +83,19 @@ class Golden:
             variable.assign(self.weight("w0", name))
         return model
 
-    def vocabulary(self) -> ModelVocabulary:
+    def vocabulary(self) -> Vocabulary:
         num_items = len(self.weight("w0", "embedding/items")) - 1
         category = np.zeros(num_items + 1, np.int32)
         for part in ("eval", "train1", "train2"):
             category[self.arrays[f"{part}/item_history"]] = self.arrays[f"{part}/item_cate_history"]
             category[self.arrays[f"{part}/items"]] = self.arrays[f"{part}/cates"]
         num_categories = len(self.weight("w0", "embedding/categories")) - 1
-        return ModelVocabulary(num_trained_items=num_items, num_categories=num_categories, item_category=category)
+        return Vocabulary(
+            num_trained_items=num_items,
+            num_categories=num_categories,
+            item_category=category,
+            train_count=np.ones(num_items + 1, np.int64),
+        )
 
     def weight(self, moment: str, name: str) -> np.ndarray:
         return self.arrays[f"{moment}/sequential/{NAMES[self.name][name]}"]

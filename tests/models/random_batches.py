@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import History
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import build_model
-from seqrec.models.vocabulary import ModelVocabulary
 
 NUM_TRAINED, NUM_ITEMS, NUM_CATEGORIES = 12, 15, 4  # Items 13 to 15 were never trained on.
 
@@ -14,7 +14,12 @@ NUM_TRAINED, NUM_ITEMS, NUM_CATEGORIES = 12, 15, 4  # Items 13 to 15 were never 
 def random_vocabulary(seed=0):
     category = np.random.default_rng(seed).integers(0, NUM_CATEGORIES + 1, NUM_ITEMS + 1).astype(np.int32)
     category[0] = 0
-    return ModelVocabulary(num_trained_items=NUM_TRAINED, num_categories=NUM_CATEGORIES, item_category=category)
+    return Vocabulary(
+        num_trained_items=NUM_TRAINED,
+        num_categories=NUM_CATEGORIES,
+        item_category=category,
+        train_count=np.ones(NUM_ITEMS + 1, np.int64),
+    )
 
 
 def random_model(name, seed=0, **settings):

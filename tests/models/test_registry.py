@@ -8,7 +8,6 @@ from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig, read_model_config
 from seqrec.models.registry import MODELS, build_model, load_options
-from seqrec.models.vocabulary import ModelVocabulary
 from tests.models.random_batches import random_vocabulary
 
 
@@ -103,15 +102,6 @@ def test_a_quirk_follows_compatibility_unless_set_alone():
     assert ModelConfig(compatibility="corrected").corrects("separate_unknown_item")
     assert not ModelConfig(compatibility="reference").corrects("separate_unknown_item")
     assert ModelConfig(compatibility="reference", separate_unknown_item=True).corrects("separate_unknown_item")
-
-
-def test_model_vocabulary_refuses_what_does_not_belong_together():
-    categories = np.array([0, 1, 5], np.int32)
-
-    with pytest.raises(DataError, match="holds 0 to 5 but there are 3 categories"):
-        ModelVocabulary(num_trained_items=2, num_categories=3, item_category=categories)
-    with pytest.raises(DataError, match="num_trained_items is 3 but the vocabulary has 2 items"):
-        ModelVocabulary(num_trained_items=3, num_categories=5, item_category=categories)
 
 
 def test_read_model_config_takes_the_section_of_the_model(tmp_path):

@@ -18,7 +18,6 @@ from seqrec.feed.batching import TrainingFeed
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import TrainingContext
 from seqrec.models.registry import build_model
-from seqrec.training.assemble import model_vocabulary
 from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
@@ -41,7 +40,7 @@ class Learner:
         config = small_training(**changes)
         vocabulary = read_vocabulary(*prepared)
         vocabulary = replace(vocabulary, num_trained_items=num_trained or vocabulary.num_trained_items)
-        self.model = build_model(model or small_model(dropout=(0.0, 0.0)), model_vocabulary(vocabulary), SEED)
+        self.model = build_model(model or small_model(dropout=(0.0, 0.0)), vocabulary, SEED)
         variables = [*self.model.sparse_variables, *self.model.dense_variables]
         self.optimizer = build_optimizer(config.optimizer, variables)
         self.sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])

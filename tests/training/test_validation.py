@@ -10,7 +10,6 @@ from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.registry import build_model
-from seqrec.training.assemble import model_vocabulary
 from seqrec.training.validation import Validation, ranking_metrics
 from seqrec.training.workers.exchange import Workers
 from tests.training.small_runs import SEED, small_model
@@ -32,7 +31,7 @@ def test_ranking_metrics_of_two_rows() -> None:
 
 
 def test_validation_does_not_depend_on_the_batch_size(prepared: tuple[Storage, Manifest]) -> None:
-    model = build_model(small_model(), model_vocabulary(read_vocabulary(*prepared)), SEED)
+    model = build_model(small_model(), read_vocabulary(*prepared), SEED)
 
     results = [
         Validation(model, feed_of(prepared, size), Workers(), [5], "auc").run() for size in (7, 64, 1000)
@@ -63,7 +62,7 @@ def test_validation_scores_every_row_once(prepared: tuple[Storage, Manifest]) ->
 
 
 def test_validation_gathers_the_rows_of_all_workers(prepared: tuple[Storage, Manifest]) -> None:
-    model = build_model(small_model(), model_vocabulary(read_vocabulary(*prepared)), SEED)
+    model = build_model(small_model(), read_vocabulary(*prepared), SEED)
     gathered: list[np.ndarray] = []
     listening = SimpleNamespace(
         tick=lambda: None,
@@ -83,7 +82,7 @@ def test_validation_gives_the_metrics_of_worker_0(prepared: tuple[Storage, Manif
         def broadcast(self, value: Any) -> Any:
             return dict.fromkeys(value, 0.75)
 
-    model = build_model(small_model(), model_vocabulary(read_vocabulary(*prepared)), SEED)
+    model = build_model(small_model(), read_vocabulary(*prepared), SEED)
 
     metrics = Validation(model, feed_of(prepared, 64), Second(), [], "auc").run()
 

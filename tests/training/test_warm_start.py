@@ -16,7 +16,6 @@ from seqrec.events.vocabulary import read_vocabulary
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.preparation.config import PreparationConfig
-from seqrec.training.assemble import model_vocabulary
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.stage import run_train
 from seqrec.training.warm_start import start_from_run
@@ -44,7 +43,7 @@ def items_of(storage: Storage, names: Sequence[str], category: int) -> Table:
 
 
 def model_for(storage: Storage, prepared: Manifest) -> SequenceModel:
-    return build_model(small_model(), model_vocabulary(read_vocabulary(storage, prepared)), 5)
+    return build_model(small_model(), read_vocabulary(storage, prepared), 5)
 
 
 def test_run_train_starts_from_another_run(

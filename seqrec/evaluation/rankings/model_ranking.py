@@ -14,9 +14,9 @@ from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
 from seqrec.evaluation.rows import Rows
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.events.windows import cut_whole_histories
 from seqrec.models.config import ModelConfig
-from seqrec.models.vocabulary import ModelVocabulary
 
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
@@ -34,7 +34,7 @@ class ModelRanking:
     root: str  # Of the storage that holds the run.
     weights: str  # Path of weights.npz in it.
     config: ModelConfig
-    vocabulary: ModelVocabulary
+    vocabulary: Vocabulary
     batch_size: int
     num_threads: int
 

@@ -3,9 +3,9 @@
 import tensorflow as tf
 
 from seqrec.core.batch import PADDING_INDEX, History
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 class EventEmbedding(tf.Module):
@@ -16,7 +16,7 @@ class EventEmbedding(tf.Module):
     Otherwise (the reference) such items share row 0 with padding. Either way they use their own category.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: ModelVocabulary, initializer: Initializer) -> None:
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary, initializer: Initializer) -> None:
         super().__init__("embedding")
         self._num_trained = vocabulary.num_trained_items
         separate = config.corrects("separate_unknown_item")

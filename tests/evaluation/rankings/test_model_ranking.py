@@ -5,8 +5,8 @@ import pytest
 
 from seqrec.evaluation.rankings import model_ranking
 from seqrec.evaluation.rankings.model_ranking import LoadedModel, ModelRanking
+from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
-from seqrec.models.vocabulary import ModelVocabulary
 
 
 @pytest.fixture
@@ -25,8 +25,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def rankings(count: int, num_items: int) -> list[ModelRanking]:
-    vocabulary = ModelVocabulary(
-        num_trained_items=num_items, num_categories=1, item_category=np.zeros(num_items + 1, np.int32)
+    vocabulary = Vocabulary(
+        num_trained_items=num_items,
+        num_categories=1,
+        item_category=np.zeros(num_items + 1, np.int32),
+        train_count=np.ones(num_items + 1, np.int64),
     )
     first = ModelRanking("/work", "run0", ModelConfig(), vocabulary, 8, 1)
     return [dataclasses.replace(first, weights=f"run{number}") for number in range(count)]
