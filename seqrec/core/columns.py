@@ -1,4 +1,6 @@
-"""Names of every column on disk: the one place where a column is spelled."""
+"""Names of all columns on disk: the only place where a column name is spelled out. And the unit of their times."""
+
+SECONDS_PER_DAY = 86_400
 
 # reviews, items, rejects (written by ingest)
 USER = "user_id"

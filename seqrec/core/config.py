@@ -4,19 +4,18 @@ The dataclasses live beside the code they configure; this module only knows how 
 which checks types and names) and how to say in one line what is wrong, where, and what was expected.
 """
 
-import difflib
 import json
 import re
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, ValidationError, create_model
 
-from seqrec.core.errors import ConfigError
+from seqrec.core.errors import ConfigError, did_you_mean
 
 Config = TypeVar("Config")
 
@@ -116,6 +115,14 @@ def load_section(
         raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
 
 
+def plain(settings: Any) -> Any:
+    """Settings as JSON and YAML know them: dataclasses become mappings, tuples become lists.
+
+    A recipe's digest is taken of this form, and manifests hold it.
+    """
+    return json.loads(json.dumps(settings, default=asdict))
+
+
 def _message(config_class: type, values: Mapping[str, Any], error: Any, where: str, origins: Mapping[str, str]) -> str:
     path = _path_in(values, error["loc"][1:])
     key = ".".join(path)
@@ -123,7 +130,7 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
     got = error["input"]
     if error["type"] == "unexpected_keyword_argument":
         known = _keys_at(config_class, path[:-1])
-        return f"{place}: unknown key '{key}'.{_suggestion(path[-1], known)}"
+        return f"{place}: unknown key '{key}'.{did_you_mean(path[-1], known) or known_keys(known)}"
     if error["type"] in ("missing", "missing_argument"):
         return f"{where}: missing key '{key}'. Add it: it has no default."
     if error["type"] == "value_error":
@@ -193,6 +200,6 @@ def _keys_at(config_class: Any, path: list[str]) -> list[str]:
     return [field.name for field in fields(config_class)]
 
 
-def _suggestion(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f" Did you mean '{close[0]}'?" if close else f" Known keys: {', '.join(sorted(known))}."
+def known_keys(known: Iterable[str]) -> str:
+    """A sentence that follows an error message, with a leading space: all keys, in order."""
+    return f" Known keys: {', '.join(sorted(known))}."

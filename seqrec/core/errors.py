@@ -1,7 +1,10 @@
-"""Errors that a user can act on: one line saying what is wrong, with the value, where, and what to do.
+"""Errors that a user can act on: one line says what is wrong, with the value and the place, and what to do.
 
-Jobs print the line and end with exit status 1; anything else is a fault of ours and keeps its traceback.
+Jobs print this line and end with exit status 1. Any other exception is a bug and keeps its traceback.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class SeqrecError(ValueError):
@@ -22,3 +25,28 @@ class StorageError(SeqrecError):
 
 class TrainingError(SeqrecError):
     """Training cannot start or go on."""
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of an error's text; the name of its class if it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def reason_of(error: BaseException | str) -> str:
+    """The first line of an error's text without its full stop, to stand inside another sentence."""
+    return first_line(error).rstrip(".")
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that a misspelt one most likely stands for; None if none is similar.
+
+    Args:
+        cutoff: the least similarity, from 0 (any name will do) to 1 (equal).
+    """
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A question that follows an error message, with a leading space: " Did you mean 'gru'?"; empty if none is near."""
+    close = nearest(name, known, cutoff)
+    return "" if close is None else f" Did you mean '{close}'?"

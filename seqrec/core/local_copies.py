@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrec.core.storage import Storage
+from seqrec.core.columns import SECONDS_PER_DAY
+from seqrec.core.storage import Storage, scratch_folder
 
-_COPY_SECONDS = 86_400.0  # A copy on a node's disk that no job has asked for in that time is deleted.
+_COPY_SECONDS = SECONDS_PER_DAY  # A copy on a node's disk that no job has asked for in that time is deleted.
 
 
 def save_array(storage: Storage, path: str, values: np.ndarray) -> None:
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
-        local = Path(scratch) / "array.npy"
+    with scratch_folder() as scratch:
+        local = scratch / "array.npy"
         np.save(local, values, allow_pickle=False)
         storage.upload(local, path)
 

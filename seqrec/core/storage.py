@@ -9,13 +9,15 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs as pafs
 
-from seqrec.core.errors import StorageError
+from seqrec.core.errors import StorageError, reason_of
 
 _ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
 _IN_MOTION = (errno.ENOENT, errno.ENOTEMPTY)  # What deleting meets where something else is at work.
@@ -46,7 +48,7 @@ class Storage:
             try:
                 self._files, self._base = open_file_system(self.root)
             except Exception as error:  # pyarrow raises many kinds, all meaning: cannot be opened.
-                raise StorageError(f"{root}: cannot open this storage: {_first_line(error)}.") from None
+                raise StorageError(f"{root}: cannot open this storage: {reason_of(error)}.") from None
 
     def uri(self, path: str = "") -> str:
         """The address by which Spark finds `path`; Petastorm reads what `local` gives."""
@@ -194,6 +196,19 @@ def s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
+@contextmanager
+def scratch_folder(parent: str | None = None) -> Iterator[Path]:
+    """A temporary folder of this machine, deleted on leaving.
+
+    Args:
+        parent: the folder to make it in, made itself if it does not exist; None: the system's folder for such files.
+    """
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="seqrec-", dir=parent) as folder:
+        yield Path(folder)
+
+
 def explain(error: OSError) -> str:
     """An operating system error with what to do about it."""
     advice = {
@@ -205,7 +220,7 @@ def explain(error: OSError) -> str:
         errno.ENOENT: "no such file or folder: check the path.",
         errno.ENOTDIR: "a part of the path is a file, not a folder: check the path.",
     }
-    return advice.get(error.errno or 0, f"{_first_line(error)}.")
+    return advice.get(error.errno or 0, f"{reason_of(error)}.")
 
 
 def _local_root(root: str) -> Path | None:
@@ -243,8 +258,3 @@ def _replace_file(target: Path, content: bytes | Path) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
 from seqrec.core.batch import History
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import FileEntry, Manifest, digest_of
 from seqrec.core.storage import Storage
 from seqrec.events.ragged import Ragged, column, lists
@@ -110,8 +110,7 @@ def read_batches(storage: Storage, path: str, columns: list[str], batch_size: in
             if num_held:
                 yield pa.Table.from_batches(held).combine_chunks().to_batches()[0]
         except (OSError, pa.ArrowException, KeyError) as error:
-            message = str(error).splitlines()[0]
-            raise DataError(f"{storage.uri(path)}: not a readable table of histories: {message}.") from None
+            raise DataError(f"{storage.uri(path)}: not a readable table of histories: {reason_of(error)}.") from None
 
 
 def files_digest(prepared: Manifest, histories: str) -> str:

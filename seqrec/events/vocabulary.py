@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import Manifest, Table
 from seqrec.core.storage import Storage
 
@@ -106,6 +106,7 @@ def _read_columns(storage: Storage, table: Table, columns: list[str]) -> pa.Tabl
             try:
                 parts.append(pq.read_table(stream, columns=columns))
             except (OSError, pa.ArrowException) as error:
-                message = str(error).splitlines()[0]
-                raise DataError(f"{storage.uri(file.path)}: not a readable vocabulary file: {message}.") from None
+                raise DataError(
+                    f"{storage.uri(file.path)}: not a readable vocabulary file: {reason_of(error)}."
+                ) from None
     return pa.concat_tables(parts)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 
@@ -151,7 +151,7 @@ def _read(
             ) as reader:
                 groups = list(reader)
         except (OSError, pa.ArrowException, RuntimeError, ValueError) as error:
-            raise DataError(f"{_names(storage, files)}: {_first_line(error)}.") from error
+            raise DataError(f"{_names(storage, files)}: {reason_of(error)}.") from error
     flat = {name: np.concatenate([getattr(group, name)[0] for group in groups]) for name in [*dtypes, _LENGTHS]}
     rows, listed = len(flat[_LENGTHS]), sum(file.rows for file in files)
     if rows != listed:
@@ -196,7 +196,7 @@ def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> No
     try:
         stored = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{where}: {_first_line(error)}. Prepare the data again (--set force=true).") from None
+        raise DataError(f"{where}: {reason_of(error)}. Prepare the data again (--set force=true).") from None
     if stored.metadata.num_rows != file.rows:
         raise DataError(
             f"{where}: {stored.metadata.num_rows} rows in the file, the manifest lists {file.rows}. "
@@ -238,7 +238,3 @@ def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | N
 def _names(storage: Storage, files: Sequence[FileEntry]) -> str:
     more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
     return f"{storage.uri(files[0].path)}{more}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,9 +1,7 @@
 """The stages `download`, `synthesize` and `ingest`: what the jobs call."""
 
 import logging
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -11,7 +9,7 @@ from pyspark.sql import SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.secrets import redact
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig, as_list
 from seqrec.ingestion.download.download import download_files
 from seqrec.ingestion.download.public_files import files_to_download
@@ -37,8 +35,8 @@ def run_download(storage: Storage, name: str, config: DownloadConfig, force: boo
         return current
     attempt = dataset.begin(recipe, resume=True)
     folder = storage.local(attempt.path)
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = download_files(files, folder or Path(scratch), config)
+    with scratch_folder() as scratch:
+        paths = download_files(files, folder or scratch, config)
         if folder is None:
             for path in paths:
                 storage.upload(path, f"{attempt.path}/{path.name}")

@@ -1,11 +1,10 @@
 """Models by name. A new model is one file and one line here."""
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from seqrec.core.config import load_section
-from seqrec.core.errors import ConfigError
+from seqrec.core.errors import ConfigError, did_you_mean
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 
@@ -23,8 +22,7 @@ MODELS = {
 def check_name(name: str, key: str = "model.name") -> None:
     """Raises ConfigError, listing the known models, if there is none of this name."""
     if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(name, MODELS)
         raise ConfigError(f"{key}: there is no model '{name}'.{hint} Known models: {', '.join(sorted(MODELS))}.")
 
 

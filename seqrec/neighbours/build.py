@@ -21,6 +21,7 @@ from seqrec.core.columns import (
     ITEM_INDEX,
     ITEM_INDICES,
     NUM_CONTEXT,
+    SECONDS_PER_DAY,
     TIMESTAMPS,
 )
 from seqrec.core.local_copies import map_array, save_array
@@ -46,7 +47,6 @@ from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import LATEST, TRAIN, VOCABULARY_ITEMS
 
 GRAPH = "graph"
-_SECONDS_PER_DAY = 86_400
 _COUNTS = StructType([StructField(ITEM_INDEX, IntegerType(), False), StructField(WEIGHT, LongType(), False)])
 
 
@@ -227,7 +227,7 @@ def _count_events(
         counts_from = np.maximum(column(batch, NUM_CONTEXT), items.lengths - max_events)
         place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], items.lengths)
         own = place >= np.repeat(counts_from, items.lengths)
-        days = (newest - times[own]) / _SECONDS_PER_DAY
+        days = (newest - times[own]) / SECONDS_PER_DAY
         # At least 1: an old item is still more popular than one that nobody took.
         weights = np.maximum(np.rint(WEIGHT_UNIT * np.exp2(-days / half_life_days)).astype(np.int64), 1)
         keys, sums = add_up(items.values[own].astype(np.int64), weights)

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructField, StructType
 
-from seqrec.core.columns import ITEM_INDICES, NUM_CONTEXT, TIMESTAMPS
+from seqrec.core.columns import ITEM_INDICES, NUM_CONTEXT, SECONDS_PER_DAY, TIMESTAMPS
 from seqrec.events.ragged import Ragged, column, lists
 
 FIRST, SECOND, WEIGHT = "first", "second", "weight"
@@ -26,7 +26,6 @@ PAIRS = StructType(
     ]
 )
 _ITEM_BITS = 32
-_SECONDS_PER_DAY = 86_400
 
 
 def count_pairs(events: DataFrame, window: int, half_life_days: float, max_events: int) -> DataFrame:
@@ -69,7 +68,7 @@ def pair_weights(
         later = np.flatnonzero(is_later & (place - distance >= reaches_back_to))
         earlier = later - distance
         later, earlier = later[values[later] != values[earlier]], earlier[values[later] != values[earlier]]
-        days = np.abs(times[later] - times[earlier]) / _SECONDS_PER_DAY
+        days = np.abs(times[later] - times[earlier]) / SECONDS_PER_DAY
         weight = np.rint(WEIGHT_UNIT / distance * np.exp2(-days / half_life_days)).astype(np.int64)
         for first, second in ((earlier, later), (later, earlier)):
             keys.append(values[first] << _ITEM_BITS | values[second])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
 from seqrec.events.histories import Histories
 from seqrec.events.ragged import ranges
@@ -19,7 +20,6 @@ from seqrec.neighbours.table import NeighbourTable
 _ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
 MAX_ROWS = 1 << 12
 _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
-_SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class CandidateFinder:
         event = ranges(starts, ends - starts)
         row = np.repeat(np.arange(len(histories)), ends - starts)
         from_end = ends[row] - 1 - event
-        days = np.maximum(histories.as_of[row] - histories.times.values[event], 0) / _SECONDS_PER_DAY
+        days = np.maximum(histories.as_of[row] - histories.times.values[event], 0) / SECONDS_PER_DAY
         # The newest event has age 0: only differences within a history matter, and none may vanish.
         days -= days[np.searchsorted(row, row, side="right") - 1]
         weight = self.history_decay**from_end * np.exp2(-np.maximum(days, 0.0) / self.history_half_life_days)

@@ -5,15 +5,13 @@ offsets[i + 1], `items` int32 and `weights` float32, the heaviest first. Mapped,
 pages that are read are shared by all workers of a machine, so a catalogue of millions needs no join and no broadcast.
 """
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from seqrec.core.local_copies import map_array, save_array
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 
 _PARTS = ("offsets", "items", "weights")
 
@@ -44,9 +42,9 @@ def write_neighbours(
         size: entries of all parts together.
     """
     counts = np.zeros(num_keys, np.int64)
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
-        items = np.lib.format.open_memmap(Path(scratch) / "items.npy", "w+", np.int32, (size,))
-        weights = np.lib.format.open_memmap(Path(scratch) / "weights.npy", "w+", np.float32, (size,))
+    with scratch_folder() as scratch:
+        items = np.lib.format.open_memmap(scratch / "items.npy", "w+", np.int32, (size,))
+        weights = np.lib.format.open_memmap(scratch / "weights.npy", "w+", np.float32, (size,))
         done, last_key = 0, -1
         for keys, part_items, part_weights in parts:
             if not len(keys):
@@ -61,5 +59,5 @@ def write_neighbours(
         items.flush()
         weights.flush()
         for part in ("items", "weights"):
-            storage.upload(Path(scratch) / f"{part}.npy", f"{folder}/{part}.npy")
+            storage.upload(scratch / f"{part}.npy", f"{folder}/{part}.npy")
     save_array(storage, f"{folder}/offsets.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))

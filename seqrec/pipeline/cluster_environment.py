@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seqrec.core.errors import ConfigError
+from seqrec.core.errors import ConfigError, reason_of
 
 SHIP_VARIABLE = "SEQREC_SHIP"  # "always" or "never"; unset: the environment is shipped when it is seqrec's own.
 FOLDER = "environment"  # Where Spark unpacks the archive, in the working directory of each executor.
@@ -86,10 +86,9 @@ def _files_of(prefix: Path) -> list[Any]:
     try:
         environment = venv_pack.Env(str(prefix))
     except venv_pack.VenvPackException as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"{prefix}: cannot be packed for the cluster: {reason}. Run from a virtual environment, or install the "
-            f"same Python packages on every node and set {SHIP_VARIABLE}=never."
+            f"{prefix}: cannot be packed for the cluster: {reason_of(error)}. Run from a virtual environment, or "
+            f"install the same Python packages on every node and set {SHIP_VARIABLE}=never."
         ) from None
     for pattern in _LEFT_OUT:
         environment = environment.exclude(pattern)

@@ -5,7 +5,6 @@ whole or not at all, after a small file beside it with what was counted on the w
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ class _Runner:
     work: Work
 
     def __call__(self, task: FileTask) -> None:
-        with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
-            local = Path(scratch) / "rows.parquet"
+        with scratch_folder() as scratch:
+            local = scratch / "rows.parquet"
             file = RowFile(local, self.schema)
             facts = self.work(task, file)
             file.close()

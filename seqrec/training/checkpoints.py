@@ -11,15 +11,13 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from seqrec.core.errors import DataError, StorageError
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.weights import load_variables, save_variables
-from seqrec.training.scratch import scratch_folder
 
 
 @dataclass
@@ -112,7 +110,7 @@ class Checkpoints:
         """Copies the best weights to `weights.npz` of the attempt; returns that path."""
         path = f"{self._attempt_path}/weights.npz"
         with scratch_folder(self._scratch) as folder:
-            local = Path(folder) / "weights.npz"
+            local = folder / "weights.npz"
             self._storage.download(f"{self.path}/best.npz", local)
             self._storage.upload(local, path)
         return path
@@ -129,14 +127,14 @@ class Checkpoints:
         if state is not None:
             for file in ("best.npz", "best.json"):
                 with scratch_folder(self._scratch) as folder:
-                    other._storage.download(f"{other.path}/{file}", Path(folder) / file)
-                    self._storage.upload(Path(folder) / file, f"{self.path}/{file}")
+                    other._storage.download(f"{other.path}/{file}", folder / file)
+                    self._storage.upload(folder / file, f"{self.path}/{file}")
         return state
 
     def _publish(self, variables: Mapping[str, tf.Variable], name: str, content: dict[str, Any]) -> None:
         try:
             with scratch_folder(self._scratch) as folder:
-                local = Path(folder) / "variables.npz"
+                local = folder / "variables.npz"
                 save_variables(variables, local)
                 size = local.stat().st_size
                 # A step may be saved twice, on its own and as an epoch's last. Its variables are the same both times
@@ -182,5 +180,5 @@ class Checkpoints:
             load_variables(variables, local)
             return
         with scratch_folder(self._scratch) as folder:
-            self._storage.download(path, Path(folder) / "variables.npz")
-            load_variables(variables, Path(folder) / "variables.npz")
+            self._storage.download(path, folder / "variables.npz")
+            load_variables(variables, folder / "variables.npz")

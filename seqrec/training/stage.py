@@ -4,21 +4,20 @@ import hashlib
 import json
 import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 
+from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table, digest_of
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import Layout, describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
-from seqrec.training.scratch import scratch_folder
 from seqrec.training.workers.worker import TrainingJob, stop_error
 
 _SETTINGS = "settings.json"  # What an attempt was begun with.
@@ -142,8 +141,8 @@ def _recipe(storage: Storage, prepared: Manifest, model: ModelConfig, training: 
     inputs[_TRAIN_FILES] = train_files_digest(prepared)
     if training.start_from:
         inputs["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
-    plain = json.loads(json.dumps({"model": asdict(model), "training": settings, "seed": seed}))
-    return Recipe(stage="train", settings=plain, inputs=inputs)
+    all_settings = plain({"model": model, "training": settings, "seed": seed})
+    return Recipe(stage="train", settings=all_settings, inputs=inputs)
 
 
 def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:
@@ -189,7 +188,7 @@ def _write_beside(
     attempt: Attempt, prepared: Manifest, model: ModelConfig, training: TrainingConfig, seed: int, recipe: Recipe
 ) -> None:
     """What describes a run: its settings for people and for the next attempt, and the vocabulary it indexes by."""
-    config = json.loads(json.dumps({"seed": seed, "model": asdict(model), "training": asdict(training)}))
+    config = plain({"seed": seed, "model": model, "training": training})
     attempt.storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
     settings = {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)}
     attempt.storage.write_bytes(f"{attempt.path}/{_SETTINGS}", json.dumps(settings).encode())
@@ -203,7 +202,7 @@ def _copy_table(storage: Storage, table: Table, path: str, scratch: str | None) 
     """All files of a table as one, a row group at a time."""
     try:
         with scratch_folder(scratch) as folder:
-            local = Path(folder) / "table.parquet"
+            local = folder / "table.parquet"
             writer: pq.ParquetWriter | None = None
             for file in table.files:
                 with storage.open_input(file.path) as stream:
@@ -252,7 +251,7 @@ def _publish(
     best = state["history"][state["best_epoch"]]
     details = {
         "weights": "weights.npz",
-        "model": json.loads(json.dumps(asdict(model))),
+        "model": plain(model),
         "seed": seed,
         "prepared": prepared.name,
         **{key: prepared.details[key] for key in ("num_trained_items", "num_items", "num_categories")},

@@ -1,7 +1,6 @@
 """Starting from another run's weights: rows of embedding tables are matched by name, everything else as it is."""
 
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +10,9 @@ import tensorflow as tf
 from seqrec.core import columns as C
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Dataset, Manifest
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import CATEGORIES, ITEMS, read_names
 from seqrec.models.contract import SequenceModel
-from seqrec.training.scratch import scratch_folder
 
 # Variable -> vocabulary table, its index and its name column.
 _TABLES = {
@@ -37,7 +35,7 @@ def start_from_run(
     source = dataset.require("train")
     taken = {}
     with scratch_folder(scratch) as folder:
-        local = Path(folder) / "weights.npz"
+        local = folder / "weights.npz"
         storage.download(f"{dataset.path}/{source.id}/weights.npz", local)
         with zipfile.ZipFile(local) as archive:
             stored = {name.removesuffix(".npy") for name in archive.namelist()}

@@ -1,7 +1,6 @@
 """Read `search` first: draws trials, follows them, and notes each in its file, until there are enough."""
 
 import dataclasses
-import json
 import signal
 import time
 from collections.abc import Callable
@@ -9,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from seqrec.core.errors import ConfigError, TrainingError
+from seqrec.core.config import plain
+from seqrec.core.errors import ConfigError, TrainingError, first_line
 from seqrec.core.manifest import Manifest
 from seqrec.models.registry import check_settings
 from seqrec.tuning.config import TuningConfig
@@ -100,7 +100,7 @@ def trial_configs(search: Search, record: TrialRecord) -> tuple[dict[str, Any], 
         dry_run=False,
         num_threads=training.num_threads or search.num_threads,
     )
-    sections = json.loads(json.dumps([dataclasses.asdict(model), dataclasses.asdict(training)]))
+    sections = plain([model, training])
     return sections[0], sections[1]
 
 
@@ -218,8 +218,7 @@ def _end(search: Search, study: Study, record: TrialRecord, state: str, error: s
 def _cause(running: Running, status: int, max_seconds: int | None, seconds: float) -> str:
     """Why a trial's process has ended without saying so, `seconds` after it was started."""
     if running.error is not None:
-        text = str(running.error).strip() or type(running.error).__name__
-        return f"it could not be run: {text.splitlines()[0]}"
+        return f"it could not be run: {first_line(running.error)}"
     if status == -signal.SIGKILL and max_seconds is not None and seconds >= max_seconds:
         return f"it took more than tuning.max_trial_seconds ({max_seconds} s)."
     if status < 0:

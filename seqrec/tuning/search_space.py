@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqrec.core.config import load_section
+from seqrec.core.config import load_section, plain
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 
@@ -89,7 +89,7 @@ class SearchSpace:
 
     def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The base with `values` (entry of the space -> value) put in."""
-        settings = json.loads(json.dumps(self.base))
+        settings = plain(self.base)
         for key, value in assignments(values).items():
             *sections, last = key.split(".")
             place = settings

@@ -1,15 +1,14 @@
 """Checks of a search space, before the first trial: what can be wrong with it must not be found after hours."""
 
 import dataclasses
-import difflib
 import itertools
-import json
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from seqrec.core.errors import ConfigError
+from seqrec.core.config import known_keys, plain
+from seqrec.core.errors import ConfigError, did_you_mean
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings, load_options
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
@@ -41,7 +40,7 @@ def build_space(
     # Spelled out: the first trial and conditions are about what a model's options are, not about what the file names.
     options = {**model.options, model.name: dataclasses.asdict(load_options(model))}
     model = dataclasses.replace(model, options=options)
-    base = json.loads(json.dumps({"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}))
+    base = plain({"model": model, "training": training})
     built = tuple(_parameter(name, config, f"{where}.{name}") for name, config in parameters.items())
     space = SearchSpace(built, base)
     for position, parameter in enumerate(built):
@@ -129,8 +128,7 @@ def _check_key(key: str, where: str) -> Any:
 
 
 def _unknown(where: str, key: str, known: list[str]) -> Any:
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else f" Known keys: {', '.join(sorted(known))}." if known else ""
+    hint = did_you_mean(key, known) or (known_keys(known) if known else "")
     raise ConfigError(f"{where}: unknown key '{key}'.{hint}")
 
 

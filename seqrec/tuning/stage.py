@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
@@ -99,7 +100,7 @@ def tuning_recipe(
     base["num_epochs"] = tuning.num_epochs or training.num_epochs
     settings = {"tuning": own, "model": dataclasses.asdict(model), "training": base, "seed": seed}
     inputs = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
-    return Recipe(stage="tune", settings=json.loads(json.dumps(settings)), inputs=inputs)
+    return Recipe(stage="tune", settings=plain(settings), inputs=inputs)
 
 
 def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, name: str) -> str:
@@ -115,7 +116,7 @@ def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, 
         "#   ./spark-submit.sh train --config THIS_FILE\n#\n"
         + "".join(f"# {key}: {json.dumps(value)}\n" for key, value in best.settings.items())
     )
-    return head + "\n" + yaml.safe_dump(json.loads(json.dumps(values)), sort_keys=False)
+    return head + "\n" + yaml.safe_dump(plain(values), sort_keys=False)
 
 
 def _is_finished(manifest: Manifest, tuning: TuningConfig, comparing: dict[str, Any]) -> bool:

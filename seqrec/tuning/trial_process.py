@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from seqrec.core.config import load_section
-from seqrec.core.errors import SeqrecError
-from seqrec.core.storage import Storage
+from seqrec.core.errors import SeqrecError, first_line
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.training.workers.worker import TrainingJob, run_worker
@@ -56,11 +56,11 @@ def run_process(task: TrialTask, is_cancelled: Callable[[], bool] = lambda: Fals
 
     What it prints is stored as `log.txt` in the trial's folder.
     """
-    with tempfile.TemporaryDirectory(prefix="seqrec-trial-") as folder:
-        description, log = Path(folder) / "task.json", Path(folder) / LOG
+    with scratch_folder() as folder:
+        description, log = folder / "task.json", folder / LOG
         description.write_text(json.dumps(asdict(task)), encoding="utf-8")
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-        environment["TMPDIR"] = folder  # What a killed trial leaves goes with it.
+        environment["TMPDIR"] = str(folder)  # What a killed trial leaves goes with it.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -112,7 +112,7 @@ def train_trial(task: TrialTask) -> None:
     except TrialPrunedError:
         outcome["state"] = PRUNED
     except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = first_line(error)
         text = text if isinstance(error, SeqrecError) else f"{type(error).__name__}: {text}"
         outcome |= {"state": FAILED, "error": text, "traceback": traceback.format_exc()}
         traceback.print_exc()

@@ -9,12 +9,20 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import ALSO_BUY, FIRST_TIMESTAMP, ITEM, ITEM_INDEX, ITEM_INDICES, NUM_CONTEXT, TIMESTAMPS
+from seqrec.core.columns import (
+    ALSO_BUY,
+    FIRST_TIMESTAMP,
+    ITEM,
+    ITEM_INDEX,
+    ITEM_INDICES,
+    NUM_CONTEXT,
+    SECONDS_PER_DAY,
+    TIMESTAMPS,
+)
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.rankings.baselines import (
-    DAY,
     ItemId,
     ItemPairs,
     LastCategory,
@@ -89,7 +97,7 @@ def _recent_popularity(material: Material) -> Ranking | str:
     events = _train_segments(material).select(
         F.explode(F.arrays_zip(_own(ITEM_INDICES), _own(TIMESTAMPS))).alias("event")
     )
-    item, day = F.col(f"event.{ITEM_INDICES}"), F.floor(F.col(f"event.{TIMESTAMPS}") / DAY)
+    item, day = F.col(f"event.{ITEM_INDICES}"), F.floor(F.col(f"event.{TIMESTAMPS}") / SECONDS_PER_DAY)
     by_day = events.groupBy(item.alias("item"), day.alias("day")).agg(F.count(F.lit(1)).alias("weight"))
     counted = collect_entries(by_day, "item", "day", material.max_entries)
     if isinstance(counted, int):

@@ -11,10 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
+from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.evaluation.rows import Rows
-
-DAY = 86_400  # Seconds.
-
 
 Scorer = Callable[[np.ndarray], np.ndarray]  # Shared candidates int32 [N] -> scores [B, N].
 
@@ -80,7 +78,7 @@ class RecentPopularity:
     cumulative: np.ndarray  # int64 [len(keys) + 1], events before each key.
 
     def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
-        day = np.clip(rows.target_timestamp // DAY - self.first_day, 0, self.num_days)[:, None]
+        day = np.clip(rows.target_timestamp // SECONDS_PER_DAY - self.first_day, 0, self.num_days)[:, None]
         start = np.maximum(day - self.window, 0)
         item = candidates.astype(np.int64) * (self.num_days + 1)
         before_day = self.cumulative[np.searchsorted(self.keys, item + day)]

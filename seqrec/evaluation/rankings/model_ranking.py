@@ -2,17 +2,15 @@
 
 import gc
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from seqrec.core.batch import History
 from seqrec.core.errors import DataError
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.evaluation.rows import Rows
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.events.windows import cut_whole_histories
@@ -115,11 +113,11 @@ def _load(ranking: ModelRanking) -> LoadedModel:
 
     _limit_threads(tf, ranking.num_threads)
     model = build_model(ranking.config, ranking.vocabulary, seed=0)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         storage = Storage(ranking.root)
         path = storage.local(ranking.weights)
         if path is None:
-            path = Path(scratch) / "weights.npz"
+            path = scratch / "weights.npz"
             storage.download(ranking.weights, path)
         load_weights(model, path)
     return compile_model(model, ranking.config.max_history_length)

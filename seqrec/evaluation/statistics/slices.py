@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
-from seqrec.evaluation.rankings.baselines import DAY
+from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.evaluation.rows import Rows
 
 _NUM_CATEGORIES = 10  # The most frequent ones; all others are one slice.
@@ -104,7 +104,7 @@ def _days_since_last(rows: Rows) -> np.ndarray:
     has_history = rows.history_length > 0
     last = np.maximum(rows.offsets[1:] - 1, 0)
     times = rows.history_timestamps[last] if len(rows.history_timestamps) else np.zeros(len(rows), np.int64)
-    return np.where(has_history, rows.target_timestamp // DAY - times // DAY, 1 << 40)
+    return np.where(has_history, rows.target_timestamp // SECONDS_PER_DAY - times // SECONDS_PER_DAY, 1 << 40)
 
 
 def _is_repeated(rows: Rows) -> np.ndarray:

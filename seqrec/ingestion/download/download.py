@@ -18,7 +18,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from seqrec.core.errors import DataError, StorageError
+from seqrec.core.errors import DataError, StorageError, reason_of
 from seqrec.core.secrets import redact
 from seqrec.core.storage import explain
 from seqrec.ingestion.config import DownloadConfig
@@ -94,7 +94,7 @@ class _Download:
                 self._attempt(url)
                 return self._target
             except _TryAgainError as error:
-                reason, wait = _first_line(error), error.wait
+                reason, wait = reason_of(error)[:200], error.wait
             failures = 1 if self._have() > before else failures + 1
             if failures >= self._config.max_attempts:
                 raise DataError(
@@ -118,7 +118,7 @@ class _Download:
             self._part.replace(self._target)
             self._state.unlink(missing_ok=True)
         except (requests.RequestException, HTTPError) as error:
-            raise _TryAgainError(_first_line(error)) from None
+            raise _TryAgainError(reason_of(error)[:200]) from None
         except OSError as error:
             raise StorageError(f"{self._target}: cannot write: {explain(error)}") from None
 
@@ -240,7 +240,3 @@ def _total(response: requests.Response) -> int | None:
 
 def _first_byte(response: requests.Response) -> int:
     return int(response.headers.get("Content-Range", "bytes -1-").removeprefix("bytes ").partition("-")[0] or -1)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")

@@ -1,13 +1,12 @@
 """Where the public files are: the built-in catalogue, or one of your own with the same keys."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from seqrec.core.config import load_section, read_yaml
-from seqrec.core.errors import ConfigError
+from seqrec.core.errors import ConfigError, did_you_mean
 from seqrec.core.secrets import redact
 from seqrec.ingestion.config import DownloadConfig
 from seqrec.ingestion.files.raw_files import HIDDEN
@@ -52,8 +51,7 @@ def files_to_download(config: DownloadConfig) -> list[PublicFile]:
         raise ConfigError(f"download.categories: empty. Edition {config.edition} has {', '.join(edition.categories)}.")
     for category in config.categories:
         if category not in edition.categories:
-            close = difflib.get_close_matches(category, edition.categories, n=1, cutoff=0.4)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
+            hint = did_you_mean(category, edition.categories, cutoff=0.4)
             raise ConfigError(
                 f"download.categories: edition {config.edition} has no '{category}'.{hint} "
                 f"It has {', '.join(edition.categories)}."

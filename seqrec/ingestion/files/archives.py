@@ -10,7 +10,7 @@ from typing import Any
 import rapidgzip
 import zstandard
 
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, reason_of
 from seqrec.ingestion.files.raw_files import RawFile
 
 _CHUNK_BYTES = 4 << 20
@@ -130,8 +130,7 @@ def _zstd_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def _broken(file: RawFile, error: Any) -> BrokenArchiveError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return BrokenArchiveError(
-        f"{file.display}: is cut off or damaged ({lines[0][:120].rstrip('.')}). Download it again, or take the whole "
+        f"{file.display}: is cut off or damaged ({reason_of(error)[:120]}). Download it again, or take the whole "
         "lines before the break with --set ingestion.on_truncated=keep."
     )

@@ -22,7 +22,7 @@ from math import gcd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import TIMESTAMP
+from seqrec.core.columns import SECONDS_PER_DAY, TIMESTAMP
 from seqrec.ingestion.config import SynthesisConfig
 from seqrec.ingestion.synthetic.random_columns import integer_below, uniform
 
@@ -49,7 +49,6 @@ _LAST_DAY = 17_800  # 2018-09-26, in days since 1970.
 _FIRST_DAY = 9_500  # 1996-01-05
 _START_SPREAD = 2_500  # Days over which the last visits are spread.
 _FAVOURITE_LIMITS = (0.55, 0.85)  # The first favourite takes 55 %, the second 30 %, the third 15 %.
-_SECONDS_PER_DAY = 86_400
 
 
 def build_events(spark: SparkSession, config: SynthesisConfig, seed: int) -> DataFrame:
@@ -65,7 +64,7 @@ def build_events(spark: SparkSession, config: SynthesisConfig, seed: int) -> Dat
             USER_NUMBER,
             EVENT_NUMBER,
             ITEM_NUMBER,
-            (F.col(_DAYS)[F.col(_DAY_NUMBER)] * _SECONDS_PER_DAY).alias(TIMESTAMP),
+            (F.col(_DAYS)[F.col(_DAY_NUMBER)] * SECONDS_PER_DAY).alias(TIMESTAMP),
         )
     )
 

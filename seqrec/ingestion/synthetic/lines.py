@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import TIMESTAMP
+from seqrec.core.columns import SECONDS_PER_DAY, TIMESTAMP
 from seqrec.ingestion.config import SynthesisConfig
 from seqrec.ingestion.synthetic.events import EVENT_NUMBER, ITEM_NUMBER, NUM_PHASES, USER_NUMBER
 from seqrec.ingestion.synthetic.random_columns import chosen, integer_below, uniform
@@ -114,7 +114,7 @@ def item_id(number: Column) -> Column:
 
 def _review_time() -> Column:
     """The day as `09 6, 2018`, put together because `date_format` would go by the session's time zone."""
-    day = F.date_from_unix_date(F.floor(F.col(TIMESTAMP) / 86_400).cast("int"))
+    day = F.date_from_unix_date(F.floor(F.col(TIMESTAMP) / SECONDS_PER_DAY).cast("int"))
     month = F.lpad(F.month(day).cast("string"), 2, "0")
     return F.concat(month, F.lit(" "), F.dayofmonth(day), F.lit(", "), F.year(day))
 

@@ -3,14 +3,14 @@
 import tensorflow as tf
 
 from seqrec.core.batch import History
+from seqrec.core.columns import SECONDS_PER_DAY
 
-_DAY = 86_400.0
 _SHORTEST_DAYS = 0.5  # Times of day are unknown: anything shorter counts as half a day.
 
 
 def log_days(seconds: tf.Tensor) -> tf.Tensor:
     """ln max(days, 0.5); finite for any difference, 0 and 20 years included."""
-    return tf.math.log(tf.maximum(seconds / _DAY, _SHORTEST_DAYS))
+    return tf.math.log(tf.maximum(seconds / SECONDS_PER_DAY, _SHORTEST_DAYS))
 
 
 def log_days_to_target(history: History) -> tf.Tensor:

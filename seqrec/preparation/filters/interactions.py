@@ -1,18 +1,16 @@
 """Which reviews count as interactions: one pure DataFrame -> DataFrame step per function."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import GROUP, ITEM, RATING, TIMESTAMP, USER
-from seqrec.core.errors import DataError
+from seqrec.core.columns import GROUP, ITEM, RATING, SECONDS_PER_DAY, TIMESTAMP, USER
+from seqrec.core.errors import DataError, nearest
 from seqrec.preparation.config import PreparationConfig, day_number
 from seqrec.tables.prepared_schemas import TIE
 
-SECONDS_PER_DAY = 86_400
 _MAX_GROUPS = 1000  # There are a few dozen; if a column of something else stands there, do not collect it.
 
 
@@ -117,9 +115,9 @@ def _known_groups(reviews: DataFrame, wanted: str) -> str:
     """What the reader may have meant."""
     rows = reviews.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().orderBy(GROUP).limit(_MAX_GROUPS).collect()
     known = [row[GROUP] for row in rows]
-    close = difflib.get_close_matches(wanted, known, n=1)
-    if close:
-        return f"the nearest is '{close[0]}'"
+    close = nearest(wanted, known)
+    if close is not None:
+        return f"the nearest is '{close}'"
     return f"there are {', '.join(known[:20])}" if known else "no review has any group"
 
 

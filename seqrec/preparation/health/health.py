@@ -13,10 +13,9 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, TARGET_ITEM, TIMESTAMPS
+from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, SECONDS_PER_DAY, TARGET_ITEM, TIMESTAMPS
 from seqrec.events.ragged import Ragged, column, lists, ranges
 from seqrec.preparation.filters.counting import count_into_array
-from seqrec.preparation.filters.interactions import SECONDS_PER_DAY
 from seqrec.preparation.splits.splits import SplitRule, num_training_events
 from seqrec.tables.arrow_bytes import unpack
 

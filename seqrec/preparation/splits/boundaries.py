@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
 from seqrec.preparation.config import PreparationConfig, day_number
-from seqrec.preparation.filters.interactions import SECONDS_PER_DAY
 from seqrec.preparation.splits.splits import SplitRule
 
 

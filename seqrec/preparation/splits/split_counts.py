@@ -9,10 +9,9 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from seqrec.core.columns import ITEM_INDICES, TIMESTAMPS
+from seqrec.core.columns import ITEM_INDICES, SECONDS_PER_DAY, TIMESTAMPS
 from seqrec.events.ragged import lists
 from seqrec.preparation.filters.counting import count_into_array
-from seqrec.preparation.filters.interactions import SECONDS_PER_DAY
 from seqrec.preparation.filters.user_events import keep_users_and_items
 from seqrec.preparation.splits.splits import SplitRule, num_training_events, num_training_targets
 from seqrec.tables.arrow_bytes import unpack

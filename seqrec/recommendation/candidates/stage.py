@@ -3,7 +3,6 @@
 import json
 import logging
 from collections import Counter
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, ByteType, IntegerType, StringType, StructField, StructType
 
 from seqrec.core import columns as C
+from seqrec.core.config import plain
 from seqrec.core.console import print_table
 from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
@@ -53,7 +53,7 @@ def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> 
     prepared = Dataset(storage, "prepared", name).require("prepare")
     ingested = Dataset(storage, "ingested", name).manifest()
     items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
-    settings = json.loads(json.dumps(asdict(config)))
+    settings = plain(config)
     inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
     return Recipe(stage="candidates", settings=settings, inputs=inputs)
 

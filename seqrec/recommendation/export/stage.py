@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from seqrec.core.columns import ITEM, ITEM_INDEX
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Recipe, digest_of
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import ITEMS, read_names, read_vocabulary
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.export.model_card import build_card, card_text, evaluations_of
@@ -73,8 +72,8 @@ def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = F
 def _export(storage: Storage, run: str, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
     trained = read_run(storage, run)
     card = build_card(storage, trained, config, recipe)
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
-        folder = Path(scratch) / "export"
+    with scratch_folder() as scratch:
+        folder = scratch / "export"
         folder.mkdir()
         first_id = save_model(storage, trained, config, folder / "saved_model")
         (folder / "card.md").write_text(card_text(card, first_id, _EXAMPLE_TIME), encoding="utf-8")
@@ -98,10 +97,10 @@ def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any])
     if local is not None:
         log_to_mlflow(config, card, local)
         return
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
+    with scratch_folder() as scratch:
         for file in storage.list_files(export_path(run)):
-            storage.download(file.path, Path(scratch) / file.path)
-        log_to_mlflow(config, card, Path(scratch) / export_path(run))
+            storage.download(file.path, scratch / file.path)
+        log_to_mlflow(config, card, scratch / export_path(run))
 
 
 def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
@@ -114,8 +113,8 @@ def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: 
 
     vocabulary = read_vocabulary(storage, run.manifest)
     model = load_model(storage, run, vocabulary)
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as scratch:
-        ids = Path(scratch) / "item_ids.txt"
+    with scratch_folder() as scratch:
+        ids = scratch / "item_ids.txt"
         first_id = write_ids(storage, run, ids)
         served = ServedModel(
             model, ids, vocabulary.num_items, config.max_k, config.block_size, config.exclude_own_items

@@ -1,8 +1,6 @@
 """Item ids and titles by item index: an Arrow file that every worker maps into memory."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +11,7 @@ from pyspark.sql import functions as F
 from seqrec.core.columns import ITEM, ITEM_INDEX, TITLE
 from seqrec.core.local_copies import local_copy
 from seqrec.core.manifest import Attempt, Dataset, Manifest
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import ITEMS
 from seqrec.tables import schemas as ingested_schemas
 from seqrec.tables.files import read_table
@@ -38,8 +36,8 @@ def write_item_names(spark: SparkSession, attempt: Attempt, prepared: Manifest, 
     scratch = f"{attempt.path}/scratch/names"
     ordered.write.parquet(attempt.uri("scratch/names"), mode="overwrite", compression="zstd")
     files = [file.path for file in storage.list_files(scratch) if file.path.endswith(".parquet")]
-    with tempfile.TemporaryDirectory(prefix="seqrec-") as folder:
-        local = Path(folder) / "names.arrow"
+    with scratch_folder() as folder:
+        local = folder / "names.arrow"
         with pa.ipc.new_file(str(local), _SCHEMA) as writer:
             for file in files:
                 with storage.open_input(file) as stream:

@@ -1,7 +1,6 @@
 """The `recommend` stage: lists of k items for everyone, some users, or histories brought in a file."""
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import FloatType, IntegerType, StringType, StructField, StructType
 
 from seqrec.core import columns as C
+from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
@@ -124,7 +124,7 @@ def recommend_recipe(storage: Storage, name: str, run: str, config: Recommendati
         inputs["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
     if config.histories_file is not None:
         inputs["histories_file"] = _file_digest(config.histories_file)
-    return Recipe(stage="recommend", settings=json.loads(json.dumps(settings)), inputs=inputs)
+    return Recipe(stage="recommend", settings=plain(settings), inputs=inputs)
 
 
 def run_recommend(

@@ -13,7 +13,7 @@ from pyspark.sql.types import ArrayType, LongType, StringType, StructField, Stru
 from pyspark.sql.utils import AnalysisException
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, first_line, reason_of
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import ITEMS
@@ -106,9 +106,8 @@ def _check_column_types(path: str) -> None:
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
-        message = str(error).splitlines()[0].rstrip(".")
         raise DataError(
-            f"recommendation.histories_file: {path}: cannot be read: {message}. Give JSON lines or Parquet."
+            f"recommendation.histories_file: {path}: cannot be read: {reason_of(error)}. Give JSON lines or Parquet."
         ) from None
     # Item ids that are numbers may have lost their leading zeros, and would be unknown without a word.
     fits: dict[str, Callable[[pa.DataType], bool]] = {
@@ -130,11 +129,11 @@ def _check_column_types(path: str) -> None:
 def _cause(error: Exception) -> str:
     """One line of what Spark says; of a job that failed, the innermost cause."""
     if not isinstance(error, Py4JJavaError):
-        return str(error).splitlines()[0]
+        return first_line(error)
     cause = error.java_exception
     while cause.getCause() is not None:
         cause = cause.getCause()
-    return str(cause.toString()).splitlines()[0]
+    return first_line(str(cause.toString()))
 
 
 def _is_text(found: pa.DataType) -> bool:

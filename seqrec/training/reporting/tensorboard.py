@@ -3,12 +3,11 @@
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import ExitStack
 
 import tensorflow as tf
 
-from seqrec.core.storage import Storage
-from seqrec.training.scratch import scratch_folder
+from seqrec.core.storage import Storage, scratch_folder
 
 
 class ScalarLog:
@@ -20,8 +19,9 @@ class ScalarLog:
     def __init__(self, storage: Storage, path: str, scratch: str | None = None):
         self._storage = storage
         self._path = path
-        self._folder = scratch_folder(scratch)
-        self._writer = tf.summary.create_file_writer(self._folder.name)
+        self._open = ExitStack()
+        self._folder = self._open.enter_context(scratch_folder(scratch))
+        self._writer = tf.summary.create_file_writer(str(self._folder))
         self._name = f"{time.time_ns()}-{os.getpid()}"
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -32,10 +32,10 @@ class ScalarLog:
     def publish(self) -> None:
         """Copies the log so far to the storage."""
         self._writer.flush()
-        for number, file in enumerate(sorted(Path(self._folder.name).glob("events.out.*"))):
+        for number, file in enumerate(sorted(self._folder.glob("events.out.*"))):
             self._storage.upload(file, f"{self._path}/events.out.tfevents.{self._name}.{number}")
 
     def close(self) -> None:
         self.publish()
         self._writer.close()
-        self._folder.cleanup()
+        self._open.close()

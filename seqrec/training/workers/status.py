@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from seqrec.core.errors import SeqrecError
+from seqrec.core.errors import SeqrecError, first_line
 from seqrec.core.storage import Storage
 
 BEAT_SECONDS = 1.0
@@ -71,7 +71,7 @@ class StatusWriter:
         self.status.state = state
         if error is not None:
             self.status.error_class = type(error).__name__
-            self.status.error = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self.status.error = first_line(error)
             self.status.traceback = "".join(traceback.format_exception(error))
         self._write()
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqrec.core.errors import SeqrecError, StorageError, TrainingError
+from seqrec.core.errors import SeqrecError, StorageError, TrainingError, first_line
 from seqrec.core.storage import Storage
 from seqrec.training.reporting.progress import ProgressBar
 from seqrec.training.workers.status import (
@@ -185,7 +185,7 @@ def unstarted(statuses: Sequence[WorkerStatus | None], error: str) -> str:
     if first is not None:
         return f"Worker {first[1]} ended with exit code {first[2]} while it was starting; the others only followed."
     missing = [str(rank) for rank, status in enumerate(statuses) if status is None]
-    return f"Worker {', '.join(missing)} did not start: {(error.strip() or 'no reason given').splitlines()[0]}"
+    return f"Worker {', '.join(missing)} did not start: {first_line(error.strip() or 'no reason given')}"
 
 
 def _who_was_signalled(ended: Sequence[WorkerStatus]) -> str:

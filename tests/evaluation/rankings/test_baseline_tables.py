@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from seqrec.core.columns import SECONDS_PER_DAY as DAY
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
@@ -19,7 +20,6 @@ from seqrec.events.vocabulary import read_vocabulary
 from seqrec.tables.schemas import ITEMS
 from tests.evaluation.rows_by_hand import build_rows, places
 from tests.evaluation.worlds import (
-    DAY,
     NUM_ITEMS,
     evaluation_rows,
     train_counts,

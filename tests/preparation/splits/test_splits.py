@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
 from seqrec.events.ragged import Ragged
 from seqrec.preparation.config import PreparationConfig
-from seqrec.preparation.filters.interactions import SECONDS_PER_DAY
 from seqrec.preparation.splits.boundaries import split_rule
 from seqrec.preparation.splits.splits import SplitRule, num_training_events
 
