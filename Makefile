@@ -4,7 +4,7 @@ RUN = bash conf/environment.sh
 PARALLEL = -n 2 --dist loadfile
 SOURCES = seqrec jobs tests benchmarks docs setup.py
 
-.PHONY: environment format lint test test-all
+.PHONY: environment format lint docs test test-all
 
 environment:
 	@$(RUN)
@@ -17,6 +17,12 @@ lint:
 	@$(RUN) ruff check $(SOURCES)
 	@$(RUN) ruff format --check $(SOURCES)
 	@$(RUN) mypy
+
+docs:
+	@$(RUN) python docs/make_configuration.py
+	@$(RUN) python docs/make_messages.py
+	@$(RUN) python docs/make_tree.py
+	@$(RUN) python -m pytest tests/docs/test_pages.py
 
 test: lint
 	@$(RUN) python -m pytest -m "not slow" $(PARALLEL)

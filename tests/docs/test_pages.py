@@ -98,6 +98,15 @@ def test_the_list_of_messages_is_up_to_date() -> None:
     assert made.generated() in made.PAGE.read_text(encoding="utf-8"), "run: python docs/make_messages.py"
 
 
+def test_the_tree_is_the_real_one() -> None:
+    made = script("make_tree")
+
+    assert {package for layer in made.LAYERS for package in layer} == {
+        path.parent.name for path in (ROOT / "seqrec").glob("*/__init__.py")
+    }
+    assert made.generated() in made.PAGE.read_text(encoding="utf-8"), "run: python docs/make_tree.py"
+
+
 def test_the_tables_of_sizes_are_up_to_date() -> None:
     made = script("make_sizing")
 
