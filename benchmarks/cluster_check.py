@@ -4,10 +4,10 @@
 
 REVIEWS is a file of raw reviews, such as reviews_Beauty_5.json.gz. Three passes go through the same stages: "local" in
 local mode; "cluster" on two workers with namespaces of their own (see `local_cluster`; as root), to which the
-environment is shipped as an archive; "killed" likewise, but in each stage an executor is killed (kill -9) at work. The
+environment is shipped as an archive; "killed" likewise, but in each stage a working executor is killed (kill -9). The
 cluster's results must be those of local mode: the same content digests, and weights and metrics within float32 error.
-Training that lost an executor must end with an error, and go on when it is run again, to the very same weights.
-Stages that are done are not done again, so a pass may be cut off and go on.
+Training that lost an executor must end with an error, and resume when it is run again, to the very same weights.
+Stages that are done are not done again, so a pass may be cut off and resumed.
 """
 
 import argparse
@@ -45,10 +45,10 @@ SETTINGS = {
     "tuning.num_compared_seeds": 0,
 }
 STAGES = ("ingest", "prepare", "train", "evaluate", "candidates", "recommend", "tune", "export")
-# Tasks of the whole stage after which an executor with a task at hand is killed.
+# Tasks of the whole stage after which an executor with a running task is killed.
 TASKS_BEFORE_THE_BLOW = {"ingest": 1, "prepare": 8, "evaluate": 3, "candidates": 4, "recommend": 2, "tune": 0}
 UI_PORT = 4877
-TOLERANCE = 1e-4  # Of weights and metrics: the sums of float32 numbers in another order.
+TOLERANCE = 1e-4  # Weights and metrics may differ by this much: float32 numbers are summed in another order.
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Check:
         done = sum(executor["completedTasks"] for executor in executors)
         active = sum(e["activeTasks"] for e in executors if e["hostPort"].startswith("10.77.0.2:"))
         if active and done >= TASKS_BEFORE_THE_BLOW[stage]:
-            return f"{done} tasks done, {active} at hand"
+            return f"{done} tasks done, {active} running"
         return ""
 
     def _at_work_training(self, stage: str) -> str:

@@ -132,7 +132,7 @@ def timed(
 
 
 def cpu_seconds() -> float:
-    """Of this process, Spark and its Python workers; the reference is another child and not counted."""
+    """The sum over this process, Spark and its Python workers; the reference is another child and not counted."""
     total = sum(psutil.Process().cpu_times()[:2])
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # It ended meanwhile.

@@ -42,8 +42,8 @@ class LocalCluster:
     folder: Path
     num_workers: int = 2
     apart: bool = False
-    cores: int = 1  # Of each worker.
-    memory: str = "2g"  # Of each worker, for its executors' JVMs.
+    cores: int = 1  # Cores of each worker.
+    memory: str = "2g"  # Memory of each worker, for its executors' JVMs.
     port: int = 7077
     daemons: list[subprocess.Popen] = field(default_factory=list)  # The master, then the workers.
 

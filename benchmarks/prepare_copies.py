@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from seqrec.core.manifest import Dataset, FileEntry, Recipe, Table
 from seqrec.core.storage import Storage
 
-COPIES = 10  # One digit tells them apart.
+COPIES = 10  # One digit makes them different.
 _HASH_STEP = 0x1851F42D4C957F2D
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/quality_on_beauty.py WORKDIR reviews_Beauty_5.json.gz [ROUND ...]
 
-A ROUND is COMPATIBILITY,TIE_ORDER or COMPATIBILITY,TIE_ORDER,QUIRK: the last mends one quirk of `reference` alone, or
+A ROUND is COMPATIBILITY,TIE_ORDER or COMPATIBILITY,TIE_ORDER,QUIRK: the last removes one quirk of `reference` alone, or
 puts one back into `corrected`. MODEL: or MODEL/SEEDS: before it chooses one model, or its seeds (sli_rec/1,2:...).
 All rounds by default. Each run is conf/beauty.yaml's; what is done already is skipped, so the script may be stopped
 and started again. Prints, after each round, the means over the seeds, and for a quirk the differences to the round
@@ -27,7 +27,7 @@ SEEDS = (1, 2, 3)
 METRICS = ("auc", "group_auc", "mrr", "ndcg@2", "ndcg@10")
 # Its own figures, one seed: ties as published, which here is by item id.
 REFERENCE = {"a2svd": (0.7688, 0.7515, 0.2558, 0.1812, 0.3000), "sli_rec": (0.7843, 0.7643, 0.2862, 0.2147, 0.3329)}
-# Of these data: they have one category, so reading it in the recurrence changes nothing.
+# These data have one category, so reading it in the recurrence changes nothing.
 QUIRKS = {
     "a2svd": ("mask_long_term_attention", "separate_unknown_item"),
     "sli_rec": (

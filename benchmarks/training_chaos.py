@@ -54,7 +54,7 @@ class Case:
 # The worker that was the cause, by rank, host and process; what it did last and when; and who only followed.
 CULPRIT = r"Worker 1 on HOST \(process \d+\) .*Last seen in ({}) of epoch \d+, step \d+ of 24, last heartbeat \d+ s ago"
 CULPRIT += r"\. Worker 0 only followed\."
-TRAINING = "training|validation|checkpoint"  # A worker goes on while its status is read and the blow falls.
+TRAINING = "training|validation|checkpoint"  # A worker keeps running while its status is read and the blow falls.
 FIRST_CULPRIT = r"Worker 0 on HOST \(process \d+\) .* Worker 1 only followed\."
 SLOW_VALIDATION = {"validation_batch_size": 1}
 CASES = [

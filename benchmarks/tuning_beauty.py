@@ -3,7 +3,7 @@
     PYTHONPATH=. python -m benchmarks.tuning_beauty --workdir work --trials 20 --models a2svd sli_rec
 
 Needs `prepared/beauty` in the workdir (see conf/tune_beauty.yaml). The study's process gets SIGKILL when `--kill-after`
-or more trials have begun and one of the later ones has trained an epoch; then the same command goes on. Prints a table
+or more trials have begun and one of the later ones has trained an epoch; then the same command resumes. Prints a table
 in Markdown.
 """
 

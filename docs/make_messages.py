@@ -58,8 +58,8 @@ REMEDIES = {
     "does not divide the": "Use one of the numbers that the message names, or prepare with another num_streams_max.",
     "has no table": "Run the stage that makes the dataset again (--set force=true).",
     "can be sought": "Keep fewer items in preparation.",
-    "cannot read the config file": "Mend what the message names: permission, or UTF-8 text.",
-    "not valid YAML": "Mend the line that the message names.",
+    "cannot read the config file": "Fix what the message names: permission, or UTF-8 text.",
+    "not valid YAML": "Fix the line that the message names.",
     "expected a mapping of sections": "Write `section:` and its keys below it, as in conf/demo.yaml.",
     "not a section": "Set the keys of the section one by one.",
     "expected section.key=value": "Write it so, such as --set training.num_epochs=3.",
@@ -70,13 +70,13 @@ REMEDIES = {
     "is less than two for each of": "Raise synthesis.num_items, or lower synthesis.num_clusters.",
     "Known keys": "Correct the key; `--help` lists them.",
     "unknown key": "Correct the key; the message names the nearest one, `--help` all of them.",
-    "is not possible": "Mend the bounds or choices: each value must be one that the key takes.",
+    "is not possible": "Fix the bounds or choices: each value must be one that the key takes.",
     "it does not change what is learned": "Name a key of model or training that does.",
     "a logarithmic range begins above 0": "Raise low, or leave log out.",
     "array format": "Train again, or use another checkpoint: the file comes from another NumPy.",
-    "trials came to its end": "Mend the last error, which is named, and run the same command again.",
+    "trials came to its end": "Fix the last error, which is named, and run the same command again.",
     "results for": "Run the same command again: finished trials are kept.",
-    "an item id has a line break": "Mend the ids in the source and ingest them again.",
+    "an item id has a line break": "Fix the ids in the source and ingest them again.",
     "there is no model": "Choose one of those that the message lists.",
     "optimizer.name: there is no": "Choose one of those that the message lists.",
     "cannot look up": "Check the path and your permission.",
@@ -91,7 +91,7 @@ REMEDIES = {
     "The weights are of other model settings": "Use the settings and the data that the run was trained with.",
     "known are": "Name one of those that the message lists.",
     "give low and high, or choices": "Give the entry one of the two.",
-    "not a readable table of histories": "Prepare the data again (--set force=true), or mend your own file.",
+    "not a readable table of histories": "Prepare the data again (--set force=true), or fix your own file.",
     "histories_file: …: cannot be read": "Give JSON lines or Parquet with user_id, item_ids and timestamps.",
 }
 
@@ -137,7 +137,7 @@ def messages(package: Path) -> Iterator[str]:
 
 
 def split(message: str) -> tuple[str, str]:
-    """What a message says, and what to do about it; "" if nothing tells."""
+    """What a message says, and what to do about it; "" if nothing is known."""
     found = list(_REMEDY.finditer(message))
     if found:
         start = found[0].start()

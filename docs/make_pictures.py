@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/: what an order of events tells, and how the data flows.
+"""Draws the pictures of docs/: what an order of events shows, and how the data flows.
 
 python docs/make_pictures.py
 """
@@ -46,7 +46,7 @@ def draw_order() -> None:
     axes.text(
         5.1,
         0.15,
-        "The same five items: a model of the bag gives both the same list. The order tells them apart.",
+        "The same five items: a model of the bag gives both the same list. The order distinguishes them.",
         ha="center",
         color=GREY,
         fontsize=9,

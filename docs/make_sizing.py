@@ -25,7 +25,7 @@ class Load:
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     name: str
-    formula: str  # Of the core-seconds.
+    formula: str  # How the core-seconds follow from the sizes.
     core_seconds: Callable[[Load], float]
     memory: str
     memory_gib: Callable[[Load], float]
@@ -36,7 +36,7 @@ class Stage:
 
 
 def _training_gib(load: Load) -> float:
-    """Of a worker: the embedding table of 32 numbers an item, its two moments, and what handling them takes."""
+    """Memory of a worker: the embedding table of 32 numbers an item, its two moments, and what handling them takes."""
     return 0.77 + 0.44 * load.items
 
 

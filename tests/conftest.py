@@ -1,4 +1,4 @@
-"""Fixtures that every part shares: one local Spark, and the real files where they are at hand."""
+"""Fixtures that every part shares: one local Spark, and the real files where they are available."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # Read when TensorFlow starts: with more threads the last bits vary from run to run.
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Of the workers: the one with the packages.
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # The workers need the Python with the packages.
 
 
 @pytest.fixture(scope="session")

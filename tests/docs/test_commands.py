@@ -32,7 +32,7 @@ def to_run(page: Path) -> list[Block]:
 
 
 def without_placeholders(block: Block, folder: Path) -> Block:
-    """The README's commands: not those that show a form, nor those on files that are not at hand."""
+    """The README's commands: not those that show a form, nor those on files that are missing."""
     commands = []
     missing: set[str] = set()  # The workdirs that are not made, as the files for them are not there.
     for words in block.commands():
@@ -60,7 +60,7 @@ def copy(tmp_path: Path) -> Path:
         for section, values in SMALL.items():
             config[section] = config.get(section, {}) | values
         (tmp_path / name).write_text(yaml.safe_dump(config))
-    for name in ("Gift_Cards_5.json.gz", "meta_Gift_Cards.json.gz"):  # The README's example, where it is at hand.
+    for name in ("Gift_Cards_5.json.gz", "meta_Gift_Cards.json.gz"):  # The README's example, where it is available.
         file = Path(os.environ.get("SEQREC_SHARED", ROOT.parent / "shared")) / "data" / name
         if file.exists():
             shutil.copy(file, tmp_path / name)

@@ -14,7 +14,7 @@ from tests.docs.pages import PAGES, REASONS, ROOT, blocks_of
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 _LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
-_PLACEHOLDERS = ("JOB", "[--config", "...")  # Of lines that show a form, not a command.
+_PLACEHOLDERS = ("JOB", "[--config", "...")  # They mark lines that show a form, not a command.
 
 
 def script(name: str) -> ModuleType:
