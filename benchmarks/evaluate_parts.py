@@ -44,10 +44,11 @@ def main(workdir: str, name: str, run_name: str) -> None:
     num_labels = tuple(len(slicing.labels) for slicing in slicer.slicings)
     cutoffs = Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs)
     plan = Plan(1, num_labels, cutoffs, 1, config.num_replicates, False)
-    rows = rows_of_arrow(table)
+    (batch,) = table.combine_chunks().to_batches()
+    rows = rows_of_arrow(batch)
     judged = judge_stored(rows, contest)
     seconds = {
-        "Arrow to arrays": cpu_seconds(lambda: rows_of_arrow(table)),
+        "Arrow to arrays": cpu_seconds(lambda: rows_of_arrow(batch)),
         "the model's logits": cpu_seconds(lambda: run.ranking.scores(rows, rows.candidates)),
         "logits, ranks, slices, best items": cpu_seconds(lambda: judge_stored(rows, contest)),
         f"sums with {config.num_replicates} replicates": cpu_seconds(lambda: list(sums_of_batch(judged, plan))),

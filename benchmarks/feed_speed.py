@@ -77,7 +77,7 @@ def main() -> None:
             seconds = time.monotonic() - started[1]
             used = time.process_time() - started[0]
             before = time.process_time()
-            events = sum(len(read_segments(storage, [file]).items) for file in files)
+            events = sum(len(read_segments(storage, [file]).items.values) for file in files)
             reading = time.process_time() - before
             print(
                 f"| 5 to {longest} | {examples:,} | {seconds:.1f} ({used:.1f} of processor) | "

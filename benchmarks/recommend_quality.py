@@ -51,18 +51,18 @@ def main() -> None:
         for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files[: chosen.files]):
             for histories, candidates in read_rows(storage, job, (file.path, f"{folder}/part-{part:05d}.parquet")):
                 assert candidates is not None
-                assert histories.targets is not None
+                assert histories.target_items is not None
                 if number == 0:
                     for source, keys in finder.lists(histories).items():
                         alone = finder.merge({source: keys}, len(histories))
-                        add(hits, f"{source} alone", alone.items[:, : chosen.k], histories.targets)
-                    add(hits, "merged candidates, no model", candidates.items[:, : chosen.k], histories.targets)
+                        add(hits, f"{source} alone", alone.items[:, : chosen.k], histories.target_items)
+                    add(hits, "merged candidates, no model", candidates.items[:, : chosen.k], histories.target_items)
                 started = time.perf_counter()
                 scores = recommender.scorer.scores(histories, candidates.items)
                 seconds[run] = seconds.get(run, 0.0) + time.perf_counter() - started
                 for weight in chosen.weights:
                     found = best_of(candidates, with_places(scores, weight), chosen.k)
-                    add(hits, f"{run} over candidates, weight {weight:g}", found.items, histories.targets)
+                    add(hits, f"{run} over candidates, weight {weight:g}", found.items, histories.target_items)
                 label = f"{run} over the catalogue"
                 missing = chosen.catalogue_users - sum(map(len, hits.get(label, [])))
                 if missing > 0:

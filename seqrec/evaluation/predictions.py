@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
@@ -20,7 +19,7 @@ from seqrec.core.columns import (
 )
 from seqrec.evaluation.rankings.full_catalogue import judge_fully
 from seqrec.evaluation.rankings.stored_candidates import judge_stored
-from seqrec.evaluation.rows import USER_KEY, Rows, concatenate, rows_of_arrow
+from seqrec.evaluation.rows import USER_KEY, EvaluationRows, rows_of_arrow
 from seqrec.evaluation.statistics.exact_sums import pack
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
@@ -62,14 +61,14 @@ def build_predictions(rows: DataFrame, contest: Broadcast) -> DataFrame:
     return rows.mapInArrow(predict, "packed binary")
 
 
-def in_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:
+def in_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[EvaluationRows]:
     """Rows in blocks of at most `_BLOCK_ROWS`, however Spark has cut its Arrow batches."""
-    waiting: list[Rows] = []
+    waiting: list[EvaluationRows] = []
     for batch in batches:
         waiting.append(rows_of_arrow(batch))
         while sum(map(len, waiting)) >= _BLOCK_ROWS:
-            everything = concatenate(waiting)
-            yield everything.take(np.arange(_BLOCK_ROWS))
-            waiting = [everything.take(np.arange(_BLOCK_ROWS, len(everything)))]
+            everything = EvaluationRows.concatenate(waiting)
+            yield everything.slice(0, _BLOCK_ROWS)
+            waiting = [everything.slice(_BLOCK_ROWS, len(everything))]
     if sum(map(len, waiting)):
-        yield concatenate(waiting)
+        yield EvaluationRows.concatenate(waiting)

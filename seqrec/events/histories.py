@@ -4,74 +4,25 @@ Legend of this package: B users of a batch, E events of all of them, M candidate
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
-from seqrec.core.batch import History
 from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import FileEntry, Manifest, digest_of
 from seqrec.core.storage import Storage
 from seqrec.events.ragged import Ragged, column, lists
-from seqrec.events.windows import cut_whole_histories
+from seqrec.events.rows import UserHistories
 
 _COLUMNS = [C.USER, C.HISTORY_ITEMS, C.HISTORY_TIMESTAMPS, C.FIRST_TIMESTAMP]
 _TARGET_COLUMNS = [C.TARGET_ITEM, C.TARGET_TIMESTAMP]
 
 
-@dataclass(frozen=True)
-class Histories:
-    """B users with their events, oldest first."""
-
-    users: pa.Array  # string [B]
-    items: Ragged  # int32, item indices.
-    times: Ragged  # int64, seconds.
-    first_timestamps: np.ndarray  # int64 [B], of the user's first event; the list may have lost it.
-    as_of: np.ndarray  # int64 [B], the time for which items are sought.
-    targets: np.ndarray | None = None  # int32 [B], what was taken at that time; only where it is known.
-
-    def __len__(self) -> int:
-        return len(self.first_timestamps)
-
-    def take(self, rows: np.ndarray) -> "Histories":
-        return Histories(
-            self.users.take(pa.array(rows)),
-            self.items.take(rows),
-            self.times.take(rows),
-            self.first_timestamps[rows],
-            self.as_of[rows],
-            None if self.targets is None else self.targets[rows],
-        )
-
-    def before_as_of(self) -> "Histories":
-        """Without events later than the time for which items are sought; a list may become empty.
-
-        What was taken later may then be recommended: that is how lists of a day in the past are measured.
-        """
-        happened = self.times.values <= self.as_of[self.times.owners]
-        return (
-            self if happened.all() else replace(self, items=self.items.keep(happened), times=self.times.keep(happened))
-        )
-
-    def windows(self, max_history_length: int) -> History:
-        """The last events of each user as a History of one stream, arrays [1, B, L]."""
-        history = cut_whole_histories(
-            self.items.values,
-            self.times.values,
-            self.items.lengths,
-            self.first_timestamps,
-            self.as_of,
-            max_history_length,
-        )
-        return History(*(array[None] for array in history))
-
-
 def read_histories(
     storage: Storage, path: str, batch_size: int, as_of: int | None, with_targets: bool = False
-) -> Iterator[Histories]:
+) -> Iterator[UserHistories]:
     """Batches of one file, each of `batch_size` rows but the last, in the file's order.
 
     Args:
@@ -83,14 +34,32 @@ def read_histories(
     wanted = _COLUMNS + (_TARGET_COLUMNS if with_targets else [])
     for batch in read_batches(storage, path, wanted, batch_size):
         first = column(batch, C.FIRST_TIMESTAMP).astype(np.int64)
-        times = lists(batch, C.HISTORY_TIMESTAMPS)
         if with_targets:
-            moment = column(batch, C.TARGET_TIMESTAMP)
+            moments = column(batch, C.TARGET_TIMESTAMP)
         else:
             assert as_of is not None
-            moment = np.full(len(first), as_of, np.int64)
-        targets = column(batch, C.TARGET_ITEM) if with_targets else None
-        yield Histories(batch.column(C.USER), lists(batch, C.HISTORY_ITEMS), times, first, moment, targets)
+            moments = np.full(len(first), as_of, np.int64)
+        items, timestamps = events_of(batch)
+        yield UserHistories(
+            items=items,
+            timestamps=timestamps,
+            first_timestamps=first,
+            as_of=moments,
+            users=batch.column(C.USER),
+            target_items=column(batch, C.TARGET_ITEM) if with_targets else None,
+        )
+
+
+def events_of(batch: pa.RecordBatch) -> tuple[Ragged, np.ndarray]:
+    """Items and timestamps of the histories in a batch with the columns of `sequences/test`.
+
+    Raises:
+        DataError: a history has not one timestamp for each item.
+    """
+    items, times = lists(batch, C.HISTORY_ITEMS), lists(batch, C.HISTORY_TIMESTAMPS)
+    if not np.array_equal(items.offsets, times.offsets):
+        raise DataError("a history has not as many timestamps as items")
+    return items, times.values
 
 
 def read_batches(storage: Storage, path: str, columns: list[str], batch_size: int) -> Iterator[pa.RecordBatch]:

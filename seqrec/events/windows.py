@@ -8,42 +8,37 @@ from typing import NamedTuple
 import numpy as np
 
 from seqrec.core.batch import History
+from seqrec.events.ragged import Ragged
 
 
-class Events(NamedTuple):
+class Segments(NamedTuple):
+    """Rows of `sequences/train`: R parts of users' events, E events in all."""
+
+    items: Ragged  # int32, item indices of R segments, oldest first.
+    timestamps: np.ndarray  # int64 [E], seconds; one for each value of `items`.
+    first_timestamps: np.ndarray  # int64 [R], the user's first event, which the segment need not hold.
+    num_context: np.ndarray  # int [R], leading events of each segment that are history only.
+
+
+class WindowEvents(NamedTuple):
     """The events of many segments (or histories), one after the other, ready to be cut."""
 
-    items: np.ndarray  # int32 [E + padding], index of the item; the padding at the end lets windows run over.
-    seconds: np.ndarray  # int32 (int64 beyond 34 years) [E + padding], since the first event of the user.
+    items: np.ndarray  # int32 [E + L], index of the item; the padding at the end lets windows run over.
+    seconds: np.ndarray  # int32 (int64 beyond 34 years) [E + L], since the user's first event.
     position: np.ndarray  # int32 [E], number of the event within its segment: how many events can precede it.
     num_targets: int  # T
-    targets: np.ndarray  # int64 [T], the events that are targets.
+    targets: np.ndarray  # int64 [T], numbers of the events that are targets.
 
 
-def build_events(
-    items: np.ndarray,
-    timestamps: np.ndarray,
-    lengths: np.ndarray,
-    first_timestamps: np.ndarray,
-    num_context: np.ndarray,
-    max_history_length: int,
-) -> Events:
-    """Lays out segments for `cut_histories`.
-
-    Args:
-        items: int32 [E], the segments' items one segment after the other.
-        timestamps: int64 [E], seconds.
-        lengths: int [R], events of each segment.
-        first_timestamps: int64 [R], of each segment's user.
-        num_context: int [R], leading events of each segment that are history only.
-        max_history_length: the longest window that will be cut.
-    """
-    starts = np.cumsum(lengths) - lengths
-    position = (np.arange(len(items)) - np.repeat(starts, lengths)).astype(np.int32)
-    targets = np.flatnonzero(position >= np.repeat(num_context, lengths))
-    return Events(
-        items=_padded(items.astype(np.int32, copy=False), max_history_length),
-        seconds=_padded(_narrow(timestamps - np.repeat(first_timestamps, lengths)), max_history_length),
+def build_events(segments: Segments, max_history_length: int) -> WindowEvents:
+    """Lays out segments for windows of at most `max_history_length` events."""
+    lengths, num_events = segments.items.lengths, len(segments.items.values)
+    position = (np.arange(num_events) - np.repeat(segments.items.offsets[:-1], lengths)).astype(np.int32)
+    targets = np.flatnonzero(position >= np.repeat(segments.num_context, lengths))
+    seconds = segments.timestamps - np.repeat(segments.first_timestamps, lengths)
+    return WindowEvents(
+        items=_padded(segments.items.values.astype(np.int32, copy=False), max_history_length),
+        seconds=_padded(_narrow(seconds), max_history_length),
         position=position,
         num_targets=len(targets),
         targets=targets,
@@ -51,7 +46,7 @@ def build_events(
 
 
 def cut_histories(
-    events: Events, ends: np.ndarray, available: np.ndarray, target_seconds: np.ndarray, max_history_length: int
+    events: WindowEvents, ends: np.ndarray, available: np.ndarray, target_seconds: np.ndarray, max_history_length: int
 ) -> History:
     """The last events before `ends`, right padded.
 
@@ -74,30 +69,7 @@ def cut_histories(
     return History(items, length, to_target.astype(np.float32), seconds.astype(np.float32))
 
 
-def cut_whole_histories(
-    items: np.ndarray,
-    timestamps: np.ndarray,
-    lengths: np.ndarray,
-    first_timestamps: np.ndarray,
-    target_timestamps: np.ndarray,
-    max_history_length: int,
-) -> History:
-    """The last events of each history, right padded: arrays [B, L].
-
-    Args:
-        items: int32 [E], the histories' items one history after the other.
-        timestamps: int64 [E], seconds.
-        lengths: int [B], events of each history.
-        first_timestamps: int64 [B], of each history's user.
-        target_timestamps: int64 [B], of what follows each history.
-    """
-    # None of these events is a target.
-    events = build_events(items, timestamps, lengths, first_timestamps, lengths, max_history_length)
-    seconds = target_timestamps - first_timestamps
-    return cut_histories(events, np.cumsum(lengths), lengths, seconds, max_history_length)
-
-
-def cut_examples(events: Events, targets: np.ndarray, max_history_length: int) -> tuple[History, np.ndarray]:
+def cut_examples(events: WindowEvents, targets: np.ndarray, max_history_length: int) -> tuple[History, np.ndarray]:
     """History [B, L] and item [B] of the training targets given by their event numbers, int64 [B]."""
     history = cut_histories(events, targets, events.position[targets], events.seconds[targets], max_history_length)
     return history, events.items[targets]

@@ -14,7 +14,7 @@ import numpy as np
 from seqrec.core.batch import History, TrainBatch
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
-from seqrec.events.windows import Events, build_events, cut_examples
+from seqrec.events.windows import WindowEvents, build_events, cut_examples
 from seqrec.feed.plan import EpochPlan, Group, Layout, example_permutation, plan_epoch
 from seqrec.feed.reader import read_segments
 
@@ -87,7 +87,7 @@ class TrainingFeed:
     def _shares(
         self, plan: EpochPlan, groups: list[Group], skipped: int, ahead: Future | None, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[History, np.ndarray]]:
-        held: list[tuple[Events, np.ndarray]] = []  # Groups with their targets, in order, that are not used yet.
+        held: list[tuple[WindowEvents, np.ndarray]] = []  # Groups with their targets, in order, that are not used yet.
         num_held = 0
         for number in range(len(groups)):
             assert ahead is not None
@@ -103,7 +103,7 @@ class TrainingFeed:
                 yield self._take(held, plan.share)
                 num_held -= plan.share
 
-    def _take(self, held: list[tuple[Events, np.ndarray]], share: int) -> tuple[History, np.ndarray]:
+    def _take(self, held: list[tuple[WindowEvents, np.ndarray]], share: int) -> tuple[History, np.ndarray]:
         """Cuts the next `share` examples, which may lie in several groups, and takes them off `held`."""
         parts = []
         while share:
@@ -117,16 +117,9 @@ class TrainingFeed:
         history = History(*(np.concatenate(arrays) for arrays in zip(*(part[0] for part in parts), strict=True)))
         return history, np.concatenate([part[1] for part in parts])
 
-    def _load(self, epoch: int, group: Group) -> tuple[Events, np.ndarray]:
+    def _load(self, epoch: int, group: Group) -> tuple[WindowEvents, np.ndarray]:
         segments = read_segments(self._storage, group.files, self._scratch)
-        events = build_events(
-            segments.items,
-            segments.timestamps,
-            segments.lengths,
-            segments.first_timestamps,
-            segments.num_context,
-            self._max_history_length,
-        )
+        events = build_events(segments, self._max_history_length)
         order = example_permutation(events.num_targets, self._layout.seed, epoch, group)
         return events, events.targets[order]
 

@@ -12,8 +12,8 @@ from seqrec.core.batch import EvalBatch, History
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
-from seqrec.events.windows import cut_whole_histories
-from seqrec.feed.reader import EvaluationRows, read_evaluation_rows
+from seqrec.events.rows import TargetRows
+from seqrec.feed.reader import read_target_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,63 +54,35 @@ class EvaluationFeed:
             DataError: a file is not what the manifest says, or rows differ in their number of negatives.
         """
         first = 0
-        held: list[EvaluationRows] = []
+        held: list[TargetRows] = []
         num_held = 0
         width = None
         for file in self.files:
             start, stop = max(self.own_rows.start, first), min(self.own_rows.stop, first + file.rows)
             if start < stop:
-                rows = read_evaluation_rows(self.storage, [file], self.scratch)
+                rows = read_target_rows(self.storage, [file], self.scratch)
                 width = width or rows.negative_items.shape[1]
                 if rows.negative_items.shape[1] != width:
                     raise DataError(
                         f"{self.storage.uri(file.path)}: {rows.negative_items.shape[1]} negatives a row, other files "
                         f"have {width}. Prepare the data again (--set force=true)."
                     )
-                held.append(slice_rows(rows, start - first, stop - first))
+                held.append(rows.slice(start - first, stop - first))
                 num_held += stop - start
             while num_held >= self.batch_size:
-                together = concatenate_rows(held)
-                yield self._cut(slice_rows(together, 0, self.batch_size))
-                held = [slice_rows(together, self.batch_size, num_held)]
+                together = TargetRows.concatenate(held)
+                yield self._cut(together.slice(0, self.batch_size))
+                held = [together.slice(self.batch_size, num_held)]
                 num_held -= self.batch_size
             first += file.rows
         if num_held:
-            yield self._cut(concatenate_rows(held))
+            yield self._cut(TargetRows.concatenate(held))
 
-    def _cut(self, rows: EvaluationRows) -> tuple[EvalBatch, int]:
-        num_rows = len(rows.lengths)
-        batch = cut_evaluation_rows(rows, self.max_history_length)
-        missing = self.batch_size - num_rows
+    def _cut(self, rows: TargetRows) -> tuple[EvalBatch, int]:
+        missing = self.batch_size - len(rows)
 
         def filled(values: np.ndarray) -> np.ndarray:
-            return np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))[None]
+            return np.pad(values, [(0, 0), (0, missing)] + [(0, 0)] * (values.ndim - 2))
 
-        return EvalBatch(History(*map(filled, batch.history)), filled(batch.candidate_items)), num_rows
-
-
-def cut_evaluation_rows(rows: EvaluationRows, max_history_length: int) -> EvalBatch:
-    """Histories [R, L] and candidates [R, N], the target first, of flat rows."""
-    history = cut_whole_histories(
-        rows.history_items,
-        rows.history_timestamps,
-        rows.lengths,
-        rows.first_timestamps,
-        rows.target_timestamps,
-        max_history_length,
-    )
-    return EvalBatch(history, np.concatenate([rows.target_items[:, None], rows.negative_items], axis=1))
-
-
-def slice_rows(rows: EvaluationRows, start: int, stop: int) -> EvaluationRows:
-    """Rows `start` up to, not including, `stop`."""
-    ends = np.concatenate([[0], np.cumsum(rows.lengths)])
-    events = slice(ends[start], ends[stop])
-    own = slice(start, stop)
-    flat = {"history_items", "history_timestamps"}
-    return EvaluationRows(**{name: values[events if name in flat else own] for name, values in rows._asdict().items()})
-
-
-def concatenate_rows(parts: Sequence[EvaluationRows]) -> EvaluationRows:
-    """All rows of `parts`, one after the other."""
-    return parts[0] if len(parts) == 1 else EvaluationRows(*map(np.concatenate, zip(*parts, strict=True)))
+        history = History(*map(filled, rows.windows(self.max_history_length)))
+        return EvalBatch(history, filled(rows.candidates[None])), len(rows)

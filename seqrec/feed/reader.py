@@ -23,6 +23,9 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
+from seqrec.events.ragged import Ragged
+from seqrec.events.rows import TargetRows
+from seqrec.events.windows import Segments
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Petastorm's imports are deprecated ones; its version is pinned.
@@ -47,28 +50,6 @@ class Columns(NamedTuple):
         return {**self.lists, **self.scalars, **self.matrices}
 
 
-class Segments(NamedTuple):
-    """Rows of `sequences/train`, flat. R rows, E events."""
-
-    items: np.ndarray  # int32 [E]
-    timestamps: np.ndarray  # int64 [E], seconds.
-    lengths: np.ndarray  # int64 [R]
-    first_timestamps: np.ndarray  # int64 [R]
-    num_context: np.ndarray  # int32 [R]
-
-
-class EvaluationRows(NamedTuple):
-    """Rows of `sequences/validation` or `sequences/test`, flat. R rows, E events of histories, n negatives."""
-
-    history_items: np.ndarray  # int32 [E]
-    history_timestamps: np.ndarray  # int64 [E]
-    lengths: np.ndarray  # int64 [R]
-    first_timestamps: np.ndarray  # int64 [R]
-    target_items: np.ndarray  # int32 [R]
-    target_timestamps: np.ndarray  # int64 [R]
-    negative_items: np.ndarray  # int32 [R, n]
-
-
 def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> Segments:
     """All segments of `files`, in a fixed order.
 
@@ -89,10 +70,9 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
             matrices={},
         ),
     )
-    segments = Segments(
-        flat[C.ITEM_INDICES], flat[C.TIMESTAMPS], flat[_LENGTHS], flat[C.FIRST_TIMESTAMP], flat[C.NUM_CONTEXT]
-    )
-    found = int(np.maximum(segments.lengths - segments.num_context, 0).sum())
+    items = Ragged.from_lengths(flat[C.ITEM_INDICES], flat[_LENGTHS])
+    segments = Segments(items, flat[C.TIMESTAMPS], flat[C.FIRST_TIMESTAMP], flat[C.NUM_CONTEXT])
+    found = int(np.maximum(items.lengths - segments.num_context, 0).sum())
     listed = sum(file.targets or 0 for file in files)
     if found != listed:
         raise DataError(
@@ -102,7 +82,7 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
     return segments
 
 
-def read_evaluation_rows(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> EvaluationRows:
+def read_target_rows(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> TargetRows:
     """All rows of evaluation `files`, in a fixed order; errors as `read_segments`."""
     flat = _read(
         storage,
@@ -114,14 +94,13 @@ def read_evaluation_rows(storage: Storage, files: Sequence[FileEntry], scratch: 
             matrices={C.NEGATIVE_ITEMS: np.int32},
         ),
     )
-    return EvaluationRows(
-        flat[C.HISTORY_ITEMS],
-        flat[C.HISTORY_TIMESTAMPS],
-        flat[_LENGTHS],
-        flat[C.FIRST_TIMESTAMP],
-        flat[C.TARGET_ITEM],
-        flat[C.TARGET_TIMESTAMP],
-        flat[C.NEGATIVE_ITEMS].reshape(len(flat[_LENGTHS]), -1),
+    return TargetRows(
+        items=Ragged.from_lengths(flat[C.HISTORY_ITEMS], flat[_LENGTHS]),
+        timestamps=flat[C.HISTORY_TIMESTAMPS],
+        first_timestamps=flat[C.FIRST_TIMESTAMP],
+        as_of=flat[C.TARGET_TIMESTAMP],
+        target_items=flat[C.TARGET_ITEM],
+        negative_items=flat[C.NEGATIVE_ITEMS].reshape(len(flat[_LENGTHS]), -1),
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
-from seqrec.events.histories import Histories
 from seqrec.events.ragged import ranges
+from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import SOURCES
 from seqrec.neighbours.table import NeighbourTable
 
@@ -54,10 +54,10 @@ class CandidateFinder:
                 f"the vocabulary has {len(self.item_category) - 1} items: at most {_ITEM_MASK} can be sought."
             )
 
-    def find(self, histories: Histories) -> Candidates:
+    def find(self, histories: HistoryRows) -> Candidates:
         return self.merge(self.lists(histories), len(histories))
 
-    def lists(self, histories: Histories) -> dict[str, np.ndarray]:
+    def lists(self, histories: HistoryRows) -> dict[str, np.ndarray]:
         """Of each source its list for every user: int64 keys (row << 28 | item), in order of row and place."""
         assert len(histories) <= MAX_ROWS, "too many users at once"
         row, item, weight = self._recent(histories)
@@ -93,20 +93,20 @@ class CandidateFinder:
         sources[row[kept], rank[kept]] = best[kept] >> _ITEM_BITS & _SOURCE_MASK
         return Candidates(items, sources)
 
-    def _recent(self, histories: Histories) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _recent(self, histories: HistoryRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row, item and weight of the last events of every history."""
         ends = histories.items.offsets[1:]
         starts = np.maximum(histories.items.offsets[:-1], ends - self.num_recent_items)
         event = ranges(starts, ends - starts)
         row = np.repeat(np.arange(len(histories)), ends - starts)
         from_end = ends[row] - 1 - event
-        days = np.maximum(histories.as_of[row] - histories.times.values[event], 0) / SECONDS_PER_DAY
+        days = np.maximum(histories.as_of[row] - histories.timestamps[event], 0) / SECONDS_PER_DAY
         # The newest event has age 0: only differences within a history matter, and none may vanish.
         days -= days[np.searchsorted(row, row, side="right") - 1]
         weight = self.history_decay**from_end * np.exp2(-np.maximum(days, 0.0) / self.history_half_life_days)
         return row, histories.items.values[event], weight
 
-    def _popular(self, histories: Histories) -> np.ndarray:
+    def _popular(self, histories: HistoryRows) -> np.ndarray:
         """The same list for everyone, longer by as much as the longest history can take from it."""
         longest = int(histories.items.lengths.max(initial=0)) if self.exclude_own_items else 0
         items = np.asarray(self.popular_items[: self.max_candidates + longest])

@@ -10,7 +10,7 @@ from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.local_copies import local_copy
 from seqrec.core.storage import Storage
-from seqrec.events.histories import Histories
+from seqrec.events.rows import HistoryRows
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
 from seqrec.scoring.run import TrainedRun
 
@@ -31,7 +31,7 @@ class Scorer:
     logits: Any  # (History [1, B, L], candidates [1, B, N]) -> [1, B, N]
     top: Any  # (History [1, B, L], catalogue [N], k, excluded [1, B, E]) -> TopItems [1, B, k]
 
-    def scores(self, histories: Histories, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, histories: HistoryRows, candidates: np.ndarray) -> np.ndarray:
         """Logits float32 [B, M] of candidates int32 [B, M]; those of 0 mean nothing."""
         scores = np.empty(candidates.shape, np.float32)
         for rows in self._chunks(histories, candidates.shape[1]):
@@ -40,7 +40,9 @@ class Scorer:
         self._check(scores)
         return scores
 
-    def best_of_catalogue(self, histories: Histories, k: int, exclude_own_items: bool) -> tuple[np.ndarray, np.ndarray]:
+    def best_of_catalogue(
+        self, histories: HistoryRows, k: int, exclude_own_items: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Items int32 [B, k], 0 where there are fewer, and logits [B, k] of the whole catalogue's best."""
         items, scores = (np.zeros((len(histories), k), dtype) for dtype in (np.int32, np.float32))
         catalogue = np.arange(1, self.num_items + 1, dtype=np.int32)
@@ -52,7 +54,7 @@ class Scorer:
         self._check(scores)
         return items, scores
 
-    def _chunks(self, histories: Histories, num_candidates: int) -> list[np.ndarray]:
+    def _chunks(self, histories: HistoryRows, num_candidates: int) -> list[np.ndarray]:
         """Rows of like length together, so many that events times candidates stay within `pairs_at_once`."""
         lengths = np.clip(histories.items.lengths, 1, self.max_history_length)
         order = np.argsort(lengths, kind="stable")
@@ -71,7 +73,7 @@ class Scorer:
             raise DataError(f"{self.where}: the model's logits are not all finite numbers: train it again.")
 
 
-def own_items(histories: Histories) -> np.ndarray:
+def own_items(histories: HistoryRows) -> np.ndarray:
     """int32 [B, E]: each history's items, padded with 0."""
     lengths = histories.items.lengths
     padded = np.zeros((len(histories), max(1, int(lengths.max(initial=0)))), np.int32)

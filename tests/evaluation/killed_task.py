@@ -18,7 +18,7 @@ from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.rankings import baseline_tables
 from seqrec.evaluation.rankings.baselines import Popularity
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 from seqrec.evaluation.stage import run_evaluate
 from tests.evaluation.worlds import write_prepared, write_run
 
@@ -30,7 +30,7 @@ class Fragile:
     ranking: Popularity
     killed: Path
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         try:
             self.killed.touch(exist_ok=False)
         except FileExistsError:

@@ -1,16 +1,30 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.events.windows import build_events, cut_examples, cut_whole_histories
+from seqrec.events.ragged import Ragged
+from seqrec.events.windows import Segments, build_events, cut_examples
 
 DAY = 86_400
 
 
+def segments_of(
+    items: Sequence[int],
+    timestamps: Sequence[int],
+    lengths: Sequence[int],
+    first_timestamps: Sequence[int],
+    num_context: Sequence[int],
+) -> Segments:
+    lists = Ragged.from_lengths(np.array(items, np.int32), np.array(lengths))
+    return Segments(lists, np.array(timestamps, np.int64), np.array(first_timestamps, np.int64), np.array(num_context))
+
+
 def test_cut_examples_of_a_small_segment() -> None:
     times = np.array([10, 11, 11, 14], np.int64) * DAY
-    events = build_events(np.array([7, 8, 9, 5]), times, np.array([4]), np.array([3 * DAY]), np.array([1]), 3)
+    events = build_events(segments_of([7, 8, 9, 5], times, [4], [3 * DAY], [1]), 3)
 
     history, targets = cut_examples(events, np.array([1, 3]), 3)
 
@@ -23,9 +37,9 @@ def test_cut_examples_of_a_small_segment() -> None:
 
 
 def test_build_events_takes_what_follows_the_context_as_targets() -> None:
-    lengths, context = np.array([3, 1, 4]), np.array([1, 1, 2])
+    segments = segments_of(range(8), range(8), [3, 1, 4], [0, 0, 0], num_context=[1, 1, 2])
 
-    events = build_events(np.arange(8), np.arange(8), lengths, np.zeros(3, np.int64), context, 2)
+    events = build_events(segments, 2)
 
     assert events.targets.tolist() == [1, 2, 6, 7]
 
@@ -33,7 +47,7 @@ def test_build_events_takes_what_follows_the_context_as_targets() -> None:
 def test_cut_examples_subtracts_before_the_cast() -> None:
     start = 1_400_000_000  # float32 knows such times only to 128 s.
     times = np.array([start, start + 1, start + 3], np.int64)
-    events = build_events(np.array([1, 2, 3]), times, np.array([3]), np.array([start]), np.array([1]), 5)
+    events = build_events(segments_of([1, 2, 3], times, [3], [start], [1]), 5)
 
     history, _ = cut_examples(events, np.array([2]), 5)
 
@@ -48,14 +62,14 @@ def test_cut_examples_equals_a_loop(scale: int, lengths: list[int], max_history_
     segments = [
         (rng.integers(1, 99, n), np.sort(rng.integers(0, 99, n)) * scale, int(rng.integers(0, n + 1))) for n in lengths
     ]
-    events = build_events(
+    flat = segments_of(
         np.concatenate([s[0] for s in segments]),
         np.concatenate([s[1] for s in segments]),
-        np.array(lengths),
-        np.array([-5] * len(segments)),
-        np.array([s[2] for s in segments]),
-        max_history_length,
+        lengths,
+        [-5] * len(segments),
+        [s[2] for s in segments],
     )
+    events = build_events(flat, max_history_length)
 
     history, targets = cut_examples(events, events.targets, max_history_length)
 
@@ -73,29 +87,3 @@ def test_cut_examples_equals_a_loop(scale: int, lengths: list[int], max_history_
             assert history.seconds_from_first[row].tolist() == [*from_first, *[0.0] * (max_history_length - n)]
             row += 1
     assert row == len(targets)
-
-
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 99))
-def test_cut_whole_histories_equals_a_loop(lengths: list[int], max_history_length: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    items = [rng.integers(1, 99, n).astype(np.int32) for n in lengths]
-    days = [np.sort(rng.integers(0, 99, n)) for n in lengths]
-    first, target = rng.integers(-5, 1, len(lengths)), rng.integers(99, 200, len(lengths))
-
-    history = cut_whole_histories(
-        np.concatenate(items),
-        np.concatenate(days) * DAY,
-        np.array(lengths),
-        first * DAY,
-        target * DAY,
-        max_history_length,
-    )
-
-    assert history.items.shape == (len(lengths), max_history_length)
-    for row in range(len(lengths)):
-        own = days[row][-max_history_length:].tolist()
-        padding = [0] * (max_history_length - len(own))
-        assert history.length[row] == len(own)
-        assert history.items[row].tolist() == items[row][-max_history_length:].tolist() + padding
-        assert (history.seconds_to_target[row] / DAY).tolist() == [target[row] - day for day in own] + padding
-        assert (history.seconds_from_first[row] / DAY).tolist() == [day - first[row] for day in own] + padding

@@ -12,6 +12,7 @@ from seqrec.core.batch import TrainBatch
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
+from seqrec.events.windows import Segments
 from seqrec.feed.batching import TrainingFeed, prefetched
 from seqrec.feed.plan import Layout
 from seqrec.feed.reader import read_segments
@@ -168,7 +169,7 @@ def test_prefetched_ends_its_thread_when_closed() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "feed"]
 
 
-def _split(segments: Any) -> Iterator[tuple[Any, Any, int]]:
-    ends = np.cumsum(segments.lengths)
-    for end, length, first in zip(ends, segments.lengths, segments.first_timestamps, strict=True):
-        yield segments.items[end - length : end].tolist(), segments.timestamps[end - length : end], int(first)
+def _split(segments: Segments) -> Iterator[tuple[Any, Any, int]]:
+    ends = segments.items.offsets[1:]
+    for end, length, first in zip(ends, segments.items.lengths, segments.first_timestamps, strict=True):
+        yield segments.items.values[end - length : end].tolist(), segments.timestamps[end - length : end], int(first)

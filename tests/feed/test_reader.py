@@ -12,7 +12,7 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry, Manifest
 from seqrec.core.storage import Storage
-from seqrec.feed.reader import read_evaluation_rows, read_segments
+from seqrec.feed.reader import read_segments, read_target_rows
 from tests.feed.prepared_data import write_rows
 
 TRAIN = "sequences/train"
@@ -39,12 +39,12 @@ def test_read_segments_keeps_every_row_in_order(empty_storage: Storage) -> None:
 
     segments = read_segments(empty_storage, table.files)
 
-    assert segments.items.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert segments.items.values.tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert segments.timestamps.tolist() == [100, 200, 300, 100, 200, 100, 200]
-    assert segments.lengths.tolist() == [3, 2, 2]
+    assert segments.items.lengths.tolist() == [3, 2, 2]
     assert segments.first_timestamps.tolist() == [100, 100, 100]
     assert segments.num_context.tolist() == [1, 1, 1]
-    assert segments.items.dtype == np.int32
+    assert segments.items.values.dtype == np.int32
 
 
 def test_read_segments_keeps_the_order_of_the_files(empty_storage: Storage) -> None:
@@ -53,7 +53,7 @@ def test_read_segments_keeps_the_order_of_the_files(empty_storage: Storage) -> N
 
     segments = read_segments(empty_storage, reordered)
 
-    assert segments.items.tolist() == [8, 8, 3, 3, 11, 11, 1, 1]
+    assert segments.items.values.tolist() == [8, 8, 3, 3, 11, 11, 1, 1]
 
 
 def test_read_segments_reads_all_row_groups_of_a_file(empty_storage: Storage) -> None:
@@ -65,7 +65,7 @@ def test_read_segments_reads_all_row_groups_of_a_file(empty_storage: Storage) ->
 
     segments = read_segments(empty_storage, [entry])
 
-    assert segments.items.tolist() == [item for n in range(1, 8) for item in (n, n + 1)]
+    assert segments.items.values.tolist() == [item for n in range(1, 8) for item in (n, n + 1)]
 
 
 def test_read_segments_loses_no_rows_in_many_passes(prepared: tuple[Storage, Manifest]) -> None:
@@ -74,8 +74,8 @@ def test_read_segments_loses_no_rows_in_many_passes(prepared: tuple[Storage, Man
 
     passes = [read_segments(storage, files) for _ in range(20)]
 
-    assert {len(segments.lengths) for segments in passes} == {manifest.table(TRAIN).rows}
-    assert all(np.array_equal(segments.items, passes[0].items) for segments in passes)
+    assert {len(segments.items.lengths) for segments in passes} == {manifest.table(TRAIN).rows}
+    assert all(np.array_equal(segments.items.values, passes[0].items.values) for segments in passes)
 
 
 def test_read_segments_uses_the_pool_that_loses_nothing(
@@ -184,22 +184,22 @@ def test_read_segments_names_a_missing_column(empty_storage: Storage) -> None:
         read_segments(empty_storage, table.files)
 
 
-def test_read_evaluation_rows_keeps_histories_of_any_length(empty_storage: Storage) -> None:
+def test_read_target_rows_keeps_histories_of_any_length(empty_storage: Storage) -> None:
     table = write_rows(empty_storage, "t", [[evaluation_row(1, 2, 3), evaluation_row(4)]])
 
-    rows = read_evaluation_rows(empty_storage, table.files)
+    rows = read_target_rows(empty_storage, table.files)
 
-    assert rows.history_items.tolist() == [1, 2, 3, 4]
+    assert rows.items.values.tolist() == [1, 2, 3, 4]
     assert rows.lengths.tolist() == [3, 1]
     assert rows.target_items.tolist() == [7, 7]
     assert rows.negative_items.tolist() == [[8, 9], [8, 9]]
 
 
-def test_read_evaluation_rows_refuses_negatives_of_unequal_number(empty_storage: Storage) -> None:
+def test_read_target_rows_refuses_negatives_of_unequal_number(empty_storage: Storage) -> None:
     table = write_rows(empty_storage, "t", [[evaluation_row(1), evaluation_row(2, negatives=(8,))]])
 
     with pytest.raises(DataError, match="negative_items differs in length between rows"):
-        read_evaluation_rows(empty_storage, table.files)
+        read_target_rows(empty_storage, table.files)
 
 
 class RemoteStorage(Storage):
@@ -217,7 +217,7 @@ def test_read_segments_copies_remote_files_and_deletes_the_copies(
 
     remote = read_segments(RemoteStorage(storage.root), files, str(tmp_path / "scratch"))
 
-    assert np.array_equal(remote.items, read_segments(storage, files).items)
+    assert np.array_equal(remote.items.values, read_segments(storage, files).items.values)
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -228,7 +228,7 @@ def test_read_segments_reads_from_any_folder(folder: str, tmp_path: Path) -> Non
 
     segments = read_segments(storage, table.files)
 
-    assert segments.items.tolist() == [1, 2, 3, 4, 5]
+    assert segments.items.values.tolist() == [1, 2, 3, 4, 5]
 
 
 def test_read_segments_reads_what_spark_wrote(spark: Any, tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_read_segments_reads_what_spark_wrote(spark: Any, tmp_path: Path) -> Non
 
     segments = read_segments(storage, [FileEntry(path=file.path, rows=3, size=file.size, targets=4)])
 
-    assert sorted(segments.items.tolist()) == [1, 2, 3, 4, 5, 6]
-    assert sorted(zip(segments.first_timestamps.tolist(), segments.lengths.tolist(), strict=True)) == [
+    assert sorted(segments.items.values.tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(zip(segments.first_timestamps.tolist(), segments.items.lengths.tolist(), strict=True)) == [
         (2, 1),
         (7, 2),
         (10, 3),

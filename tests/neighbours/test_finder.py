@@ -2,11 +2,10 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from seqrec.events.histories import Histories
 from seqrec.events.ragged import Ragged
+from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import SOURCES, STRIDES, CandidatesConfig
 from seqrec.neighbours.finder import CandidateFinder
 from seqrec.neighbours.table import NeighbourTable
@@ -23,12 +22,14 @@ def table_of(neighbours: dict[int, list[tuple[int, float]]], num_keys: int = NUM
     return NeighbourTable(offsets, np.array(items, np.int32), np.array(weights, np.float32))
 
 
-def histories_of(rows: list[list[int]], days_apart: int = 1) -> Histories:
+def histories_of(rows: list[list[int]], days_apart: int = 1) -> HistoryRows:
     items = Ragged.from_lengths(np.array(sum(rows, []), np.int32), np.array([len(row) for row in rows]))
     times = np.concatenate([np.arange(len(row)) * DAY * days_apart for row in rows]).astype(np.int64)
-    users = pa.array([f"u{n}" for n in range(len(rows))])
-    return Histories(
-        users, items, Ragged(times, items.offsets), np.zeros(len(rows), np.int64), np.full(len(rows), 100 * DAY)
+    return HistoryRows(
+        items=items,
+        timestamps=times,
+        first_timestamps=np.zeros(len(rows), np.int64),
+        as_of=np.full(len(rows), 100 * DAY),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.core.columns import SECONDS_PER_DAY
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 
 Scorer = Callable[[np.ndarray], np.ndarray]  # Shared candidates int32 [N] -> scores [B, N].
 
@@ -20,12 +20,12 @@ Scorer = Callable[[np.ndarray], np.ndarray]  # Shared candidates int32 [N] -> sc
 class Ranking(Protocol):
     """Anything that orders candidates after a history."""
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         """Scores [B, N] of candidates int32 [B, N], or of one list [N] shared by all rows."""
         ...
 
 
-def scorer_after(ranking: Ranking, rows: Rows) -> Scorer:
+def scorer_after(ranking: Ranking, rows: EvaluationRows) -> Scorer:
     """Scores any number of shared candidates after the same rows; a model reads the histories only once."""
     encode = getattr(ranking, "encode", None)
     return partial(ranking.scores, rows) if encode is None else encode(rows)
@@ -37,7 +37,7 @@ class Popularity:
 
     train_count: np.ndarray  # int64 [number of items + 1]
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         return _for_every_row(self.train_count[candidates], rows)
 
 
@@ -48,7 +48,7 @@ class LastCategory:
     item_category: np.ndarray  # int32 [number of items + 1], 0 is a missing category.
     train_count: np.ndarray  # int64 [number of items + 1]
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         last = self.item_category[rows.last_items(1)]  # [B, 1]
         is_same = (self.item_category[candidates] == last) & (last != PADDING_INDEX)
         return is_same * (self.train_count.max() + 1) + self.train_count[candidates]
@@ -60,7 +60,7 @@ class ItemId:
 
     id_order: np.ndarray  # int32 [number of items + 1], place of each item among all ids.
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         return _for_every_row(self.id_order[candidates], rows)
 
 
@@ -77,8 +77,8 @@ class RecentPopularity:
     keys: np.ndarray  # int64, sorted: item_index * (num_days + 1) + day
     cumulative: np.ndarray  # int64 [len(keys) + 1], events before each key.
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
-        day = np.clip(rows.target_timestamp // SECONDS_PER_DAY - self.first_day, 0, self.num_days)[:, None]
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
+        day = np.clip(rows.as_of // SECONDS_PER_DAY - self.first_day, 0, self.num_days)[:, None]
         start = np.maximum(day - self.window, 0)
         item = candidates.astype(np.int64) * (self.num_days + 1)
         before_day = self.cumulative[np.searchsorted(self.keys, item + day)]
@@ -99,7 +99,7 @@ class ItemPairs:
     weights: np.ndarray  # int32 [len(keys)]
     train_count: np.ndarray  # int64 [number of items + 1]
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         total = np.zeros((len(rows), candidates.shape[-1]), np.int64)
         for item in rows.last_items(self.num_recent).T if len(self.keys) else ():  # [B]
             wanted = item[:, None].astype(np.int64) * (self.num_items + 1) + candidates
@@ -111,6 +111,6 @@ class ItemPairs:
         return total + self.train_count[candidates] * share
 
 
-def _for_every_row(scores: np.ndarray, rows: Rows) -> np.ndarray:
+def _for_every_row(scores: np.ndarray, rows: EvaluationRows) -> np.ndarray:
     """Scores of shared candidates [N], repeated for the rows; those of [B, N] as they are."""
     return np.broadcast_to(scores, (len(rows), scores.shape[-1]))

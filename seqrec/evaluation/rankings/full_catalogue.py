@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from seqrec.evaluation.rankings.baselines import Ranking, Scorer, scorer_after
 from seqrec.evaluation.rankings.stored_candidates import Contest, Outcome, predictions_batch
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 
 _ROWS = 64  # Rows for which a block of items is scored at once.
 _BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 MB.
 
 
-def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
+def judge_fully(rows: EvaluationRows, contest: Contest) -> pa.RecordBatch:
     """Lets every ranking order the catalogue for each row, the row's own history left out, but not the target.
 
     A row of `PREDICTIONS` for each row but those whose target has no item to compete with: it would be first whatever
@@ -24,7 +24,7 @@ def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
     """
     assert contest.catalogue is not None
     item_group = contest.catalogue.item_group
-    groups = np.zeros(len(rows), np.int32) if item_group is None else item_group[rows.target_item]
+    groups = np.zeros(len(rows), np.int32) if item_group is None else item_group[rows.target_items]
     shape = (len(rows), len(contest.rankings))
     total = Outcome(
         np.zeros(len(rows), np.int32),
@@ -35,7 +35,7 @@ def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
     for group in np.unique(groups):
         items = contest.catalogue.competitors(int(group))
         of_group = np.flatnonzero(groups == group)
-        of_group = of_group[np.argsort(rows.history_length[of_group], kind="stable")]
+        of_group = of_group[np.argsort(rows.lengths[of_group], kind="stable")]
         for start in range(0, len(of_group), _ROWS):
             chosen = of_group[start : start + _ROWS]
             for index, ranking in enumerate(contest.rankings):
@@ -48,13 +48,13 @@ def judge_fully(rows: Rows, contest: Contest) -> pa.RecordBatch:
     return predictions_batch(rows, contest, total, no_losses, no_scores).filter(pa.array(total.num_negatives > 0))
 
 
-def rank_against(rows: Rows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:
+def rank_against(rows: EvaluationRows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:
     """Where each row's target stands among `items`, its own history left out.
 
     The target is scored in a block like all others, so that items with equal features tie with it exactly.
     """
     scorer = scorer_after(ranking, rows)
-    target_score = _score_block(scorer, rows.target_item).diagonal()[:, None]  # [B, 1]
+    target_score = _score_block(scorer, rows.target_items).diagonal()[:, None]  # [B, 1]
     num_above, num_tied, num_negatives = (np.zeros(len(rows), np.int64) for _ in range(3))
     top = np.zeros((len(rows), k), np.int32)
     top_scores = np.full((len(rows), k), -np.inf)
@@ -80,7 +80,7 @@ def _score_block(scorer: Scorer, items: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)[:, : len(items)]
 
 
-def _own_items(rows: Rows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _own_items(rows: EvaluationRows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """bool [B, block] twice: items of the row's history, and its target. `block` is ascending."""
 
     def marked(row: np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def _own_items(rows: Rows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return flags
 
     every = np.arange(len(rows))
-    return marked(np.repeat(every, rows.history_length), rows.history_items), marked(every, rows.target_item)
+    return marked(np.repeat(every, rows.lengths), rows.items.values), marked(every, rows.target_items)
 
 
 def _merge_top(

@@ -11,9 +11,8 @@ import numpy as np
 from seqrec.core.batch import History
 from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage, scratch_folder
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 from seqrec.events.vocabulary import Vocabulary
-from seqrec.events.windows import cut_whole_histories
 from seqrec.models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -36,24 +35,24 @@ class ModelRanking:
     batch_size: int
     num_threads: int
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         """Logits float32 [B, N] of candidates int32 [B, N].
 
         Rows are scored in order of history length, so that a batch holds histories of like length.
         """
         model = _loaded(self)
-        order = np.argsort(rows.history_length, kind="stable")
+        order = np.argsort(rows.lengths, kind="stable")
         logits = np.empty((len(rows), candidates.shape[-1]), np.float32)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            histories = windows(rows.take(chosen), self.config.max_history_length)
+            histories = rows.take(chosen).windows(self.config.max_history_length)
             logits[chosen] = model.logits(histories, candidates[chosen][None])[0].numpy()
         return self._checked(logits)
 
-    def encode(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray]:
+    def encode(self, rows: EvaluationRows) -> Callable[[np.ndarray], np.ndarray]:
         """Reads the histories once; the function it gives scores shared candidates int32 [N], float32 [B, N]."""
         model = _loaded(self)
-        state = model.encode(windows(rows, self.config.max_history_length))
+        state = model.encode(rows.windows(self.config.max_history_length))
 
         def score(candidates: np.ndarray) -> np.ndarray:
             return self._checked(model.score(state, candidates)[0].numpy())
@@ -64,19 +63,6 @@ class ModelRanking:
         if not np.isfinite(logits).all():
             raise DataError(f"{self.weights}: the model's logits are not all finite numbers: train it again.")
         return logits
-
-
-def windows(rows: Rows, max_history_length: int) -> History:
-    """The last events before each row's target, as a History of one stream, arrays [1, B, L]."""
-    history = cut_whole_histories(
-        rows.history_items,
-        rows.history_timestamps,
-        rows.history_length,
-        rows.first_timestamp,
-        rows.target_timestamp,
-        max_history_length,
-    )
-    return History(*(array[None] for array in history))
 
 
 class LoadedModel(NamedTuple):

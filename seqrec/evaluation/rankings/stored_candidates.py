@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from seqrec.evaluation.rankings.baselines import Ranking
 from seqrec.evaluation.rankings.model_ranking import ModelRanking
-from seqrec.evaluation.rows import USER_KEY, Rows
+from seqrec.evaluation.rows import USER_KEY, EvaluationRows
 from seqrec.evaluation.statistics.row_metrics import row_log_loss
 from seqrec.evaluation.statistics.slices import Slicer
 
@@ -52,7 +52,7 @@ class Outcome:
     top: np.ndarray  # int32 [B, k] or [B, K, k], the best items; 0 where there are fewer.
 
 
-def judge_stored(rows: Rows, contest: Contest) -> pa.RecordBatch:
+def judge_stored(rows: EvaluationRows, contest: Contest) -> pa.RecordBatch:
     """Lets every ranking order the rows' stored candidates; a row of `PREDICTIONS` for each row."""
     candidates = rows.candidates
     scores = np.stack([ranking.scores(rows, candidates) for ranking in contest.rankings], axis=1).astype(np.float64)
@@ -71,7 +71,7 @@ def judge_stored(rows: Rows, contest: Contest) -> pa.RecordBatch:
 
 
 def predictions_batch(
-    rows: Rows, contest: Contest, outcome: Outcome, losses: np.ndarray, scores: np.ndarray
+    rows: EvaluationRows, contest: Contest, outcome: Outcome, losses: np.ndarray, scores: np.ndarray
 ) -> pa.RecordBatch:
     """An Arrow batch with the columns of `PREDICTIONS`; lists hold the rankings one after the other.
 

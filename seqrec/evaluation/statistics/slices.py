@@ -6,7 +6,7 @@ import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.core.columns import SECONDS_PER_DAY
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 
 _NUM_CATEGORIES = 10  # The most frequent ones; all others are one slice.
 _LENGTH_EDGES = (3, 5, 10, 20, 50)
@@ -51,9 +51,9 @@ class Slicer:
             Slicing("category of the target", ("none", *self.category_names, "other")),
         )
 
-    def parts(self, rows: Rows) -> np.ndarray:
+    def parts(self, rows: EvaluationRows) -> np.ndarray:
         """int32 [B, slicings]: index of each row's label."""
-        count = self.train_count[rows.target_item]
+        count = self.train_count[rows.target_items]
         popularity = (count > 0).astype(np.int32) + (count >= self.tail_count) + (count >= self.head_count)
         popularity = np.where(count > 0, np.maximum(popularity, 1), 0)
         return np.stack(
@@ -67,8 +67,8 @@ class Slicer:
             axis=1,
         ).astype(np.int32)
 
-    def _category_part(self, rows: Rows) -> np.ndarray:
-        category = self.item_category[rows.target_item]
+    def _category_part(self, rows: EvaluationRows) -> np.ndarray:
+        category = self.item_category[rows.target_items]
         part = np.full(len(rows), len(self.categories) + 1)
         for index, chosen in enumerate(self.categories):
             part[category == chosen] = index + 1
@@ -99,16 +99,16 @@ def _span(low: int, high: int) -> str:
     return f"{low} event" if (low, high) == (1, 2) else f"{low} to {high - 1} events"
 
 
-def _days_since_last(rows: Rows) -> np.ndarray:
+def _days_since_last(rows: EvaluationRows) -> np.ndarray:
     """int64 [B], calendar days (UTC); beyond all bounds for a row without a history."""
-    has_history = rows.history_length > 0
-    last = np.maximum(rows.offsets[1:] - 1, 0)
-    times = rows.history_timestamps[last] if len(rows.history_timestamps) else np.zeros(len(rows), np.int64)
-    return np.where(has_history, rows.target_timestamp // SECONDS_PER_DAY - times // SECONDS_PER_DAY, 1 << 40)
+    has_history = rows.lengths > 0
+    last = np.maximum(rows.items.offsets[1:] - 1, 0)
+    times = rows.timestamps[last] if len(rows.timestamps) else np.zeros(len(rows), np.int64)
+    return np.where(has_history, rows.as_of // SECONDS_PER_DAY - times // SECONDS_PER_DAY, 1 << 40)
 
 
-def _is_repeated(rows: Rows) -> np.ndarray:
+def _is_repeated(rows: EvaluationRows) -> np.ndarray:
     """bool [B], whether the target is among the stored history."""
-    row_of_event = np.repeat(np.arange(len(rows)), rows.history_length)
-    same = rows.history_items == rows.target_item[row_of_event]
+    row_of_event = np.repeat(np.arange(len(rows)), rows.lengths)
+    same = rows.items.values == rows.target_items[row_of_event]
     return np.bincount(row_of_event[same], minlength=len(rows)) > 0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from seqrec.events.histories import Histories
+from seqrec.events.rows import UserHistories
 from seqrec.neighbours.config import SOURCES
 from seqrec.neighbours.finder import Candidates, row_keys
 
@@ -17,14 +17,14 @@ _COUNTS = ((0, "target never trained"), (1, "target 1-9 times"), (10, "target 10
 
 
 def count_found(
-    histories: Histories, lists: Mapping[str, np.ndarray], candidates: Candidates, train_count: np.ndarray
+    histories: UserHistories, lists: Mapping[str, np.ndarray], candidates: Candidates, train_count: np.ndarray
 ) -> Counter[str]:
     """Adds up, with keys "slice/what": `rows`, `found`, found first `by` a source, and found by a source `alone`."""
-    assert histories.targets is not None
-    hit = (candidates.items == histories.targets[:, None]) & (histories.targets[:, None] > 0)
+    assert histories.target_items is not None
+    hit = (candidates.items == histories.target_items[:, None]) & (histories.target_items[:, None] > 0)
     found = hit.any(axis=1)
     source = candidates.sources[np.arange(len(found)), hit.argmax(axis=1)]
-    target_keys = row_keys(np.arange(len(found)), histories.targets)
+    target_keys = row_keys(np.arange(len(found)), histories.target_items)
     alone = {name: np.isin(target_keys, keys) for name, keys in lists.items()}
     counter: Counter[str] = Counter()
     for label, rows in _slices(histories, train_count).items():
@@ -66,11 +66,11 @@ def recall_table(results: Mapping[str, Mapping[str, float]], split: str, max_can
     return table
 
 
-def _slices(histories: Histories, train_count: np.ndarray) -> dict[str, np.ndarray]:
+def _slices(histories: UserHistories, train_count: np.ndarray) -> dict[str, np.ndarray]:
     """Label -> bool [B]."""
-    assert histories.targets is not None
+    assert histories.target_items is not None
     slices = {ALL: np.ones(len(histories), np.bool_)}
-    for values, steps in ((histories.items.lengths, _LENGTHS), (train_count[histories.targets], _COUNTS)):
+    for values, steps in ((histories.items.lengths, _LENGTHS), (train_count[histories.target_items], _COUNTS)):
         starts = [start for start, _ in steps]
         place = np.searchsorted(starts, values, side="right") - 1
         slices |= {label: place == number for number, (_, label) in enumerate(steps)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrec.events.histories import Histories
+from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import SOURCES
 from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
 from seqrec.recommendation.config import RecommendationConfig
@@ -35,7 +35,7 @@ class Recommender:
     popular_items: np.ndarray  # int32, the most popular first: for users of whom nothing is known.
     popular_shares: np.ndarray  # float32, their shares of all events.
 
-    def recommend(self, histories: Histories, candidates: Candidates | None = None) -> Lists:
+    def recommend(self, histories: HistoryRows, candidates: Candidates | None = None) -> Lists:
         """A list for each user; `candidates` are found here if not given."""
         histories = histories.before_as_of()
         if self.finder is None:
@@ -55,7 +55,7 @@ class Recommender:
         items[0, :found], scores[0, :found] = self.popular_items[:found], self.popular_shares[:found]
         return Lists(items, scores, np.full((1, k), LIST_SOURCES.index(NO_HISTORY), np.int8))
 
-    def _with_popularity(self, histories: Histories, lists: Lists) -> Lists:
+    def _with_popularity(self, histories: HistoryRows, lists: Lists) -> Lists:
         unknown = (histories.items.lengths == 0)[:, None]
         popular = self.popularity_list()
         return Lists(
@@ -64,7 +64,7 @@ class Recommender:
             np.where(unknown, popular.sources, lists.sources),
         )
 
-    def _without_own(self, histories: Histories, candidates: Candidates) -> Candidates:
+    def _without_own(self, histories: HistoryRows, candidates: Candidates) -> Candidates:
         """Own items out, or, where they are wanted and the finder left them out, in."""
         assert self.finder is not None
         if self.config.exclude_own_items:
@@ -88,7 +88,7 @@ def best_of(candidates: Candidates, scores: np.ndarray, k: int) -> Lists:
     return Lists(*(np.take_along_axis(a, order, axis=1) for a in (candidates.items, scores, candidates.sources)))
 
 
-def drop_own(histories: Histories, candidates: Candidates) -> Candidates:
+def drop_own(histories: HistoryRows, candidates: Candidates) -> Candidates:
     """Candidates with 0 in place of what the user has; the places of the others stay."""
     own = row_keys(histories.items.owners, histories.items.values)
     keys = row_keys(np.arange(len(histories))[:, None], candidates.items)
@@ -96,7 +96,7 @@ def drop_own(histories: Histories, candidates: Candidates) -> Candidates:
     return Candidates(np.where(is_own, 0, candidates.items), candidates.sources)
 
 
-def with_own(histories: Histories, candidates: Candidates) -> Candidates:
+def with_own(histories: HistoryRows, candidates: Candidates) -> Candidates:
     """The user's own items after the candidates, each once and in order of index.
 
     They take the places right behind the user's last candidate: a place must not depend on who else is in the batch.

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from seqrec.core import columns as C
 from seqrec.core.storage import Storage
-from seqrec.events.histories import Histories, read_batches, read_histories
+from seqrec.events.histories import read_batches, read_histories
+from seqrec.events.rows import UserHistories
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import names_of
 from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists
@@ -48,7 +49,7 @@ def show_user(
     console.print(_list_table(run, job.as_of, lists, names))
 
 
-def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> Histories | None:
+def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> UserHistories | None:
     """The row of one user; None for a user without a known item."""
     for file in sources.prepared.table("sequences/latest").files:
         first = 0
@@ -62,12 +63,12 @@ def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> Hist
     return None
 
 
-def _history_table(user: str, history: Histories, names: dict[int, tuple[str, str | None]]) -> Table:
+def _history_table(user: str, history: UserHistories, names: dict[int, tuple[str, str | None]]) -> Table:
     table = Table(title=f"last items of {user} ({len(history.items.values)} known)", title_justify="left")
     has_titles = _has_titles(names)
     for heading in ("day", "item", *["title"] * has_titles):
         table.add_column(heading, no_wrap=heading != "title")
-    last = zip(history.items.values[-_MAX_SHOWN:], history.times.values[-_MAX_SHOWN:], strict=True)
+    last = zip(history.items.values[-_MAX_SHOWN:], history.timestamps[-_MAX_SHOWN:], strict=True)
     for item, time in last:
         item_id, title = names[int(item)]
         table.add_row(_day(int(time)), item_id, *[title or ""] * has_titles)

@@ -12,8 +12,9 @@ from seqrec.core.errors import DataError
 from seqrec.core.local_copies import map_array
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.events.histories import Histories, read_batches, read_histories
+from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.ragged import lists
+from seqrec.events.rows import UserHistories
 from seqrec.neighbours.build import GRAPH, open_finder
 from seqrec.neighbours.finder import Candidates
 from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES
@@ -55,8 +56,8 @@ def write_lists(job: ListJob, wanted: frozenset[str] | None, task: FileTask, fil
         found = recommender.recommend(histories, candidates)
         file.write(list_columns(histories.users, found, names))
         counted["users"] += len(histories)
-        if histories.targets is not None:
-            hit = (found.items == histories.targets[:, None]) & (found.items > 0)
+        if histories.target_items is not None:
+            hit = (found.items == histories.target_items[:, None]) & (found.items > 0)
             counted["hits"] += int(hit.any(axis=1).sum())
             counted["gain"] += float((hit / np.log2(np.arange(2, hit.shape[1] + 2))).sum())
     return counted
@@ -74,7 +75,9 @@ def write_popularity_lists(job: ListJob, users: list[str], task: FileTask, file:
     return {"users": len(users), "users_without_history": len(users)}
 
 
-def read_rows(storage: Storage, job: ListJob, inputs: tuple[str, ...]) -> Iterator[tuple[Histories, Candidates | None]]:
+def read_rows(
+    storage: Storage, job: ListJob, inputs: tuple[str, ...]
+) -> Iterator[tuple[UserHistories, Candidates | None]]:
     """Batches of histories, with their candidates where those lie in a second file, row beside row.
 
     Raises:

@@ -6,7 +6,7 @@ import pytest
 from seqrec.evaluation.rankings import full_catalogue as full_ranking
 from seqrec.evaluation.rankings.full_catalogue import rank_against
 from seqrec.evaluation.rankings.stored_candidates import top_items
-from seqrec.evaluation.rows import Rows
+from seqrec.evaluation.rows import EvaluationRows
 from tests.evaluation.rows_by_hand import build_rows
 
 
@@ -16,7 +16,7 @@ class Table:
 
     table: np.ndarray  # [B, number of items + 1]
 
-    def scores(self, rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         return self.table[rows.user_key][:, candidates]
 
 

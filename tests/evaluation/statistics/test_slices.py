@@ -45,11 +45,7 @@ def test_slicer_tells_days_by_the_calendar() -> None:
     rows = build_rows(([1], 2, [3]), days=[[3, 4]])
 
     # From an hour before midnight to an hour after it.
-    parts = SLICER.parts(
-        replace(
-            rows, history_timestamps=rows.history_timestamps + 82_800, target_timestamp=rows.target_timestamp + 3600
-        )
-    )
+    parts = SLICER.parts(replace(rows, timestamps=rows.timestamps + 82_800, as_of=rows.as_of + 3600))
 
     assert SLICER.slicings[2].labels[parts[0, 2]] == "1 to 7 days"
 

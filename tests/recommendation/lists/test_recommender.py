@@ -1,11 +1,10 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.events.histories import Histories
 from seqrec.events.ragged import Ragged
+from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import SOURCES, STRIDES
 from seqrec.neighbours.finder import CandidateFinder, Candidates
 from seqrec.recommendation.config import RecommendationConfig
@@ -27,18 +26,17 @@ def candidates_of(rows: list[list[int]]) -> Candidates:
     return Candidates(items, (items % len(SOURCES)).astype(np.int8))
 
 
-def histories_of(rows: list[list[int]], first_day: int = 0) -> Histories:
+def histories_of(rows: list[list[int]], first_day: int = 0) -> HistoryRows:
     items = Ragged.from_lengths(np.array(sum(rows, []), np.int32), np.array([len(row) for row in rows]))
     times = np.concatenate([first_day + np.arange(len(row)) for row in rows]).astype(np.int64)
-    users = pa.array([f"u{n}" for n in range(len(rows))])
     ones = np.ones(len(rows), np.int64)
-    return Histories(users, items, Ragged(times, items.offsets), ones * first_day, ones * 100)
+    return HistoryRows(items=items, timestamps=times, first_timestamps=ones * first_day, as_of=ones * 100)
 
 
 class FixedScorer:
     """Scores an item by its number: real code asks a model, which these tests are not about."""
 
-    def scores(self, histories: Histories, candidates: np.ndarray) -> np.ndarray:
+    def scores(self, histories: HistoryRows, candidates: np.ndarray) -> np.ndarray:
         return candidates.astype(np.float32)
 
 
