@@ -20,7 +20,7 @@ from seqrec.core.columns import (
 from seqrec.evaluation.rankings.full_catalogue import judge_fully
 from seqrec.evaluation.rankings.stored_candidates import judge_stored
 from seqrec.evaluation.rows import USER_KEY, EvaluationRows, rows_of_arrow
-from seqrec.evaluation.statistics.exact_sums import pack
+from seqrec.tables.arrow_bytes import BYTE_ROWS, to_byte_rows
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
 _PACKED_BYTES = 1 << 24  # Of predictions in one value.
@@ -56,9 +56,9 @@ def build_predictions(rows: DataFrame, contest: Broadcast) -> DataFrame:
     def predict(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         judge = judge_stored if contest.value.catalogue is None else judge_fully
         for part in in_blocks(batches):
-            yield from pack(judge(part, contest.value), _PACKED_BYTES)
+            yield from to_byte_rows([judge(part, contest.value)], _PACKED_BYTES)
 
-    return rows.mapInArrow(predict, "packed binary")
+    return rows.mapInArrow(predict, BYTE_ROWS)
 
 
 def in_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[EvaluationRows]:

@@ -14,7 +14,6 @@ from pyspark.sql.types import IntegerType, LongType, StructField, StructType
 from seqrec.core.columns import (
     ALSO_BUY,
     ALSO_VIEW,
-    FIRST_TIMESTAMP,
     HISTORY_ITEMS,
     HISTORY_TIMESTAMPS,
     ITEM,
@@ -43,8 +42,9 @@ from seqrec.neighbours.config import STRIDES, CandidatesConfig
 from seqrec.neighbours.finder import CandidateFinder
 from seqrec.neighbours.table import NeighbourTable, write_neighbours
 from seqrec.tables import schemas as ingested_schemas
+from seqrec.tables.arrow_bytes import BYTE_ROWS, from_bytes, to_byte_rows
 from seqrec.tables.files import read_table
-from seqrec.tables.prepared_schemas import LATEST, TRAIN, VOCABULARY_ITEMS
+from seqrec.tables.prepared_schemas import LATEST, TRAIN, VOCABULARY_ITEMS, num_repeated_events
 
 GRAPH = "graph"
 _COUNTS = StructType([StructField(ITEM_INDEX, IntegerType(), False), StructField(WEIGHT, LongType(), False)])
@@ -117,11 +117,7 @@ def read_events(inputs: GraphInputs) -> DataFrame:
         items, times = F.col(HISTORY_ITEMS).alias(ITEM_INDICES), F.col(HISTORY_TIMESTAMPS).alias(TIMESTAMPS)
         return latest.select(items, times, F.lit(0).alias(NUM_CONTEXT))
     train = read_table(spark, storage, prepared, "sequences/train", TRAIN)
-    # Context is another segment's, but for a user's very first event: that is nobody's target.
-    starts_user = (F.element_at(TIMESTAMPS, 1) == F.col(FIRST_TIMESTAMP)) & (F.col(NUM_CONTEXT) == 1)
-    return train.select(
-        ITEM_INDICES, TIMESTAMPS, F.when(starts_user, 0).otherwise(F.col(NUM_CONTEXT)).alias(NUM_CONTEXT)
-    )
+    return train.select(ITEM_INDICES, TIMESTAMPS, num_repeated_events().alias(NUM_CONTEXT))
 
 
 def count_popularity(events: DataFrame, num_items: int, newest: int, config: CandidatesConfig) -> np.ndarray:
@@ -129,8 +125,8 @@ def count_popularity(events: DataFrame, num_items: int, newest: int, config: Can
     count = partial(_count_events, newest, config.popularity_half_life_days, config.max_user_events)
     counted = events.mapInArrow(count, _COUNTS).groupBy(ITEM_INDEX).agg(F.sum(WEIGHT).alias(WEIGHT))
     popularity = np.zeros(num_items + 1, np.int64)
-    for packed in counted.mapInArrow(_to_bytes, "packed binary").toLocalIterator():
-        part = pa.ipc.open_stream(packed[0]).read_all()
+    for packed in counted.mapInArrow(to_byte_rows, BYTE_ROWS).toLocalIterator():
+        part = from_bytes(bytes(packed[0]))
         popularity[part.column(0).to_numpy()] = part.column(1).to_numpy()
     return popularity
 
@@ -232,11 +228,3 @@ def _count_events(
         weights = np.maximum(np.rint(WEIGHT_UNIT * np.exp2(-days / half_life_days)).astype(np.int64), 1)
         keys, sums = add_up(items.values[own].astype(np.int64), weights)
         yield pa.RecordBatch.from_pydict({ITEM_INDEX: keys.astype(np.int32), WEIGHT: sums})
-
-
-def _to_bytes(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        yield pa.RecordBatch.from_pydict({"packed": pa.array([sink.getvalue().to_pybytes()], pa.binary())})

@@ -3,6 +3,8 @@
 Nothing is null and lists are flat: Petastorm turns a null integer into another number, and drops structs.
 """
 
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -15,7 +17,7 @@ from pyspark.sql.types import (
 )
 
 from seqrec.core import columns as C
-from seqrec.tables.arrow_bytes import packed_schema
+from seqrec.tables.arrow_bytes import arrow_row_schema
 
 _INTEGERS = ArrayType(IntegerType(), containsNull=False)
 _LONGS = ArrayType(LongType(), containsNull=False)
@@ -78,8 +80,8 @@ LATEST = _table(
 USER_EVENTS = _table(**{C.USER: StringType(), USER_KEY: LongType(), C.ITEM_INDICES: _INTEGERS, C.TIMESTAMPS: _LONGS})
 
 # Scratch tables: one row holds USER_EVENTS of a bucket of users, packed; and what it was made of.
-KEPT_EVENTS = packed_schema(USER_EVENTS)
-ALL_EVENTS = packed_schema(
+KEPT_EVENTS = arrow_row_schema(USER_EVENTS)
+ALL_EVENTS = arrow_row_schema(
     USER_EVENTS,
     NUM_USERS,
     NUM_REVIEWS,  # Before duplicates went.
@@ -90,3 +92,12 @@ CHUNKS = StructType(
     [StructField(FILE_KEY, LongType(), nullable=False), StructField(CHUNK, BinaryType(), nullable=False)]
 )
 ROUTING = (USER_KEY, ROW)  # Bring a row to its place in its file; they are not written.
+
+
+def num_repeated_events() -> Column:
+    """For a row of TRAIN, the number of leading events that another segment of the user holds as its own.
+
+    That is its context, but for a user's very first event: it is nobody's target, so it counts as context too.
+    """
+    starts_user = (F.element_at(C.TIMESTAMPS, 1) == F.col(C.FIRST_TIMESTAMP)) & (F.col(C.NUM_CONTEXT) == 1)
+    return F.when(starts_user, 0).otherwise(F.col(C.NUM_CONTEXT))

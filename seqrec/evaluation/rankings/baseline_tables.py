@@ -1,7 +1,7 @@
 """The arrays behind the baselines, counted by Spark from the training events, the vocabulary and the metadata."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import (
     ALSO_BUY,
-    FIRST_TIMESTAMP,
     ITEM,
     ITEM_INDEX,
     ITEM_INDICES,
@@ -32,8 +31,9 @@ from seqrec.evaluation.rankings.baselines import (
 )
 from seqrec.events.vocabulary import ITEMS, Vocabulary, read_names
 from seqrec.tables import schemas as ingested_schemas
+from seqrec.tables.arrow_bytes import BYTE_ROWS, from_bytes, to_byte_rows
 from seqrec.tables.files import read_table
-from seqrec.tables.prepared_schemas import TRAIN, VOCABULARY_ITEMS
+from seqrec.tables.prepared_schemas import TRAIN, VOCABULARY_ITEMS, num_repeated_events
 
 _WINDOW = 5  # Events that count as following an event soon.
 _NEXT = math.lcm(*range(1, _WINDOW + 1))  # Weight of the very next event; the n-th weighs an n-th, a whole number.
@@ -194,22 +194,13 @@ def collect_entries(
             return number
         # Few tasks: the table is small once it is counted, and a Python worker for each of many partitions is not.
         tasks = 1 + number // _ENTRIES_A_TASK
-        packed = entries.coalesce(tasks).mapInArrow(_to_bytes, "packed binary").collect()
+        packed = entries.coalesce(tasks).mapInArrow(to_byte_rows, BYTE_ROWS).collect()
     finally:
         entries.unpersist()
-    tables = [pa.ipc.open_stream(bytes(row[0])).read_all() for row in packed]
-    if not tables:
+    if not packed:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    columns = pa.concat_tables(tables).columns
+    columns = pa.Table.from_batches([from_bytes(bytes(row[0])) for row in packed]).columns
     return columns[0].to_numpy(), columns[1].to_numpy(), columns[2].to_numpy()
-
-
-def _to_bytes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        yield pa.RecordBatch.from_pydict({"packed": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
 
 
 def _train_segments(material: Material) -> DataFrame:
@@ -217,9 +208,8 @@ def _train_segments(material: Material) -> DataFrame:
 
 
 def _own(column: str) -> Column:
-    """The events that are a segment's own: context is another segment's, but for a user's very first event."""
-    starts_user = (F.element_at(TIMESTAMPS, 1) == F.col(FIRST_TIMESTAMP)) & (F.col(NUM_CONTEXT) == 1)
-    return F.slice(column, F.when(starts_user, 1).otherwise(F.col(NUM_CONTEXT) + 1), F.size(column)).alias(column)
+    """The events that are a segment's own."""
+    return F.slice(column, num_repeated_events() + 1, F.size(column)).alias(column)
 
 
 _BUILDERS: dict[str, Callable[[Material], Ranking | str]] = {

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from seqrec.tables.arrow_bytes import from_byte_rows
+
 _PACKED = "measure string, ranking int, packed binary"
 _WAITING_CELLS = 1 << 20  # Cells of one sum that wait to be added; bounds memory.
 
@@ -60,12 +62,12 @@ def collect_sums(packed_rows: DataFrame, parts_of: Callable[[pa.RecordBatch], It
     """The sums of the parts of every batch.
 
     Args:
-        packed_rows: one binary column, whose values are of `pack`.
+        packed_rows: one binary column, as `to_byte_rows` makes it.
         parts_of: what a batch adds to the sums; travels to the workers.
     """
 
     def add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from _packed_totals(part for batch in unpack(batches) for part in parts_of(batch))
+        yield from _packed_totals(part for batch in from_byte_rows(batches) for part in parts_of(batch))
 
     def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from _packed_totals(_unpack_part(**row) for batch in batches for row in batch.to_pylist())
@@ -74,23 +76,6 @@ def collect_sums(packed_rows: DataFrame, parts_of: Callable[[pa.RecordBatch], It
     rows = of_tasks.repartition("measure", "ranking").mapInArrow(merge, _PACKED).collect()
     parts = [_unpack_part(**row.asDict()) for row in rows]
     return Sums({(part.measure, part.ranking): (part.cells, part.values) for part in parts})
-
-
-def pack(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """A batch as one binary value, or several of about `max_bytes`: Spark then keeps it without reading it."""
-    rows = max(1, batch.num_rows * max_bytes // max(1, batch.nbytes))
-    for start in range(0, batch.num_rows, rows):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch.slice(start, rows))
-        yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["packed"])
-
-
-def unpack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches that were packed."""
-    for batch in batches:
-        for value in batch.column(0):
-            yield from pa.ipc.open_stream(value.as_buffer())
 
 
 def _packed_totals(parts: Iterator[Part]) -> Iterator[pa.RecordBatch]:

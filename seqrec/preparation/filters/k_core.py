@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from seqrec.core.columns import ITEM_INDICES
 from seqrec.events.ragged import Ragged, lists
 from seqrec.preparation.filters.counting import count_into_array
-from seqrec.tables.arrow_bytes import unpack
+from seqrec.tables.arrow_bytes import from_arrow_rows
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def has_enough(items: Ragged, is_kept: np.ndarray, k: int) -> tuple[np.ndarray, 
 
 
 def _items_of(batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    for users in unpack(batch):
+    for users in from_arrow_rows([batch]):
         yield lists(users, ITEM_INDICES).values
 
 
@@ -89,7 +89,7 @@ def _peel(flags: Broadcast, k: int, is_first: bool, batch: pa.RecordBatch) -> It
     Whether a user was in before follows from the flags of the round before, so no state is kept between rounds.
     """
     before, now = flags.value
-    for users in unpack(batch):
+    for users in from_arrow_rows([batch]):
         items = lists(users, ITEM_INDICES)
         in_now, is_in = has_enough(items, now, k)
         was_in = np.ones(len(is_in), bool) if is_first else has_enough(items, before, k)[1]

@@ -19,7 +19,7 @@ from seqrec.events.ragged import Ragged, column, gather, lists
 from seqrec.preparation.filters.interactions import with_tie_hash
 from seqrec.preparation.filters.item_numbers import item_key
 from seqrec.preparation.filters.k_core import has_enough
-from seqrec.tables.arrow_bytes import pack, unpack_all
+from seqrec.tables.arrow_bytes import from_arrow_rows, to_arrow_row
 from seqrec.tables.prepared_schemas import (
     ALL_EVENTS,
     ITEM_KEY,
@@ -78,7 +78,7 @@ def _group_bucket(numbers: Broadcast, rule: EventRule, batches: Iterable[pa.Reco
     grouped, num_unique = group_events(users, keys, owner, items, times, ties, lines, rule.repeated_items)
     num_events = len(lists(grouped, ITEM_INDICES).values)
     counts = {NUM_USERS: len(users), NUM_REVIEWS: len(owner), NUM_UNIQUE: num_unique, NUM_EVENTS: num_events}
-    yield pack(grouped, **counts)
+    yield to_arrow_row(grouped, **counts)
 
 
 def group_events(
@@ -190,13 +190,13 @@ def keep_users_and_items(
 
 def _index(index_by_number: Broadcast, k: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     index = index_by_number.value
-    for batch in unpack_all(batches):
+    for batch in from_arrow_rows(batches):
         items, times = lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS)
         users, items, times = keep_users_and_items(items, times, index > 0, k)
         indexed = Ragged(index[items.values], items.offsets)
         names, keys = (batch.column(name).take(pa.array(users)) for name in (USER, USER_KEY))
         kept = pa.RecordBatch.from_arrays([names, keys, indexed.to_arrow(), times.to_arrow()], names=USER_EVENTS.names)
-        yield pack(kept)
+        yield to_arrow_row(kept)
 
 
 def max_own_items(events: DataFrame) -> int:
@@ -206,7 +206,7 @@ def max_own_items(events: DataFrame) -> int:
 
 
 def _max_own_items(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in unpack_all(batches):
+    for batch in from_arrow_rows(batches):
         items = lists(batch, ITEM_INDICES)
         owner = np.unique((items.owners << 32) | items.values.astype(np.int64)) >> 32
         yield pa.RecordBatch.from_arrays([pa.array([np.bincount(owner).max(initial=0)], pa.int32())], names=["most"])

@@ -17,7 +17,7 @@ from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, SECONDS_PER_DAY, T
 from seqrec.events.ragged import Ragged, column, lists, ranges
 from seqrec.preparation.filters.counting import count_into_array
 from seqrec.preparation.splits.splits import SplitRule, num_training_events
-from seqrec.tables.arrow_bytes import unpack
+from seqrec.tables.arrow_bytes import from_arrow_rows
 
 WARN_ABOVE_AUC = 0.55  # Of ranking by item id alone: above, the order of ties gives the target away.
 
@@ -118,7 +118,7 @@ def share_after(train_days: np.ndarray, test_days: np.ndarray) -> float | None:
 
 
 def _pick_users(id_ranks: Broadcast, rule: SplitRule, days: Days, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    for users in unpack(batch):
+    for users in from_arrow_rows([batch]):
         yield from _pick_bucket(id_ranks.value, rule, days, users)
 
 

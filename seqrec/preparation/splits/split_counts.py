@@ -14,7 +14,7 @@ from seqrec.events.ragged import lists
 from seqrec.preparation.filters.counting import count_into_array
 from seqrec.preparation.filters.user_events import keep_users_and_items
 from seqrec.preparation.splits.splits import SplitRule, num_training_events, num_training_targets
-from seqrec.tables.arrow_bytes import unpack
+from seqrec.tables.arrow_bytes import from_arrow_rows
 
 _TOTALS = ("users", "events", "training_part", "training_events", "training_targets", "validation", "test", "latest")
 
@@ -62,7 +62,7 @@ def count_days(events: DataFrame, is_kept: np.ndarray, k: int, first_day: int, n
 
 
 def _count(flags: Broadcast, k: int, rule: SplitRule, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    for users in unpack(batch):
+    for users in from_arrow_rows([batch]):
         yield from _count_bucket(flags, k, rule, users)
 
 
@@ -90,6 +90,6 @@ def _count_bucket(flags: Broadcast, k: int, rule: SplitRule, batch: pa.RecordBat
 
 
 def _days(flags: Broadcast, k: int, first_day: int, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    for users in unpack(batch):
+    for users in from_arrow_rows([batch]):
         _, _, times = keep_users_and_items(lists(users, ITEM_INDICES), lists(users, TIMESTAMPS), flags.value, k)
         yield times.values // SECONDS_PER_DAY - first_day

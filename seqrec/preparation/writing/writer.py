@@ -1,6 +1,6 @@
 """The sequence tables: built bucket by bucket, brought to files of equal size, written and checked.
 
-What a bucket gives to a file travels as one binary value: see `packing`.
+What a bucket gives to a file travels as one binary value: see `tables/arrow_bytes`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ from seqrec.preparation.negatives.population import Population
 from seqrec.preparation.splits.sequences import Events, Rows, cut_histories, cut_segments
 from seqrec.preparation.splits.splits import Split, SplitRule
 from seqrec.preparation.writing.file_plan import deal_evenly, routing_keys
-from seqrec.tables.arrow_bytes import from_bytes, to_bytes, unpack_all
+from seqrec.tables.arrow_bytes import from_arrow_rows, from_bytes, to_bytes
 from seqrec.tables.files import COMPRESSION, describe_table
 from seqrec.tables.prepared_schemas import (
     CHUNK,
@@ -173,7 +173,7 @@ def _deal(
     build: Build, file_keys: np.ndarray, names: list[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """One row per file that gets rows of a bucket; files get equal shares of the bucket."""
-    for rows in unpack_all(batches):
+    for rows in from_arrow_rows(batches):
         bucket = Bucket.of(rows)
         if not len(bucket.keys):
             continue

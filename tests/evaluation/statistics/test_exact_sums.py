@@ -6,7 +6,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.evaluation.statistics import exact_sums as sums
-from seqrec.evaluation.statistics.exact_sums import Part, collect_sums, counted_part, dense_part, pack, unpack
+from seqrec.evaluation.statistics.exact_sums import Part, collect_sums, counted_part, dense_part
+from seqrec.tables.arrow_bytes import BYTE_ROWS, to_byte_rows
 
 VALUES = np.random.default_rng(0).integers(0, 50, 1000)
 
@@ -19,8 +20,8 @@ def parts_of(batch: pa.RecordBatch) -> Iterator[Part]:
 
 def packed_in(spark: SparkSession, num_batches: int, num_partitions: int) -> DataFrame:
     batches = [pa.RecordBatch.from_arrays([pa.array(each)], ["value"]) for each in np.array_split(VALUES, num_batches)]
-    rows = [(value.as_py(),) for batch in batches for each in pack(batch, 1 << 20) for value in each.column(0)]
-    return spark.createDataFrame(rows, "packed binary").repartition(num_partitions)
+    rows = [(value.as_py(),) for each in to_byte_rows(batches, 1 << 20) for value in each.column(0)]
+    return spark.createDataFrame(rows, BYTE_ROWS).repartition(num_partitions)
 
 
 @pytest.mark.parametrize(("num_batches", "num_partitions"), [(1, 1), (7, 3)])
@@ -42,14 +43,3 @@ def test_sums_that_wait_are_added_before_they_grow(monkeypatch: pytest.MonkeyPat
     assert len(totals) == 1
     cells, counts = np.frombuffer(totals[0].column(2)[0].as_py(), "<i8").reshape(2, -1)
     assert np.array_equal(counts, np.bincount(VALUES)[cells])
-
-
-def test_pack_cuts_a_batch_into_values_of_bounded_size() -> None:
-    lists = pa.ListArray.from_arrays(pa.array(range(0, 1001, 10), pa.int32()), pa.array(VALUES))
-    batch = pa.RecordBatch.from_arrays([lists], ["values"])
-
-    packed = [*pack(batch, 2000)]
-
-    assert 3 <= len(packed) <= 8
-    assert max(each.nbytes for each in packed) < 4000
-    assert pa.Table.from_batches([*unpack(iter(packed))]).combine_chunks().column(0).to_pylist() == lists.to_pylist()
