@@ -49,7 +49,7 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
         num_streams=1,
         global_batch_size=BATCH,
     )
-    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    optimizer = build_optimizer(config.optimizer, model.trained_variables)
     sampler = NegativeSampler(config.loss, np.ones(num_items + 1, np.int64))
     step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(1))
 

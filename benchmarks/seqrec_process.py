@@ -58,7 +58,7 @@ def train_worker(model: SequenceModel, sequences: Sequences, full: bool, num_str
     """Trains a batch, and yields the number of positives."""
     train_count = np.bincount(sequences.items[sequences.train_targets], minlength=sequences.num_items + 1)
     config = TrainingConfig(num_streams=num_streams, global_batch_size=BATCH)
-    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    optimizer = build_optimizer(config.optimizer, model.trained_variables)
     sampler = NegativeSampler(config.loss, train_count)
     step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(num_streams))
     for number, batch in enumerate(prefetched(_train_batches(sequences, full, num_streams), BATCHES_AHEAD)):

@@ -18,6 +18,7 @@ length, N candidates, P packed events, D width of an embedded event.
 
 import zlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,7 +26,7 @@ import tensorflow as tf
 from seqrec.core.batch import History
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.batch_norm import BatchNorm
-from seqrec.models.layers.embedding import EventEmbedding
+from seqrec.models.layers.embedding import EmbeddingTable, EventEmbedding, Gradient
 
 
 class TrainingContext:
@@ -88,9 +89,14 @@ class SequenceModel(tf.Module):
         """Every batch norm, in the order in which `score` records moments."""
 
     @property
+    def tables(self) -> tuple[EmbeddingTable, ...]:
+        """Every variable whose rows have names, with what its rows mean."""
+        return self.embedding.tables
+
+    @property
     def sparse_variables(self) -> tuple[tf.Variable, ...]:
         """The embedding tables: their gradients are tf.IndexedSlices, of the rows in the batch."""
-        return self.embedding.tables
+        return tuple(table.variable for table in self.tables)
 
     @property
     def dense_variables(self) -> tuple[tf.Variable, ...]:
@@ -99,13 +105,26 @@ class SequenceModel(tf.Module):
         return tuple(variable for variable in self.trainable_variables if variable.ref() not in tables)
 
     @property
+    def trained_variables(self) -> tuple[tf.Variable, ...]:
+        """Every trained variable: the tables, then the others. Optimizers and gradients follow this order."""
+        return (*self.sparse_variables, *self.dense_variables)
+
+    def mask_gradients(self, gradients: Sequence[Gradient | None]) -> list[Gradient | None]:
+        """Gradients in the order of `trained_variables`, with zeros for rows that training must never change."""
+        masked = list(gradients)
+        for place, table in enumerate(self.tables):
+            if gradients[place] is not None:
+                masked[place] = table.without_frozen_rows(gradients[place])
+        return masked
+
+    @property
     def moving_statistics(self) -> tuple[tf.Variable, ...]:
         """Batch norm's moving means and variances: not trained, but part of the weights."""
         return tuple(statistic for norm in self.batch_norms for statistic in (norm.moving_mean, norm.moving_variance))
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Every variable worth saving by its name, in a fixed order: trained ones, then moving statistics."""
-        variables = (*self.sparse_variables, *self.dense_variables, *self.moving_statistics)
+        variables = (*self.trained_variables, *self.moving_statistics)
         named = {variable.name.removesuffix(":0"): variable for variable in variables}
         assert len(named) == len(variables), "two variables share a name"
         return named

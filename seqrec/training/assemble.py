@@ -53,7 +53,7 @@ def train_run(
     _set_up_devices(config, workers)
     vocabulary = read_vocabulary(storage, prepared)
     model = build_model(job.model, vocabulary, job.seed)
-    optimizer = build_optimizer(config.optimizer, [*model.sparse_variables, *model.dense_variables])
+    optimizer = build_optimizer(config.optimizer, model.trained_variables)
     everything = {**model.named_variables(), **{f"optimizer/{n}": v for n, v in optimizer.named_slots().items()}}
     checkpoints = Checkpoints(storage, job.attempt_path, config.keep_last, config.scratch)
     state = _start(job, workers, storage, prepared, checkpoints, model, everything)

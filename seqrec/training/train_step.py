@@ -40,7 +40,7 @@ class TrainStep:
         stream_ids: Sequence[int],
     ):
         self._model = model
-        self._variables = [*model.sparse_variables, *model.dense_variables]
+        self._variables = list(model.trained_variables)
         self._optimizer = optimizer
         self._sampler = sampler
         self._workers = workers
@@ -88,9 +88,7 @@ class TrainStep:
             losses.append(loss)
             parts.append(tape.gradient(loss, self._variables))
             moments.append(tf.reduce_mean(training.moments(), axis=0))
-        gradients = [_mean(list(of_variable)) for of_variable in zip(*parts, strict=True)]
-        # The first variable is the table of items.
-        gradients[0] = self._model.embedding.without_unknown_row(gradients[0])
+        gradients = self._model.mask_gradients([_mean(list(of_variable)) for of_variable in zip(*parts, strict=True)])
         return tf.add_n(losses) / num_parts, gradients, tf.add_n(moments) / num_parts
 
     def _loss(self, batch: TrainBatch, training: TrainingContext) -> tf.Tensor:

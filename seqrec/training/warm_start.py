@@ -1,24 +1,19 @@
-"""Starting from another run's weights: rows of embedding tables are matched by name, everything else as it is."""
+"""Starting from another run's weights: rows of embedding tables are matched by name, all else is copied as it is."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from seqrec.core import columns as C
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage, scratch_folder
-from seqrec.events.vocabulary import CATEGORIES, ITEMS, read_names
+from seqrec.events.vocabulary import read_names
 from seqrec.models.contract import SequenceModel
-
-# Variable -> vocabulary table, its index and its name column.
-_TABLES = {
-    "embedding/items": (ITEMS, C.ITEM_INDEX, C.ITEM),
-    "embedding/categories": (CATEGORIES, C.CATEGORY_INDEX, C.CATEGORY),
-}
+from seqrec.models.layers.embedding import EmbeddingTable
 
 
 def start_from_run(
@@ -26,64 +21,71 @@ def start_from_run(
 ) -> dict[str, int]:
     """Sets a model's weights to those of a finished run; rows that the run does not know keep their drawn values.
 
-    Returns: table -> rows taken over.
+    Returns: the number of rows taken over, by name of the table's variable.
 
     Raises:
-        DataError: there is no such run, or it is of another model or other sizes.
+        ConfigError: the run's model has other variables, or variables of other sizes.
+        DataError: there is no such run, or the rows of one of its tables have another width.
     """
     dataset = Dataset(storage, "runs", run)
     source = dataset.require("train")
-    taken = {}
     with scratch_folder(scratch) as folder:
         local = folder / "weights.npz"
         storage.download(f"{dataset.path}/{source.id}/weights.npz", local)
-        with zipfile.ZipFile(local) as archive:
-            stored = {name.removesuffix(".npy") for name in archive.namelist()}
-        differing = sorted(stored ^ set(model.named_variables()))
-        if differing:
-            raise ConfigError(
-                f"training.start_from={run}: '{differing[0]}' is not in both models. Use the same model settings."
-            )
-        with np.load(local) as weights:
-            for name, variable in model.named_variables().items():
-                values = weights[name]
-                if name in _TABLES:
-                    taken[name] = _take_rows(variable, values, storage, source, prepared, *_TABLES[name])
-                elif values.shape != tuple(variable.shape):
-                    raise ConfigError(
-                        f"training.start_from={run}: '{name}' is {list(values.shape)} there, {list(variable.shape)} "
-                        "here. Use the same model settings."
-                    )
-                else:
-                    variable.assign(values)
+        _check_names(local, model, run)
+        return _assign(local, model, storage, source, prepared)
+
+
+def _check_names(path: Path, model: SequenceModel, run: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        stored = {name.removesuffix(".npy") for name in archive.namelist()}
+    differing = sorted(stored ^ set(model.named_variables()))
+    if differing:
+        raise ConfigError(
+            f"training.start_from={run}: '{differing[0]}' is not in both models. Use the same model settings."
+        )
+
+
+def _assign(path: Path, model: SequenceModel, storage: Storage, source: Manifest, prepared: Manifest) -> dict[str, int]:
+    tables = {table.name: table for table in model.tables}
+    taken = {}
+    with np.load(path) as weights:
+        for name, variable in model.named_variables().items():
+            values = weights[name]
+            if name in tables:
+                taken[name] = _take_rows(tables[name], values, storage, source, prepared)
+            elif values.shape != tuple(variable.shape):
+                raise ConfigError(
+                    f"training.start_from={source.name}: '{name}' is {list(values.shape)} there, "
+                    f"{list(variable.shape)} here. Use the same model settings."
+                )
+            else:
+                variable.assign(values)
     return taken
 
 
 def _take_rows(
-    variable: tf.Variable,
-    values: np.ndarray,
-    storage: Storage,
-    source: Manifest,
-    prepared: Manifest,
-    table: str,
-    index_column: str,
-    name_column: str,
+    table: EmbeddingTable, values: np.ndarray, storage: Storage, source: Manifest, prepared: Manifest
 ) -> int:
-    """Copies the rows whose names both vocabularies hold; padding's row 0 always."""
-    if values.shape[1:] != tuple(variable.shape[1:]):
+    """Copies row 0 and every row whose name both vocabularies hold; returns the number of rows with a name."""
+    if values.shape[1:] != tuple(table.variable.shape[1:]):
         raise DataError(
-            f"run '{source.name}': rows of '{table}' are {values.shape[1]} wide, here {variable.shape[1]}. "
-            "Use the same model settings."
+            f"run '{source.name}': rows of '{table.vocabulary}' are {values.shape[1]} wide, here "
+            f"{table.variable.shape[1]}. Use the same model settings."
         )
-    old_index, old_names = read_names(storage, source.table(table), index_column, name_column)
-    new_index, new_names = read_names(storage, prepared.table(table), index_column, name_column)
+    old_index, old_names = _names(storage, source, table)
+    new_index, new_names = _names(storage, prepared, table)
     place = pc.index_in(new_names, value_set=pa.array(old_names))
     old_rows = old_index[np.asarray(place.drop_null())]
     new_rows = new_index[np.asarray(place.is_valid())]
-    trained = source.details["num_trained_items"] if table == ITEMS else len(values) - 1
-    here = prepared.details["num_trained_items"] if table == ITEMS else variable.shape[0] - 1
-    embedded = (old_rows <= trained) & (new_rows <= here)
-    old_rows = np.concatenate([[0], old_rows[embedded]])
-    new_rows = np.concatenate([[0], new_rows[embedded]])
-    variable.scatter_update(tf.IndexedSlices(values[old_rows], new_rows))
+    has_row = (old_rows <= source.details[table.num_named_rows_key]) & (
+        new_rows <= prepared.details[table.num_named_rows_key]
+    )
+    old_rows = np.concatenate([[0], old_rows[has_row]])
+    new_rows = np.concatenate([[0], new_rows[has_row]])
+    table.variable.scatter_update(tf.IndexedSlices(values[old_rows], new_rows))
     return len(new_rows) - 1
+
+
+def _names(storage: Storage, manifest: Manifest, table: EmbeddingTable) -> tuple[np.ndarray, pa.Array]:
+    return read_names(storage, manifest.table(table.vocabulary), table.index_column, table.name_column)

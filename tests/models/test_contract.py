@@ -191,3 +191,39 @@ def test_mixed_precision_stays_close():
 
     np.testing.assert_allclose(scores[0], scores[1], atol=0.1)
     assert np.abs(scores[0] - scores[1]).max() > 0.0
+
+
+def test_tables_declare_whose_rows_they_hold():
+    model = random_model("a2svd")
+
+    declared = {(t.name, t.vocabulary, t.index_column, t.name_column, t.num_named_rows_key) for t in model.tables}
+
+    assert declared == {
+        ("embedding/items", "vocabulary/items", "item_index", "item_id", "num_trained_items"),
+        ("embedding/categories", "vocabulary/categories", "category_index", "category", "num_categories"),
+    }
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_mask_gradients_leaves_the_row_of_items_not_trained_on_alone(dense):
+    model = random_model("a2svd", compatibility="corrected")
+    gradients = [tf.ones(variable.shape) for variable in model.trained_variables]
+    if not dense:
+        gradients[0] = tf.IndexedSlices(tf.ones([3, 5]), tf.constant([13, 2, 13]), tf.constant([14, 5]))
+    expected = np.zeros([14, 5])
+    expected[: 13 if dense else 0] = 1.0
+    expected[2] = 1.0
+
+    masked = model.mask_gradients(gradients)
+
+    np.testing.assert_array_equal(tf.convert_to_tensor(masked[0]), expected)
+    assert isinstance(masked[0], tf.IndexedSlices) != dense
+    for before, after in zip(gradients[1:], masked[1:], strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_mask_gradients_trains_paddings_row_in_the_reference():
+    model = random_model("a2svd", compatibility="reference")
+    gradients = [tf.ones(variable.shape) for variable in model.trained_variables]
+
+    np.testing.assert_array_equal(model.mask_gradients(gradients)[0], gradients[0])

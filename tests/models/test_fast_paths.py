@@ -50,7 +50,7 @@ def assert_training_equals_plain(model, history, candidates):
     with tf.GradientTape() as tape:
         logits = model.score(model.encode(as_tensors(history), training), tf.constant(candidates), training)
         total = tf.reduce_sum(logits * tf.constant(upstream, tf.float32))
-    variables = (*model.sparse_variables, *model.dense_variables)
+    variables = model.trained_variables
     gradients = tape.gradient(total, variables, unconnected_gradients="zero")
     with tf.GradientTape() as tape:
         expected, moments = plain_logits(plain, history, candidates, training=True)

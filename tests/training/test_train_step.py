@@ -41,7 +41,7 @@ class Learner:
         vocabulary = read_vocabulary(*prepared)
         vocabulary = replace(vocabulary, num_trained_items=num_trained or vocabulary.num_trained_items)
         self.model = build_model(model or small_model(dropout=(0.0, 0.0)), vocabulary, SEED)
-        variables = [*self.model.sparse_variables, *self.model.dense_variables]
+        variables = self.model.trained_variables
         self.optimizer = build_optimizer(config.optimizer, variables)
         self.sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
         files = prepared[1].table("sequences/train").files

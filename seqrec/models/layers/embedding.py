@@ -1,11 +1,46 @@
 """From item indices to vectors: an item's own row beside that of its category."""
 
+from typing import NamedTuple, TypeAlias
+
 import tensorflow as tf
 
+from seqrec.core import columns as C
 from seqrec.core.batch import PADDING_INDEX, History
-from seqrec.events.vocabulary import Vocabulary
+from seqrec.events.vocabulary import CATEGORIES, ITEMS, Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.initializers import Initializer
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+
+class EmbeddingTable(NamedTuple):
+    """A trained variable whose rows have names: everything that handles such variables reads it from here.
+
+    Row 0 is padding. Rows 1, 2, ... belong to the indices of a vocabulary table, up to the number that a manifest's
+    details give under `num_named_rows_key`; rows after these have no name.
+    """
+
+    variable: tf.Variable  # float32 [number of rows, width]
+    vocabulary: str  # Vocabulary table that names the rows, such as "vocabulary/items".
+    index_column: str  # Column of that table that holds the row's number.
+    name_column: str  # Column that holds the row's name, by which rows of two runs are matched.
+    num_named_rows_key: str  # Key of the number of named rows in the details of prepared data and of runs.
+    frozen_rows: tuple[int, ...] = ()  # Rows that training never changes.
+
+    @property
+    def name(self) -> str:
+        """The variable's name, as in files of weights."""
+        return str(self.variable.name).removesuffix(":0")
+
+    def without_frozen_rows(self, gradient: Gradient) -> Gradient:
+        """The gradient of `variable` with zeros for the frozen rows; of the same type and shape as `gradient`."""
+        for row in self.frozen_rows:
+            if isinstance(gradient, tf.IndexedSlices):
+                values = tf.where((gradient.indices == row)[:, None], 0.0, gradient.values)
+                gradient = type(gradient)(values, gradient.indices, gradient.dense_shape)
+            else:
+                gradient = tf.tensor_scatter_nd_update(gradient, [[row]], tf.zeros([1, gradient.shape[1]]))
+        return gradient
 
 
 class EventEmbedding(tf.Module):
@@ -28,15 +63,13 @@ class EventEmbedding(tf.Module):
         self._category_of_item = tf.Variable(vocabulary.item_category, trainable=False, name="item_category")
 
     @property
-    def tables(self) -> tuple[tf.Variable, ...]:
-        return (self.items, self.categories)
-
-    def without_unknown_row(self, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-        """A gradient of `items` that leaves the row of items not trained on alone, unless that is padding's too."""
-        if self._unknown_row == PADDING_INDEX:
-            return gradient
-        values = tf.where((gradient.indices == self._unknown_row)[:, None], 0.0, gradient.values)
-        return type(gradient)(values, gradient.indices, gradient.dense_shape)
+    def tables(self) -> tuple[EmbeddingTable, ...]:
+        """Every table, in an order that never changes."""
+        frozen = () if self._unknown_row == PADDING_INDEX else (self._unknown_row,)
+        return (
+            EmbeddingTable(self.items, ITEMS, C.ITEM_INDEX, C.ITEM, "num_trained_items", frozen),
+            EmbeddingTable(self.categories, CATEGORIES, C.CATEGORY_INDEX, C.CATEGORY, "num_categories"),
+        )
 
     def item_rows(self, items: tf.Tensor) -> tf.Tensor:
         """The row of the item table of each item index."""
