@@ -31,3 +31,19 @@ class TrainBatch(NamedTuple):
 class EvalBatch(NamedTuple):
     history: History
     candidate_items: Any  # int32 [S, B, N], the target first.
+
+
+class EventRuns(NamedTuple):
+    """Runs of consecutive events of one user each, oldest first, right padded: what a retrieval model reads.
+
+    After every event of a run a model has a state that depends on that event and the earlier ones only.
+    """
+
+    items: Any  # int32 [S, B, L], 0 is padding.
+    length: Any  # int32 [S, B], number of real events; 0 for an empty run.
+    seconds_from_previous: Any  # float32 [S, B, L], time since the event before; 0 for a first event and for padding.
+
+
+class RunBatch(NamedTuple):
+    runs: EventRuns
+    target_items: Any  # int32 [S, B, L], the item to predict after each event; 0 where nothing is to be predicted.
