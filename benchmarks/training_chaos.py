@@ -30,7 +30,7 @@ from seqrec.core.errors import SeqrecError
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.workers.worker import TrainingJob
+from seqrec.training.job import TrainingJob
 from tests.feed.prepared_data import write_prepared
 
 ROOT = Path(__file__).parents[1]
@@ -100,16 +100,15 @@ MODEL = ModelConfig(max_history_length=8, layer_sizes=(1000, 500))
 
 def train(workdir: str, name: str, launcher: str) -> None:
     """The job itself, run in a process of its own."""
-    from seqrec.training.stage import run_train
-    from seqrec.training.workers import watcher as launch
+    from seqrec.training import stage
 
     case = next(case for case in CASES if case.name == name)
     first_time = not (Path(workdir) / faults.RAISED).exists()
     if case.worker is not None and first_time:
-        launch.run_worker = case.worker
+        stage.run_worker = case.worker
     try:
         with _spark(launcher):
-            run_train(Storage(workdir), "toy", "run", MODEL, settings_of(case, launcher), SEED, False)
+            stage.run_train(Storage(workdir), "toy", "run", MODEL, settings_of(case, launcher), SEED, False)
     except SeqrecError as error:
         sys.exit(f"error: {error}")
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from seqrec.core.storage import Storage
-from seqrec.training.workers.worker import TrainingJob
+from seqrec.training.job import TrainingJob
 from tests.training.small_runs import counting
 
 RAISED = "raised"  # A file whose time says when a worker ran into its fault.
@@ -142,7 +142,7 @@ def fill_the_disk(workdir: Path) -> None:
 def run_worker_that_raises(job: TrainingJob) -> Any:
     """Runs in a worker: the second one runs into a fault of the program after ten steps."""
     from seqrec.training import loop
-    from seqrec.training.workers.worker import run_worker
+    from seqrec.training.worker import run_worker
 
     def fail(trainer: Any) -> None:
         if trainer.feed.stream_ids[0] == 1:

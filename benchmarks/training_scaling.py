@@ -23,17 +23,16 @@ from typing import Any
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.workers.worker import TrainingJob
+from seqrec.training.job import TrainingJob
 from tests.feed.prepared_data import write_prepared
 
 ROOT = Path(__file__).parents[1]
 
 
 def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> None:
-    from seqrec.training.stage import run_train
-    from seqrec.training.workers import watcher as launch
+    from seqrec.training import stage
 
-    launch.run_worker = run_and_note_processor_time
+    stage.run_worker = run_and_note_processor_time
     training = TrainingConfig(
         num_epochs=num_epochs,
         global_batch_size=batch,
@@ -45,12 +44,12 @@ def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_
         resume="never",
         launcher="in_process" if num_workers == 1 else "horovodrun",
     )
-    run_train(Storage(workdir), "toy", run, ModelConfig(name=model), training, 1, True)
+    stage.run_train(Storage(workdir), "toy", run, ModelConfig(name=model), training, 1, True)
 
 
 def run_and_note_processor_time(job: TrainingJob) -> Any:
     """Runs as a worker and leaves the seconds of processor time that it had used at the end of each epoch."""
-    from seqrec.training.workers.worker import run_worker
+    from seqrec.training.worker import run_worker
 
     seconds: list[float] = []
     state = run_worker(job, lambda _: seconds.append(time.process_time()))

@@ -50,7 +50,7 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
 def _check_training(config: LoadedConfig) -> None:
     """What `train` would refuse whatever the data, before hours are spent on them."""
     from seqrec.feed.plan import check_division
-    from seqrec.training.stage import layout_of
+    from seqrec.training.checks import layout_of
 
     run = config.run
     for model in run.pipeline.models:

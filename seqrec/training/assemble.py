@@ -17,21 +17,21 @@ from seqrec.feed.batching import TrainingFeed
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
-from seqrec.training.checkpoints import Checkpoints, TrainingState
+from seqrec.training.checkpoints import Checkpoints
+from seqrec.training.checks import check_prepared, layout_of
 from seqrec.training.config import TrainingConfig
+from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.loop import Trainer, train
 from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.reporting.mlflow import MlflowLog
 from seqrec.training.reporting.progress import ProgressBar, epoch_line, history_csv
+from seqrec.training.reporting.status import StatusWriter
 from seqrec.training.reporting.tensorboard import ScalarLog
-from seqrec.training.stage import check_prepared, layout_of
 from seqrec.training.train_step import StepOutcome, TrainStep
 from seqrec.training.validation import Validation
 from seqrec.training.warm_start import start_from_run
 from seqrec.training.workers.exchange import Workers
-from seqrec.training.workers.status import StatusWriter
-from seqrec.training.workers.worker import TrainingJob, prepared_manifest
 
 TRAIN, VALIDATION = "sequences/train", "sequences/validation"
 _MLFLOW_TAG = "mlflow_tag.txt"  # Beside a run's settings: by what its run in MLflow is found again.
@@ -48,7 +48,7 @@ def train_run(
     Args:
         after_epoch: called with the state once an epoch is validated and saved; what it raises ends the training.
     """
-    config, storage, prepared = job.training, Storage(job.workdir), prepared_manifest(job)
+    config, storage, prepared = job.training, Storage(job.workdir), job.prepared_manifest()
     check_prepared(prepared, job.model, config)
     _set_up_devices(config, workers)
     vocabulary = read_vocabulary(storage, prepared)

@@ -6,11 +6,9 @@ whole and where training stands. Without its `.json`, or of another size than th
 
 import dataclasses
 import json
-import math
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -18,33 +16,7 @@ import tensorflow as tf
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.weights import load_variables, save_variables
-
-
-@dataclass
-class TrainingState:
-    """Where training stands between two steps; with the variables, all that is needed to go on exactly."""
-
-    epoch: int = 0  # The epoch to go on in, 0 is the first.
-    step: int = 0  # Steps done in it.
-    global_step: int = 0  # Steps done in all.
-    loss_sum: float = 0.0  # Over the steps done in this epoch.
-    best_value: float | None = None  # Of the validation metric.
-    best_epoch: int = -1
-    stopped_early: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)  # One row for each finished epoch.
-
-    def end_epoch(self, row: dict[str, Any], metric: float, patience: int) -> bool:
-        """Notes a finished epoch; returns whether it is the best so far: any number is better than none."""
-        if self.best_value is None or math.isnan(self.best_value):
-            is_best = self.best_value is None or not math.isnan(metric)
-        else:
-            is_best = metric > self.best_value
-        if is_best:
-            self.best_value, self.best_epoch = metric, self.epoch
-        self.history.append(row)
-        self.stopped_early = 0 < patience <= self.epoch - self.best_epoch
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
-        return is_best
+from seqrec.training.job import TrainingState
 
 
 class Checkpoints:

@@ -15,8 +15,8 @@ import tensorflow as tf
 from seqrec.core.batch import TrainBatch
 from seqrec.core.errors import TrainingError
 from seqrec.feed.batching import TrainingFeed, prefetched
-from seqrec.training.checkpoints import TrainingState
 from seqrec.training.config import TrainingConfig
+from seqrec.training.job import TrainingState
 from seqrec.training.train_step import StepOutcome
 
 _BATCHES_AHEAD = 4
@@ -41,7 +41,7 @@ class Trainer:
 def train(trainer: Trainer) -> TrainingState:
     """Trains from where `trainer.state` stands to the last epoch, an early stop, or a request to stop."""
     state, config = trainer.state, trainer.config
-    while state.epoch < config.num_epochs and not state.stopped_early:
+    while not state.is_complete(config.num_epochs):
         plan = trainer.feed.plan(state.epoch)
         for batch in _timed_batches(trainer):
             outcome = trainer.step(batch, state.global_step, trainer.stop_requested())

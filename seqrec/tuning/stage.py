@@ -14,8 +14,9 @@ from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings
+from seqrec.training.checks import check_prepared, train_files_digest
 from seqrec.training.config import FREE_SETTINGS, TrainingConfig
-from seqrec.training.stage import check_prepared, run_train, train_files_digest
+from seqrec.training.stage import run_train
 from seqrec.tuning.config import TuningConfig
 from seqrec.tuning.executors import Executor, LocalProcesses, SparkTasks
 from seqrec.tuning.search import Search, search

@@ -25,7 +25,8 @@ from seqrec.core.errors import SeqrecError, first_line
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
-from seqrec.training.workers.worker import TrainingJob, run_worker
+from seqrec.training.job import TrainingJob
+from seqrec.training.worker import run_worker
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED
 
 HISTORY, WORD, OUTCOME, LOG = "history.json", "word.json", "outcome.json", "log.txt"
@@ -106,9 +107,9 @@ def train_trial(task: TrialTask) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="seqrec-control-") as control:
             state = run_worker(_training_job(task, control), after_epoch)
-        if state["epoch"] < task.training["num_epochs"] and not state["stopped_early"]:
+        if not state.is_complete(task.training["num_epochs"]):
             sys.exit(128 + signal.SIGTERM)
-        _write(storage, f"{task.folder}/{HISTORY}", state["history"])
+        _write(storage, f"{task.folder}/{HISTORY}", state.history)
     except TrialPrunedError:
         outcome["state"] = PRUNED
     except Exception as error:

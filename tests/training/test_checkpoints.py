@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage
-from seqrec.training.checkpoints import Checkpoints, TrainingState
+from seqrec.training.checkpoints import Checkpoints
+from seqrec.training.job import TrainingState
 
 STEPS = (10, 20, 30)
 

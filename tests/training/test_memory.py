@@ -7,7 +7,8 @@ import pytest
 
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.workers.worker import TrainingJob, run_worker
+from seqrec.training.job import TrainingJob
+from seqrec.training.worker import run_worker
 from tests.training.small_runs import SEED, small_model, small_training
 
 

@@ -105,7 +105,7 @@ def test_two_fresh_processes_under_load_agree(prepared: tuple[Storage, Manifest]
 def _run_worker_until(job: Any, num_steps: int, happen: Callable[[Any], None]) -> Any:
     """A worker to which something happens once it has done `num_steps` steps."""
     from seqrec.training import loop
-    from seqrec.training.workers.worker import run_worker
+    from seqrec.training.worker import run_worker
 
     loop._count = counting(loop._count, num_steps, happen)
     return run_worker(job)
@@ -125,10 +125,10 @@ def test_two_workers_go_on_as_one_or_as_four(
     monkeypatch: pytest.MonkeyPatch,
     workers_after: int,
 ) -> None:
-    import seqrec.training.workers.watcher as launch
+    from seqrec.training import stage
 
     with monkeypatch.context() as patched:
-        patched.setattr(launch, "run_worker", _run_worker_and_stop)
+        patched.setattr(stage, "run_worker", _run_worker_and_stop)
         with pytest.raises(TrainingError, match="Stopped after step 13 of epoch 2"):
             train(num_epochs=4, num_workers=2, launcher="horovodrun")
 
@@ -151,9 +151,9 @@ def _run_worker_that_raises(job: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_worker_that_raises_shows_its_traceback(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seqrec.training.workers.watcher as launch
+    from seqrec.training import stage
 
-    monkeypatch.setattr(launch, "run_worker", _run_worker_that_raises)
+    monkeypatch.setattr(stage, "run_worker", _run_worker_that_raises)
 
     with pytest.raises(TrainingError) as raised:
         train(num_workers=2, launcher="horovodrun")
@@ -179,9 +179,9 @@ def _run_worker_that_hangs(job: Any) -> Any:
 def test_a_worker_that_hangs_is_named_in_bounded_time(
     train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seqrec.training.workers.watcher as launch
+    from seqrec.training import stage
 
-    monkeypatch.setattr(launch, "run_worker", _run_worker_that_hangs)
+    monkeypatch.setattr(stage, "run_worker", _run_worker_that_hangs)
 
     with pytest.raises(TrainingError, match=r"Worker 1 on .* has made no progress for 20 s.*Worker 0 only followed"):
         train(num_workers=2, launcher="horovodrun", hang_timeout=20)
@@ -193,7 +193,7 @@ def test_a_worker_that_hangs_is_named_in_bounded_time(
 def _run_worker_that_hangs_at_the_end(job: Any) -> Any:
     """Worker 0, which alone writes a log, sleeps for ever at that of the last epoch; the other is done by then."""
     from seqrec.training.reporting.tensorboard import ScalarLog
-    from seqrec.training.workers.worker import run_worker
+    from seqrec.training.worker import run_worker
 
     ScalarLog.publish = lambda _: time.sleep(10_000)  # type: ignore[method-assign]
     return run_worker(job)
@@ -201,9 +201,9 @@ def _run_worker_that_hangs_at_the_end(job: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_when_the_others_are_done_is_named(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seqrec.training.workers.watcher as launch
+    from seqrec.training import stage
 
-    monkeypatch.setattr(launch, "run_worker", _run_worker_that_hangs_at_the_end)
+    monkeypatch.setattr(stage, "run_worker", _run_worker_that_hangs_at_the_end)
 
     with pytest.raises(TrainingError, match=r"Worker 0 on .* has made no progress for 15 s.*heartbeat \d+ s ago\.$"):
         train(num_workers=2, num_epochs=1, launcher="horovodrun", hang_timeout=15)

@@ -80,11 +80,13 @@ def test_run_train_writes_scalars_for_tensorboard(prepared: tuple[Storage, Manif
     assert {"train/loss", "train/gradient_norm", "train/bytes_sent_per_step", "epoch/group_auc"} <= names
 
 
-def test_run_train_again_does_nothing(train: Train, finished: Manifest, capsys: pytest.CaptureFixture) -> None:
+def test_run_train_again_does_nothing(train: Train, finished: Manifest, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "seqrec")
+
     again = train(run="finished", num_epochs=4)
 
     assert again == finished
-    assert "is up to date (4 epochs), skipped" in capsys.readouterr().out
+    assert "is up to date (4 epochs), skipped" in caplog.text
 
 
 def test_run_train_is_the_same_each_time(train: Train, prepared: tuple[Storage, Manifest], finished: Manifest) -> None:

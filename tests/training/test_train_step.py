@@ -18,10 +18,10 @@ from seqrec.feed.batching import TrainingFeed
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import TrainingContext
 from seqrec.models.registry import build_model
+from seqrec.training.checks import layout_of
 from seqrec.training.objectives.sampled_softmax import NegativeSampler
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
-from seqrec.training.stage import layout_of
 from seqrec.training.train_step import TrainStep
 from seqrec.training.workers.exchange import Workers
 from tests.training.small_runs import SEED, small_model, small_training

@@ -1,4 +1,4 @@
-"""Starts workers with Horovod's launchers, and adds what those do not do: to stop softly, and to end all after one."""
+"""Starts workers with Horovod's launchers, and adds what they lack: a soft stop, and an end of all after one fails."""
 
 import contextlib
 import os
@@ -9,24 +9,20 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from seqrec.core.errors import ConfigError
 
-_REASON_SECONDS = 2.0  # For Horovod's thread to end, once it has said that Spark's job failed.
+_REASON_SECONDS = 2.0  # Time for Horovod's thread to end, once Horovod has reported that Spark's job failed.
 _FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
 
 
-class Supervisor(Protocol):
-    """Who is told what happens to the workers, and decides when those that are left are ended."""
+class Callbacks(NamedTuple):
+    """What a launcher calls while workers run, and the event through which its caller ends them."""
 
-    end_now: threading.Event  # When it is set, the launcher ends all workers.
-
-    def ask_to_stop(self) -> None:
-        """The driver was asked to stop; called by a signal's handler."""
-
-    def worker_ended_badly(self) -> None:
-        """A worker's process has ended with an exit code that is not 0; called by any thread."""
+    ask_to_stop: Callable[[], None]  # The driver has received a signal; called from the signal's handler.
+    note_failure: Callable[[], None]  # A worker's process has ended with an exit code other than 0; from any thread.
+    end_now: threading.Event  # Set by either side: the launcher then ends all workers.
 
 
 def launch_on_spark(
@@ -35,7 +31,7 @@ def launch_on_spark(
     num_workers: int,
     start_timeout: int,
     spark: Any,
-    supervisor: Supervisor | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Any:
     """Runs `worker(job)` in `num_workers` tasks of a Spark job; returns worker 0's result.
 
@@ -55,11 +51,11 @@ def launch_on_spark(
         )
     if not is_local and context.getConf().get("spark.task.maxFailures", "4") != "1":
         warnings.warn(
-            "spark.task.maxFailures is not 1: after a worker's failure Spark may start it again alone and wait for "
-            "ever. Submit with --conf spark.task.maxFailures=1.",
+            "spark.task.maxFailures is not 1: after a worker's failure Spark may start it again alone and wait "
+            "forever. Submit with --conf spark.task.maxFailures=1.",
             stacklevel=2,
         )
-    with _signals_ask_to_stop(supervisor), _spark_ends_are_told(supervisor), _spark_reason_instead_of_trace():
+    with _signals_ask_to_stop(callbacks), _report_failed_spark_workers(callbacks), _spark_reason_instead_of_trace():
         results = horovod.spark.run(
             worker,
             args=(job,),
@@ -77,7 +73,7 @@ def launch_on_spark(
 
 
 def _shipped_python(context: Any) -> str | None:
-    """Python in an archive that was unpacked beside each executor; None: the driver's path holds everywhere."""
+    """Python in an archive that was unpacked beside each executor; None if the driver's path holds everywhere."""
     python = context.pythonExec
     return python if os.sep in python and not os.path.isabs(python) else None
 
@@ -88,12 +84,12 @@ def launch_by_horovodrun(
     num_workers: int,
     start_timeout: int,
     hosts: str | None,
-    supervisor: Supervisor | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Any:
     """Runs `worker(job)` in processes of this machine, or of `hosts` ("a:2,b:2", by ssh); returns worker 0's result."""
     from horovod.runner import run
 
-    with _signals_ask_to_stop(supervisor), _environment(_worker_environment()):
+    with _signals_ask_to_stop(callbacks), _environment(_worker_environment()):
         results = run(
             worker,
             args=(job,),
@@ -106,7 +102,7 @@ def launch_by_horovodrun(
 
 
 def _worker_environment() -> dict[str, str]:
-    """What workers need of the driver's environment, which is not theirs; and where this package is found."""
+    """Environment variables to forward to the workers, with a PYTHONPATH on which they find this package."""
     root = str(Path(__file__).parents[3])
     kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
     path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
@@ -115,7 +111,7 @@ def _worker_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables while inside: horovodrun hands its own environment to the workers."""
+    """Context in which environment variables are set: horovodrun hands its own environment to the workers."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -129,18 +125,18 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_ask_to_stop(supervisor: Supervisor | None) -> Iterator[None]:
-    """While inside, SIGINT or SIGTERM to the driver asks the supervisor to stop; a second one ends the workers at once.
+def _signals_ask_to_stop(callbacks: Callbacks | None) -> Iterator[None]:
+    """Context in which SIGINT or SIGTERM to the driver asks for a stop; a second signal ends the workers at once.
 
-    Horovod's launchers set handlers of their own, and leave them behind; theirs end the workers within five seconds,
-    whatever they are saving. Without a supervisor those stay.
+    Horovod's launchers set handlers of their own and leave them behind. Those end the workers within five seconds,
+    whatever they are saving. Without callbacks they stay in place.
     """
     from horovod.runner import gloo_run
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     theirs = gloo_run.register_shutdown_event
-    if supervisor is not None:
-        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(supervisor)
+    if callbacks is not None:
+        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(callbacks)
     try:
         yield
     finally:
@@ -149,23 +145,24 @@ def _signals_ask_to_stop(supervisor: Supervisor | None) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _event_of_second_signal(supervisor: Supervisor) -> threading.Event:
+def _event_of_second_signal(callbacks: Callbacks) -> threading.Event:
+    """The event that makes Horovod end its workers; a second signal to the driver sets it."""
     numbers: list[int] = []
 
     def handle(number: int, _: Any) -> None:
         if numbers:
-            supervisor.end_now.set()
+            callbacks.end_now.set()
         numbers.append(number)
-        supervisor.ask_to_stop()
+        callbacks.ask_to_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
-    return supervisor.end_now
+    return callbacks.end_now
 
 
 @contextlib.contextmanager
 def _spark_reason_instead_of_trace() -> Iterator[None]:
-    """While inside, a failed Spark job is one line in the error, not sixty on the screen and "see above" in the error.
+    """Context in which a failed Spark job gives an error of one line, not sixty on the screen and "see above".
 
     Horovod collects the job's tasks in a thread of its own, which ends with Spark's exception.
     """
@@ -182,7 +179,7 @@ def _spark_reason_instead_of_trace() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The hook stays: that thread may end a little later than this one, and the process soon after both.
+        # The hook stays in place: that thread may end a little later than this one, and the process soon after both.
         if "see the error above" not in str(error):
             raise
         end = time.monotonic() + _REASON_SECONDS
@@ -193,22 +190,25 @@ def _spark_reason_instead_of_trace() -> Iterator[None]:
 
 
 def _first_reason(java_error: str) -> str:
-    """Of an error that py4j shows as "An error occurred while calling ...", a colon and Java's own trace."""
+    """Extracts the Java exception's message from a py4j error.
+
+    Its text is "An error occurred while calling ...", then a line with a colon and the exception, then Java's trace.
+    """
     lines = java_error.splitlines()
-    told = next((line for line in lines if line.startswith(": ")), lines[0] if lines else "")
-    return told.removeprefix(": ").removeprefix("org.apache.spark.SparkException: ").strip()
+    reason = next((line for line in lines if line.startswith(": ")), lines[0] if lines else "")
+    return reason.removeprefix(": ").removeprefix("org.apache.spark.SparkException: ").strip()
 
 
 @contextlib.contextmanager
-def _spark_ends_are_told(supervisor: Supervisor | None) -> Iterator[None]:
-    """While inside, the supervisor is told as soon as a worker on Spark has ended badly.
+def _report_failed_spark_workers(callbacks: Callbacks | None) -> Iterator[None]:
+    """Context in which a worker on Spark that ends badly is reported at once.
 
-    Horovod's launcher there waits for every worker before it says a word of any: for ever where one is stopped, for
-    half a minute where one still waits for a dead one to connect.
+    Horovod's launcher for Spark reports no failure until every worker has ended: it waits forever if one is stopped,
+    and 30 seconds if one still waits for a dead one to connect.
     """
     from horovod.spark import gloo_run
 
-    if supervisor is None:
+    if callbacks is None:
         yield
         return
     theirs = gloo_run.rsh
@@ -216,7 +216,7 @@ def _spark_ends_are_told(supervisor: Supervisor | None) -> Iterator[None]:
     def rsh(*arguments: Any, **named: Any) -> int:
         exit_code = theirs(*arguments, **named)
         if exit_code != 0:
-            supervisor.worker_ended_badly()
+            callbacks.note_failure()
         return exit_code
 
     gloo_run.rsh = rsh

@@ -154,8 +154,8 @@ def test_two_workers_equal_one(train: Train, spark: Any, prepared: tuple[Storage
 
 
 def _train_without_averaging(job: Any) -> None:
+    from seqrec.training.worker import run_worker
     from seqrec.training.workers.exchange import HorovodWorkers, Workers
-    from seqrec.training.workers.worker import run_worker
 
     HorovodWorkers.exchange = Workers.exchange  # type: ignore[method-assign]
     run_worker(job)
@@ -163,8 +163,8 @@ def _train_without_averaging(job: Any) -> None:
 
 @pytest.mark.slow
 def test_gradients_that_are_not_averaged_are_caught(prepared: tuple[Storage, Manifest], storage: Storage) -> None:
-    from seqrec.training.workers.status import FAILED, read_statuses
-    from seqrec.training.workers.worker import TrainingJob
+    from seqrec.training.job import TrainingJob
+    from seqrec.training.reporting.status import FAILED, read_statuses
 
     job = TrainingJob(
         workdir=prepared[0].root,

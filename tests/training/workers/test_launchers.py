@@ -10,21 +10,7 @@ from typing import Any
 import pytest
 
 from seqrec.core.errors import ConfigError
-from seqrec.training.workers.launchers import _signals_ask_to_stop, launch_on_spark
-
-
-class Notes:
-    """A supervisor that ends all workers as soon as one has ended badly."""
-
-    def __init__(self) -> None:
-        self.end_now = threading.Event()
-        self.num_asked = 0
-
-    def ask_to_stop(self) -> None:
-        self.num_asked += 1
-
-    def worker_ended_badly(self) -> None:
-        self.end_now.set()
+from seqrec.training.workers.launchers import Callbacks, _signals_ask_to_stop, launch_on_spark
 
 
 def _return_nothing(_: Any) -> None:
@@ -41,14 +27,16 @@ def test_more_workers_than_slots_are_refused(spark: Any) -> None:
 def test_the_first_signal_asks_to_stop_and_the_second_one_ends() -> None:
     from horovod.runner import gloo_run
 
-    supervisor = Notes()
+    asked: list[int] = []
+    end_now = threading.Event()
+    callbacks = Callbacks(lambda: asked.append(1), lambda: None, end_now)
     theirs = gloo_run.register_shutdown_event
     before = signal.getsignal(signal.SIGTERM)
 
-    with _signals_ask_to_stop(supervisor):
+    with _signals_ask_to_stop(callbacks):
         end_at_once = gloo_run.register_shutdown_event()  # As Horovod does when it launches.
         os.kill(os.getpid(), signal.SIGTERM)
-        after_first = (supervisor.num_asked, end_at_once.is_set())
+        after_first = (len(asked), end_at_once.is_set())
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert after_first == (1, False)
@@ -68,10 +56,11 @@ def _die_or_wait(folder: str) -> None:
 # Spark's own trace, of sixty lines, is not shown beside the error.
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_on_spark_a_worker_that_dies_at_once_ends_the_others(spark: Any, tmp_path: Path) -> None:
-    supervisor = Notes()
+    end_now = threading.Event()
+    callbacks = Callbacks(lambda: None, note_failure=end_now.set, end_now=end_now)
 
     with pytest.raises(RuntimeError, match=r"Process name: 1\s+Exit code: 7"):
-        launch_on_spark(_die_or_wait, str(tmp_path), 2, 60, spark, supervisor)
+        launch_on_spark(_die_or_wait, str(tmp_path), 2, 60, spark, callbacks)
 
-    assert supervisor.end_now.is_set()
+    assert end_now.is_set()
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,8 @@ import pytest
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.stage import check_prepared, run_train
+from seqrec.training.checks import check_prepared
+from seqrec.training.stage import run_train
 from tests.feed.prepared_data import write_prepared
 from tests.training.small_runs import SEED, small_model, small_training
 

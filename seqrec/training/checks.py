@@ -1,0 +1,84 @@
+"""What is checked before a run begins, and how its settings and data are compared with those of an earlier one."""
+
+from typing import Any
+
+from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.manifest import Manifest, digest_of
+from seqrec.feed.plan import Layout
+from seqrec.models.config import ModelConfig
+from seqrec.training.config import TrainingConfig
+
+TRAIN_FILES = "train_files"  # Input of a recipe: how the training data is cut into files.
+
+
+def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> None:
+    """Refuses data that cannot give what the settings ask for, which would show after an epoch only, or never.
+
+    Raises:
+        ConfigError: the model is to read longer histories than are stored, or a hit rate counts every candidate.
+        DataError: there are no validation rows.
+    """
+    if not prepared.table("sequences/validation").rows:
+        raise DataError(
+            f"prepared '{prepared.name}': sequences/validation has no rows, so no epoch can be chosen as the best. "
+            "Move preparation.validation_boundary or test_boundary, or loosen its filters, and prepare the data again."
+        )
+    stored = prepared.details["max_stored_history"]
+    if model.max_history_length > stored:
+        raise ConfigError(
+            f"model.max_history_length={model.max_history_length} but prepared '{prepared.name}' stores {stored} "
+            f"events before a target: use at most {stored}, or prepare with a larger preparation.max_stored_history."
+        )
+    num_negatives = prepared.details["num_negatives"]["validation"]
+    cutoffs = {"training.metrics_at": max(training.metrics_at, default=0)}
+    if training.metric.startswith("hit_rate@"):
+        cutoffs["training.metric"] = int(training.metric.partition("@")[2])
+    for key, cutoff in cutoffs.items():
+        if cutoff > num_negatives:
+            raise ConfigError(
+                f"{key}: hit_rate@{cutoff} of the target and {num_negatives} validation negatives is always 1: use a K "
+                f"of at most {num_negatives}, or prepare with more preparation.num_validation_negatives."
+            )
+
+
+def layout_of(config: TrainingConfig, seed: int) -> Layout:
+    """The settings that decide how an epoch is cut into batches."""
+    return Layout(
+        seed=seed,
+        num_streams=config.num_streams,
+        global_batch_size=config.global_batch_size,
+        files_per_group=config.files_per_group,
+        num_parts=config.gradient_accumulation,
+        num_workers=config.num_workers,
+    )
+
+
+def choose_launcher(training: TrainingConfig) -> str:
+    """The launcher to use: the one that is set, or for `auto` the one that fits the number of workers."""
+    if training.launcher != "auto":
+        return training.launcher
+    return "in_process" if training.num_workers == 1 else "spark"
+
+
+def train_files_digest(prepared: Manifest) -> str:
+    """Digest of how the training data is cut into files.
+
+    The order of examples depends on it, and the data's content does not show it: it is the same for the same rows in
+    other files.
+    """
+    return digest_of([(file.rows, file.targets) for file in prepared.table("sequences/train").files])
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Every place where two nests of settings and inputs differ, such as "training.num_streams was 8, now 4"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted({*before, *now})
+        inner = [differences(before.get(k), now.get(k), f"{path}.{k}" if path else str(k)) for k in keys]
+        return [difference for part in inner for difference in part]
+    if before == now:
+        return []
+    if path == f"inputs.{TRAIN_FILES}":
+        return ["the training data was cut into other files (preparation.num_streams_max and the like)"]
+    if path.startswith("inputs."):
+        return [f"the content of {path.removeprefix('inputs.')} was {before}, now {now}"]
+    return [f"{path.removeprefix('settings.')} was {before}, now {now}"]
