@@ -2,7 +2,20 @@
 # Submits one job of seqrec with the real spark-submit; `./spark-submit.sh --help` says how.
 set -euo pipefail
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+unset CDPATH BASH_ENV # Both change what `cd` and a new bash do.
+folder_of() { # The folder of a script, links followed; `readlink -f` is not everywhere.
+    local path=$1 target
+    while [ -L "$path" ]; do
+        target=$(readlink "$path")
+        case "$target" in
+            /*) path=$target ;;
+            *) path=$(dirname -- "$path")/$target ;;
+        esac
+    done
+    cd -P -- "$(dirname -- "$path")" && pwd -P
+}
+
+ROOT=$(folder_of "${BASH_SOURCE[0]}")
 
 usage() {
     cat <<'TEXT'

@@ -7,7 +7,20 @@
 # active Python as it is (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
 set -euo pipefail
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+unset CDPATH BASH_ENV # Both change what `cd` and a new bash do.
+followed() { # A path with all links of its last part followed; `readlink -f` is not everywhere.
+    local path=$1 target
+    while [ -L "$path" ]; do
+        target=$(readlink "$path")
+        case "$target" in
+            /*) path=$target ;;
+            *) path=$(dirname -- "$path")/$target ;;
+        esac
+    done
+    printf '%s\n' "$path"
+}
+
+ROOT=$(cd -P -- "$(dirname -- "$(followed "${BASH_SOURCE[0]}")")/.." && pwd -P)
 VENV="$ROOT/.venv"
 LOG="$VENV/setup.log"
 NUM_STEPS=5
@@ -42,7 +55,7 @@ find_java_home() { # A Java 11 or 17 of the system; nothing if there is none.
     for java in "${JAVA_HOME:-/nonexistent}/bin/java" "$(command -v java || true)"; do
         [ -x "$java" ] || continue
         case "$(java_major "$java")" in
-            11 | 17) dirname "$(dirname "$(readlink -f "$java")")"; return ;;
+            11 | 17) cd -P -- "$(dirname -- "$(followed "$java")")/.." && pwd -P; return ;;
         esac
     done
 }
@@ -73,15 +86,17 @@ step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, sho
     printf 'done in %s s\n' $((SECONDS - started)) >&2
 }
 
-make_venv() { "$PYTHON_BASE" -m venv "$VENV"; }
+make_venv() { [ "$PYTHON_BASE" = "$VENV/bin/python" ] || "$PYTHON_BASE" -m venv "$VENV"; }
 
 pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary -c "$ROOT/conf/constraints.txt" "$@"; }
 
 install_packages() {
     pip_install "setuptools<70" wheel
-    pip_install --no-build-isolation -e "$ROOT[dev]"
+    pip_install --no-build-isolation -e "${ROOT}[dev]"
     pip_install "venv-pack==0.2.0" # Packs this environment for a cluster.
 }
+
+num_cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
 
 cmake_fits() { # Horovod's build needs CMake >= 3.13, < 4.
     local version
@@ -94,7 +109,7 @@ cmake_fits() { # Horovod's build needs CMake >= 3.13, < 4.
 build_horovod() {
     cmake_fits || pip_install "cmake<4"
     "$VENV/bin/python" -c 'import horovod.tensorflow' 2>/dev/null && return
-    PATH="$VENV/bin:$PATH" MAKEFLAGS="${MAKEFLAGS_FOR_HOROVOD:--j$(nproc)}" \
+    PATH="$VENV/bin:$PATH" MAKEFLAGS="${MAKEFLAGS_FOR_HOROVOD:--j$(num_cores)}" \
         HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITH_GLOO=1 \
         pip_install --no-build-isolation --no-binary horovod --force-reinstall --no-deps --no-cache-dir horovod
     pip_install cloudpickle psutil pyyaml packaging
@@ -116,6 +131,8 @@ own_java_home() { # The environment's own Java; installed now if the system's ha
 }
 
 lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 holds the lock.
+    { [ -d "$VENV" ] || mkdir -p "$VENV" 2>/dev/null; } && [ -w "$VENV" ] && [ -w "$ROOT" ] ||
+        fail "cannot write in $ROOT, where the environment would be made: copy the checkout to a folder of your own, or set SEQREC_ENV=current to use the active Python."
     exec 9>"$ROOT/.venv.lock"
     if command -v flock >/dev/null && ! flock --nonblock 9; then
         say "another set-up is running in $ROOT; waiting for it."
@@ -123,17 +140,39 @@ lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 
     fi
 }
 
-recipe() { # What the environment was made from; a change makes it again.
-    cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum
+recipe() { # What the environment was made from; a change has it brought up to date.
+    cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "$ROOT/conf/environment.sh" | cksum
     echo "$ROOT"
 }
 
+version_of() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null; }
+
+python_for_venv() { # The Python that the environment has already: never another one over it. A new one: the first found.
+    local made_at made_with wanted
+    made_at=$(sed -n 2p "$VENV/.seqrec-complete" 2>/dev/null || true)
+    if [ -n "$made_at" ] && [ "$made_at" != "$ROOT" ]; then
+        fail "$VENV was made in $made_at and does not work here: delete it (rm -r '$VENV') and run the same command again, or move the checkout back."
+    fi
+    made_with=$(version_of "$VENV/bin/python" || true)
+    if [ -z "$made_with" ]; then
+        find_python
+        return
+    fi
+    "$VENV/bin/python" -c "$HAS_RIGHT_VERSION" ||
+        fail "$VENV has Python $made_with, and 3.10 or 3.11 is needed: delete it (rm -r '$VENV') and run the same command again."
+    if [ -n "${SEQREC_PYTHON:-}" ]; then
+        wanted=$(version_of "$SEQREC_PYTHON" || true)
+        [ "$wanted" = "$made_with" ] ||
+            fail "$VENV has Python $made_with, but SEQREC_PYTHON is '$SEQREC_PYTHON' (Python ${wanted:-that does not run}): unset SEQREC_PYTHON, or delete $VENV and run the same command again."
+    fi
+    echo "$VENV/bin/python"
+}
+
 build_environment() {
-    PYTHON_BASE=$(find_python)
+    PYTHON_BASE=$(python_for_venv)
     command -v c++ >/dev/null || command -v g++ >/dev/null ||
         fail "no C++ compiler: install one (Debian, Ubuntu: apt-get install g++)."
     command -v make >/dev/null || fail "no make: install it (Debian, Ubuntu: apt-get install make)."
-    mkdir -p "$VENV"
     : >"$LOG"
     say "making $VENV with $("$PYTHON_BASE" --version), once; about 5 minutes on two cores. Log: $LOG"
     step 1 "creating the environment" make_venv
