@@ -12,7 +12,7 @@ import tensorflow as tf
 from seqrec.core.batch import History
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
-from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.contract import RankingModel
 from seqrec.models.layers.attention_pooling import AttentionPooling
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
@@ -20,6 +20,7 @@ from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.packing import pack, take_packed
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.tower import Tower
+from seqrec.models.layers.training_context import TrainingContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class A2svdState(NamedTuple):
     user: tf.Tensor  # float32 [S, B, D]
 
 
-class A2svd(SequenceModel):
+class A2svd(RankingModel):
     """The user is the attention-weighted mean of their events."""
 
     options_class = A2svdOptions

@@ -1,4 +1,9 @@
-"""What every model offers, and what training hands to it.
+"""What models offer, and what training gives them. There are two families:
+
+- a ranking model encodes a history once and scores each candidate against it with a network of its own;
+- a retrieval model has one state after every event and one vector per item, and scores by their product alone.
+
+Both score candidates after a history in the same way:
 
     state  = model.encode(history, training)            once per history
     logits = model.score(state, candidates, training)   float32 [S, B, N]; candidates int32 [S, B, N] or shared [N]
@@ -13,60 +18,27 @@
   it to `model.apply_moments` once, after the optimizer step.
 
 Legend for all files of this package: S streams, B examples of a stream, R = S * B histories, L padded history
-length, N candidates, P packed events, D width of an embedded event.
+length, N candidates, P packed events, D width of an embedded event, V width of a retrieval model's vectors.
 """
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from seqrec.core.batch import History
+from seqrec.core.batch import EventRuns, History
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EmbeddingTable, EventEmbedding, Gradient
-
-
-class TrainingContext:
-    """One training step as a model sees it: keys for its draws, and a place to record its batch moments.
-
-    Make a new one for each step, inside the traced function.
-
-    Args:
-        seed: of the run.
-        step: int64 [], the global step: it must never repeat in a run.
-        stream_ids: int32 [S], the global number of each stream in this worker's share.
-    """
-
-    def __init__(self, seed: int, step: tf.Tensor, stream_ids: tf.Tensor) -> None:
-        self.seed = seed
-        self.step = tf.cast(step, tf.int64)
-        self.stream_ids = tf.convert_to_tensor(stream_ids, tf.int32)
-        self.num_streams = self.stream_ids.shape[0]
-        assert self.num_streams is not None, "the number of streams must be known when tracing"
-        self._moments: list[tf.Tensor] = []
-
-    def keys(self, place: str) -> tf.Tensor:
-        """int64 [S, 2]: a seed for tf.random.stateless_* for each stream, unlike that of any other place or step."""
-        run = (self.seed * 2**32 + zlib.crc32(place.encode())) % 2**63
-        stream = self.step * 2**20 + tf.cast(self.stream_ids, tf.int64)
-        return tf.stack([tf.fill(tf.shape(stream), tf.constant(run, tf.int64)), stream], axis=1)
-
-    def record(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
-        """Notes one batch norm's moments, each float32 [S, C]. Call in the model's fixed order."""
-        self._moments += [tf.stop_gradient(mean), tf.stop_gradient(variance)]
-
-    def moments(self) -> tf.Tensor:
-        """float32 [S, M]: everything recorded, side by side; M is 0 for a model without batch norm."""
-        if not self._moments:
-            return tf.zeros([self.num_streams, 0])
-        return tf.concat(self._moments, axis=1)
+from seqrec.models.layers.training_context import TrainingContext
 
 
 class SequenceModel(tf.Module):
-    """Scores candidates after a history. Subclasses set `config`, `embedding` and list `batch_norms`."""
+    """What both families share: scores of candidates after a history, and variables by name.
+
+    Subclasses set `config` and `embedding`.
+    """
 
     config: ModelConfig
     embedding: EventEmbedding
@@ -77,16 +49,16 @@ class SequenceModel(tf.Module):
 
     @abstractmethod
     def encode(self, history: History, training: TrainingContext | None = None) -> Any:
-        """All that does not depend on a candidate: a nest of tensors for `score`."""
+        """Everything that does not depend on a candidate: a nest of tensors for `score`."""
 
     @abstractmethod
     def score(self, state: Any, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         """Logits float32 [S, B, N] of int32 candidates [S, B, N], or of one list [N] shared by all histories."""
 
     @property
-    @abstractmethod
     def batch_norms(self) -> tuple[BatchNorm, ...]:
-        """Every batch norm, in the order in which `score` records moments."""
+        """Every batch norm, in the order in which the model records moments; none unless a model says so."""
+        return ()
 
     @property
     def tables(self) -> tuple[EmbeddingTable, ...]:
@@ -95,7 +67,7 @@ class SequenceModel(tf.Module):
 
     @property
     def sparse_variables(self) -> tuple[tf.Variable, ...]:
-        """The embedding tables: their gradients are tf.IndexedSlices, of the rows in the batch."""
+        """The variables of `tables`. Where a step reads some rows only, their gradients are tf.IndexedSlices."""
         return tuple(table.variable for table in self.tables)
 
     @property
@@ -109,17 +81,9 @@ class SequenceModel(tf.Module):
         """Every trained variable: the tables, then the others. Optimizers and gradients follow this order."""
         return (*self.sparse_variables, *self.dense_variables)
 
-    def mask_gradients(self, gradients: Sequence[Gradient | None]) -> list[Gradient | None]:
-        """Gradients in the order of `trained_variables`, with zeros for rows that training must never change."""
-        masked = list(gradients)
-        for place, table in enumerate(self.tables):
-            if gradients[place] is not None:
-                masked[place] = table.without_frozen_rows(gradients[place])
-        return masked
-
     @property
     def moving_statistics(self) -> tuple[tf.Variable, ...]:
-        """Batch norm's moving means and variances: not trained, but part of the weights."""
+        """Moving means and variances of the batch norms: not trained, but part of the weights."""
         return tuple(statistic for norm in self.batch_norms for statistic in (norm.moving_mean, norm.moving_variance))
 
     def named_variables(self) -> dict[str, tf.Variable]:
@@ -128,6 +92,14 @@ class SequenceModel(tf.Module):
         named = {variable.name.removesuffix(":0"): variable for variable in variables}
         assert len(named) == len(variables), "two variables share a name"
         return named
+
+    def mask_gradients(self, gradients: Sequence[Gradient | None]) -> list[Gradient | None]:
+        """Gradients in the order of `trained_variables`, with zeros for rows that training must never change."""
+        masked = list(gradients)
+        for place, table in enumerate(self.tables):
+            if gradients[place] is not None:
+                masked[place] = table.without_frozen_rows(gradients[place])
+        return masked
 
     def apply_moments(self, moments: tf.Tensor) -> None:
         """Moves the moving averages towards `moments`, float32 [M]: the mean over all streams of all workers."""
@@ -138,16 +110,74 @@ class SequenceModel(tf.Module):
         for statistic, moment in zip(self.moving_statistics, tf.split(moments, sizes), strict=True):
             statistic.assign(keep * statistic + (1.0 - keep) * moment)
 
+    def layer_penalty(self) -> tf.Tensor:
+        """layer_l2 / 2 * |all trained weights that are not in a table|^2, float32 []."""
+        if self.config.layer_l2 == 0.0:
+            return tf.zeros([])
+        return self.config.layer_l2 * tf.add_n([tf.nn.l2_loss(weight) for weight in self.dense_variables])
+
+
+class RankingModel(SequenceModel):
+    """A model that scores each candidate with a network of its own. Subclasses define `encode` and `score`."""
+
     def regularization(self, history: History, candidates: tf.Tensor) -> tf.Tensor:
-        """What the loss adds for the size of the weights, float32 []: the mean over the streams of
+        """Part of the loss that keeps weights small, float32 []: the mean over the streams of
 
         embed_l2 / 2 * |the stream's unique embedding rows|^2 + layer_l2 / 2 * |all other trained weights|^2.
+
+        The reference pads every history to `max_history_length`, so row 0 counts as soon as one is shorter.
+
+        Args:
+            candidates: int32 [S, B, N].
         """
         penalty = tf.zeros([])
         if self.config.embed_l2 > 0.0:
-            penalty += self.config.embed_l2 * self.embedding.half_square_norm(
-                history, candidates, self.config.max_history_length
-            )
-        if self.config.layer_l2 > 0.0:
-            penalty += self.config.layer_l2 * tf.add_n([tf.nn.l2_loss(weight) for weight in self.dense_variables])
-        return penalty
+            shorter = tf.reduce_any(history.length < self.config.max_history_length, axis=1, keepdims=True)
+            padding = tf.where(shorter, 0, candidates[:, 0, :1])
+            num_streams = tf.shape(history.items)[0]
+            used = [tf.reshape(part, [num_streams, -1]) for part in (history.items, candidates, padding)]
+            penalty += self.config.embed_l2 * self.embedding.half_square_norm(tf.concat(used, axis=1))
+        return penalty + self.layer_penalty()
+
+
+class RetrievalModel(SequenceModel):
+    """A model in which states and items meet in a product only, so that a whole catalogue is one matrix product.
+
+        logit of an item after an event = state after the event . vector of the item
+
+    Subclasses define `encode_positions` and `item_vectors`; scores of candidates follow from these. Items that were
+    not trained on have no vector worth comparing: their score is the lowest float, and no list recommends them.
+    """
+
+    @abstractmethod
+    def encode_positions(self, runs: EventRuns, training: TrainingContext | None = None) -> tf.Tensor:
+        """States float32 [P, V], one after every real event, from that event and the earlier ones of its run only.
+
+        Their order is that of `pack_events(runs.length, None)`: by stream, then run, then time.
+        """
+
+    @abstractmethod
+    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        """Vectors float32 [..., V] of item indices int32 [...]; without `items`, of all trained items 1, 2, ..."""
+
+    def encode(self, history: History, training: TrainingContext | None = None) -> tf.Tensor:
+        """State after the last event of each history, float32 [S, B, V]; zeros for an empty history."""
+        since_first = history.seconds_from_first
+        gaps = tf.pad(since_first[:, :, 1:] - since_first[:, :, :-1], [[0, 0], [0, 0], [1, 0]])
+        is_real = tf.sequence_mask(history.length, tf.shape(history.items)[2])
+        runs = EventRuns(history.items, history.length, tf.where(is_real, gaps, 0.0))
+        states = tf.pad(self.encode_positions(runs, training), [[0, 1], [0, 0]])  # The last row is for empty ones.
+        num_events = tf.cumsum(tf.reshape(history.length, [-1]))  # Up to and including each history.
+        last = tf.where(tf.reshape(history.length, [-1]) > 0, num_events - 1, tf.shape(states)[0] - 1)
+        shape = [history.length.shape[0], tf.shape(history.length)[1], states.shape[1]]
+        return tf.reshape(tf.gather(states, last), shape)
+
+    def score(self, state: tf.Tensor, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
+        vectors = self.item_vectors(candidates)  # [S, B, N, V] or [N, V]
+        if candidates.shape.rank == 1:
+            product = tf.matmul(tf.reshape(state, [-1, vectors.shape[-1]]), vectors, transpose_b=True)
+            shape = [state.shape[0], tf.shape(state)[1], tf.shape(candidates)[0]]
+            logits = tf.reshape(product, shape)
+        else:
+            logits = tf.linalg.matvec(vectors, state)
+        return tf.where(self.embedding.is_trained(candidates), logits, logits.dtype.min)

@@ -12,13 +12,14 @@ import tensorflow as tf
 from seqrec.core.batch import History
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
-from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.contract import RankingModel
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.time_order import TimeOrder, order_by_time
 from seqrec.models.layers.tower import Tower
+from seqrec.models.layers.training_context import TrainingContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class GruState(NamedTuple):
     user: tf.Tensor  # float32 [S, B, H]
 
 
-class Gru(SequenceModel):
+class Gru(RankingModel):
     """The user is the recurrent state after their last event; zeros for an empty history."""
 
     options_class = GruOptions

@@ -1,7 +1,7 @@
-"""Models by name. A new model is one file and one line here."""
+"""Models by name and family. A new model is one file and one line here."""
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError, did_you_mean
@@ -11,12 +11,14 @@ from seqrec.models.config import ModelConfig
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
 
-# Imported only when a model is built, so that reading a config needs no TensorFlow.
-MODELS = {
+# Name of a model -> its class. A class is imported when it is needed, so that reading a config needs no TensorFlow.
+RANKING_MODELS = {
     "a2svd": "seqrec.models.a2svd:A2svd",
     "sli_rec": "seqrec.models.sli_rec:SliRec",
     "gru": "seqrec.models.gru:Gru",
 }
+RETRIEVAL_MODELS: dict[str, str] = {}
+MODELS = {**RANKING_MODELS, **RETRIEVAL_MODELS}
 
 
 def check_name(name: str, key: str = "model.name") -> None:
@@ -26,8 +28,24 @@ def check_name(name: str, key: str = "model.name") -> None:
         raise ConfigError(f"{key}: there is no model '{name}'.{hint} Known models: {', '.join(sorted(MODELS))}.")
 
 
+def family_of(name: str) -> Literal["ranking", "retrieval"]:
+    """The family of a model: `contract.py` explains the two.
+
+    Raises:
+        ConfigError: there is no model of this name.
+    """
+    check_name(name)
+    return "ranking" if name in RANKING_MODELS else "retrieval"
+
+
 def load_options(config: ModelConfig) -> Any:
-    """The chosen model's own settings, checked; settings of other models are left alone but must be of known ones."""
+    """The chosen model's own settings, checked.
+
+    Settings of other models are not checked, so that one config serves several models; but their names must be known.
+
+    Raises:
+        ConfigError: an unknown model, or an unknown or mistyped key of the chosen one.
+    """
     check_name(config.name)
     for name in config.options:
         check_name(name, "model.options")
@@ -36,7 +54,7 @@ def load_options(config: ModelConfig) -> Any:
 
 
 def check_settings(config: ModelConfig) -> None:
-    """What `build_model` would refuse, found without building a model.
+    """Refuses what `build_model` would refuse, without building a model.
 
     Raises:
         ConfigError: an unknown model, or options of it that are impossible, alone or with the other settings.
@@ -51,7 +69,10 @@ def options_of(name: str) -> Any:
 
 
 def build_model(config: ModelConfig, vocabulary: Vocabulary, seed: int | None) -> "SequenceModel":
-    """The model named by `config.name`, its weights drawn from `seed`; None: to be loaded, so none is drawn in vain.
+    """The model named by `config.name`.
+
+    Args:
+        seed: the initial weights are drawn from it. None leaves tables at zero, for weights that are loaded next.
 
     Raises:
         ConfigError: an unknown model, or an unknown, mistyped or impossible option of it.

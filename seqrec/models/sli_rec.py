@@ -14,7 +14,7 @@ from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
-from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.contract import RankingModel
 from seqrec.models.layers.attention_pooling import AttentionPooling
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
@@ -26,6 +26,7 @@ from seqrec.models.layers.target_attention import TargetAttention
 from seqrec.models.layers.time_lstm import TimeLstm
 from seqrec.models.layers.time_order import in_packed_order, order_by_time, packed_place
 from seqrec.models.layers.tower import Tower
+from seqrec.models.layers.training_context import TrainingContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class SliRecState(NamedTuple):
     last_time: tf.Tensor  # float32 [S, B], log days from the last event to the target.
 
 
-class SliRec(SequenceModel):
+class SliRec(RankingModel):
     """user = alpha * long_term + (1 - alpha) * short_term(candidate); logit = tower([user ; candidate])."""
 
     options_class = SliRecOptions

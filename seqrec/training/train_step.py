@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from seqrec.core.batch import TrainBatch
-from seqrec.models.contract import SequenceModel, TrainingContext
+from seqrec.models.contract import RankingModel
+from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.config import TrainingConfig
 from seqrec.training.objectives.sampled_softmax import NegativeSampler, candidates_of, softmax_loss
 from seqrec.training.optimizers import Adam, Gradient, merge_rows
@@ -31,7 +32,7 @@ class TrainStep:
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: RankingModel,
         optimizer: Adam,
         sampler: NegativeSampler,
         workers: Workers,

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 DAY = 86_400.0
+NAMES = ("a2svd", "gru", "sli_rec")  # Models that have a plain version: a method of `PlainModel`.
 
 
 class PlainModel:
@@ -29,8 +30,7 @@ class PlainModel:
         self.real = np.arange(items.shape[1]) < length[:, None]  # [B, T]
         x = self.embed(items)
         q = self.embed(candidates)
-        score = {"a2svd": self.a2svd, "sli_rec": self.sli_rec, "gru": self.gru}[self.config.name]
-        logits = score(x, q, to_target.astype(np.float64), from_first.astype(np.float64))
+        logits = getattr(self, self.config.name)(x, q, to_target.astype(np.float64), from_first.astype(np.float64))
         return logits, tf.concat(self.moments, 0) if self.moments else tf.zeros([0], tf.float64)
 
     def embed(self, items):

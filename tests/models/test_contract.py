@@ -3,10 +3,11 @@ import pytest
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
+from seqrec.models.registry import RANKING_MODELS
 from tests.models.random_batches import as_tensors, random_candidates, random_history, random_model
 
-MODELS = ("a2svd", "gru", "sli_rec")
+MODELS = sorted(RANKING_MODELS)
 
 
 def part_of(history, streams):

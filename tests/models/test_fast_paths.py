@@ -6,9 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqrec.models.contract import TrainingContext
 from seqrec.models.layers import target_attention
-from tests.models.plain_models import PlainModel
+from seqrec.models.layers.training_context import TrainingContext
+from tests.models.plain_models import NAMES, PlainModel
 from tests.models.random_batches import (
     NUM_TRAINED,
     as_tensors,
@@ -18,9 +18,8 @@ from tests.models.random_batches import (
     random_vocabulary,
 )
 
-MODELS = ("a2svd", "gru", "sli_rec")
 COMPATIBILITIES = ("corrected", "reference")
-CASES = [(name, compatibility) for name in MODELS for compatibility in COMPATIBILITIES]
+CASES = [(name, compatibility) for name in NAMES for compatibility in COMPATIBILITIES]
 
 
 def plain_copy(model):

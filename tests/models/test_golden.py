@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.sampled_softmax import Negatives, softmax_loss
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer

@@ -5,7 +5,7 @@ import pytest
 
 from seqrec.core.errors import DataError
 from seqrec.models import weights
-from seqrec.models.registry import build_model
+from seqrec.models.registry import MODELS, build_model
 from seqrec.models.weights import load_variables, load_weights, save_weights
 from tests.models.random_batches import random_model, random_vocabulary
 
@@ -14,7 +14,7 @@ def values_of(model):
     return {name: variable.numpy() for name, variable in model.named_variables().items()}
 
 
-@pytest.mark.parametrize("name", ["a2svd", "gru", "sli_rec"])
+@pytest.mark.parametrize("name", sorted(MODELS))
 @pytest.mark.parametrize("block_bytes", [64, 64 * 2**20])
 def test_load_weights_restores_what_was_saved(tmp_path, monkeypatch, name, block_bytes):
     monkeypatch.setattr(weights, "_BLOCK_BYTES", block_bytes)

@@ -16,7 +16,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.batching import TrainingFeed
 from seqrec.models.config import ModelConfig
-from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 from seqrec.models.registry import build_model
 from seqrec.training.checks import layout_of
 from seqrec.training.objectives.sampled_softmax import NegativeSampler

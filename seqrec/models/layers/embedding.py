@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 import tensorflow as tf
 
 from seqrec.core import columns as C
-from seqrec.core.batch import PADDING_INDEX, History
+from seqrec.core.batch import PADDING_INDEX
 from seqrec.events.vocabulary import CATEGORIES, ITEMS, Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.initializers import Initializer
@@ -85,15 +85,17 @@ class EventEmbedding(tf.Module):
         category = tf.gather(self.categories, self.category_rows(items))
         return tf.concat([item, category], axis=-1)
 
-    def half_square_norm(self, history: History, candidates: tf.Tensor, max_history_length: int) -> tf.Tensor:
-        """Half the squared norm of the rows that a stream uses, each counted once; the mean over streams, [].
+    def is_trained(self, items: tf.Tensor) -> tf.Tensor:
+        """bool [...]: which item indices have a trained row of their own."""
+        return (items > PADDING_INDEX) & (items <= self._num_trained)
 
-        The reference pads every history to `max_history_length`, so row 0 is in use as soon as one is shorter.
+    def half_square_norm(self, used: tf.Tensor) -> tf.Tensor:
+        """Half the squared norm of the rows that a stream uses, each counted once; the mean over streams, float32 [].
+
+        Args:
+            used: int32 [S, n], item indices.
         """
-        num_streams = tf.shape(history.items)[0]
-        shorter = tf.reduce_any(history.length < max_history_length, axis=1, keepdims=True)
-        padding = tf.where(shorter, PADDING_INDEX, candidates[:, 0, :1])
-        used = tf.concat([tf.reshape(part, [num_streams, -1]) for part in (history.items, candidates, padding)], axis=1)
+        num_streams = tf.shape(used)[0]
         total = tf.zeros([])
         for table, rows in ((self.items, self.item_rows(used)), (self.categories, self.category_rows(used))):
             height = table.shape[0]

@@ -1,7 +1,6 @@
 """Short-term part, second half: hidden states weighted by how they meet each candidate."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -10,9 +9,7 @@ from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.packing import PackedEvents, padded_place, softmax_by_row
 from seqrec.models.layers.stream_rows import PackedRows
 from seqrec.models.layers.tower import Tower
-
-if TYPE_CHECKING:
-    from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 
 # A block's [pairs, 80] is then 2.6 MB: in cache on a CPU, and still enough work for all cores.
 _PAIRS_PER_BLOCK = 8192
@@ -47,7 +44,7 @@ class TargetAttention(tf.Module):
         hidden: tf.Tensor,
         events: PackedEvents,
         candidates: tf.Tensor,
-        training: "TrainingContext | None",
+        training: TrainingContext | None,
     ) -> tf.Tensor:
         """float32 [R, N, H] of packed hidden states [P, H].
 

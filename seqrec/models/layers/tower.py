@@ -1,7 +1,6 @@
 """The reference's fully connected net: (linear, batch norm, dropout, relu) a few times, then one number."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -10,9 +9,7 @@ from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.dropout import keep_levels, keep_mask
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.stream_rows import StreamRows
-
-if TYPE_CHECKING:
-    from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 
 
 class Tower(tf.Module):
@@ -51,7 +48,7 @@ class Tower(tf.Module):
         self.output_bias = initializer.constant(f"{name}/output_bias", (1,), 0.0)
 
     def first_layer(
-        self, part_dims: Sequence[int], training: "TrainingContext | None"
+        self, part_dims: Sequence[int], training: TrainingContext | None
     ) -> tuple[list[tf.Tensor], tf.Tensor | float]:
         """The first kernel, cut into the rows of each part of the input, and what to add to the sum of the products.
 
@@ -62,7 +59,7 @@ class Tower(tf.Module):
         kernel, shift = self._folded(0)
         return tf.split(kernel, part_dims), shift
 
-    def __call__(self, product: tf.Tensor, rows: StreamRows, training: "TrainingContext | None") -> tf.Tensor:
+    def __call__(self, product: tf.Tensor, rows: StreamRows, training: TrainingContext | None) -> tf.Tensor:
         """The tower's output, float32 [...], from its input times the first kernel.
 
         Args:
@@ -110,7 +107,7 @@ class Tower(tf.Module):
         factor, shift = self.norms[layer].inference_factors()
         return kernel * factor, bias * factor + shift
 
-    def _activate(self, product: tf.Tensor, layer: int, rows: StreamRows, training: "TrainingContext") -> tf.Tensor:
+    def _activate(self, product: tf.Tensor, layer: int, rows: StreamRows, training: TrainingContext) -> tf.Tensor:
         bias = tf.convert_to_tensor(self.biases[layer])
         keep, keep_share = self._draw_keep(product, layer, rows, training)
         if self.norms:
@@ -121,7 +118,7 @@ class Tower(tf.Module):
         return output if keep is None else tf.where(keep, output / keep_share, 0.0)
 
     def _draw_keep(
-        self, x: tf.Tensor, layer: int, rows: StreamRows, training: "TrainingContext"
+        self, x: tf.Tensor, layer: int, rows: StreamRows, training: TrainingContext
     ) -> tuple[tf.Tensor | None, float]:
         levels = keep_levels(self._rates[layer])
         if levels >= 256:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.config import LossConfig
 
 

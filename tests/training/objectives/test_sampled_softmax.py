@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.contract import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.objectives.sampled_softmax import Negatives, NegativeSampler, candidates_of, softmax_loss
 

@@ -1,0 +1,39 @@
+"""One training step as a model sees it: keys for its random draws, and a place to record its batch moments."""
+
+import zlib
+
+import tensorflow as tf
+
+
+class TrainingContext:
+    """Keys and moments of one training step. Make a new one for each step, inside the traced function.
+
+    Args:
+        seed: seed of the run.
+        step: int64 [], the global step; it must never repeat in a run.
+        stream_ids: int32 [S], the global number of each stream in this worker's share.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor, stream_ids: tf.Tensor) -> None:
+        self.seed = seed
+        self.step = tf.cast(step, tf.int64)
+        self.stream_ids = tf.convert_to_tensor(stream_ids, tf.int32)
+        self.num_streams = self.stream_ids.shape[0]
+        assert self.num_streams is not None, "the number of streams must be known when tracing"
+        self._moments: list[tf.Tensor] = []
+
+    def keys(self, place: str) -> tf.Tensor:
+        """int64 [S, 2]: a seed for tf.random.stateless_* for each stream, unlike that of any other place or step."""
+        run = (self.seed * 2**32 + zlib.crc32(place.encode())) % 2**63
+        stream = self.step * 2**20 + tf.cast(self.stream_ids, tf.int64)
+        return tf.stack([tf.fill(tf.shape(stream), tf.constant(run, tf.int64)), stream], axis=1)
+
+    def record(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        """Notes the moments of one batch norm, each float32 [S, C]. Call it in the model's fixed order."""
+        self._moments += [tf.stop_gradient(mean), tf.stop_gradient(variance)]
+
+    def moments(self) -> tf.Tensor:
+        """float32 [S, M]: everything recorded, side by side; M is 0 for a model without batch norm."""
+        if not self._moments:
+            return tf.zeros([self.num_streams, 0])
+        return tf.concat(self._moments, axis=1)
