@@ -17,7 +17,7 @@ from seqrec.models.layers.attention_pooling import AttentionPooling
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.layers.packing import pack, take_packed
+from seqrec.models.layers.packing import pack_events, take_packed
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.tower import Tower
 from seqrec.models.layers.training_context import TrainingContext
@@ -58,7 +58,7 @@ class A2svd(RankingModel):
         return tuple(self.tower.norms)
 
     def encode(self, history: History, training: TrainingContext | None = None) -> A2svdState:
-        events = pack(history.length, self._padded_length)
+        events = pack_events(history.length, self._padded_length)
         num_rows = tf.size(history.length)
         x = self.embedding(take_packed(history.items, events))  # [P, D]
         user = self.pooling(x, events, num_rows)  # [R, D]

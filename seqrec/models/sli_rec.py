@@ -20,7 +20,7 @@ from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
-from seqrec.models.layers.packing import PackedEvents, pack, take_packed
+from seqrec.models.layers.packing import PackedEvents, pack_events, take_packed
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.target_attention import TargetAttention
 from seqrec.models.layers.time_lstm import TimeLstm
@@ -90,7 +90,7 @@ class SliRec(RankingModel):
         return (*self.attention.tower.norms, *self.fusion.norms, *self.tower.norms)
 
     def encode(self, history: History, training: TrainingContext | None = None) -> SliRecState:
-        events = pack(history.length, self._padded_length)
+        events = pack_events(history.length, self._padded_length)
         num_rows = tf.size(history.length)
         x = self.embedding(take_packed(history.items, events))  # [P, D]
         long_term = self.pooling(x, events, num_rows)  # [R, D]

@@ -1,28 +1,41 @@
-"""Adam in the reference's form, for plain variables: every row of a table at each step, or the batch's rows only.
+"""Adam in the reference's form, for plain variables; it updates every row of a table, or only the rows of the batch.
 
 lr_t = lr * sqrt(1 - b2^t) / (1 - b1^t);  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
 w -= lr_t * m / (sqrt(v) + epsilon)
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from seqrec.core.errors import ConfigError
+from seqrec.models.layers.embedding import Gradient
 from seqrec.training.optimizer_config import OptimizerConfig
-
-Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class MergedSlices(tf.IndexedSlices):
-    """Slices with every row once, as `merge_rows` makes them: whoever needs that need not merge them again."""
+    """Slices that hold every row once, as `merge_rows` makes them, so that they need not be merged again."""
+
+
+class Slots(NamedTuple):
+    """What Adam keeps for one variable, in variables of the same shape."""
+
+    first: tf.Variable  # Moving average of the gradient.
+    second: tf.Variable  # Moving average of the squared gradient.
+
+
+class Decay(NamedTuple):
+    """How far the moments' averages have decayed by a step, float32 [] each."""
+
+    first: tf.Tensor  # beta_1 to the power of the step.
+    second: tf.Tensor  # beta_2 to the power of the step.
 
 
 class Adam(tf.Module):
     """Adam whose moments decay and whose weights move in every row at every step (TensorFlow 1's AdamOptimizer).
 
-    Slots and the step counter are plain variables: `named_slots` is all there is to save and load.
+    Slots and the step counter are plain variables: `named_slots` is everything that has to be saved and loaded.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], config: OptimizerConfig) -> None:
@@ -30,42 +43,37 @@ class Adam(tf.Module):
         self._config = config
         self._names = [variable.name.removesuffix(":0") for variable in variables]
         self.num_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="num_steps")
-        self._first = [_slot(variable, "first_moment") for variable in variables]
-        self._second = [_slot(variable, "second_moment") for variable in variables]
+        self._slots = [
+            Slots(_slot(variable, "first_moment"), _slot(variable, "second_moment")) for variable in variables
+        ]
 
     def named_slots(self) -> dict[str, tf.Variable]:
         """All state by name, in a fixed order."""
-        slots = {"num_steps": self.num_steps}
-        for name, first, second in zip(self._names, self._first, self._second, strict=True):
-            slots[f"{name}/first_moment"] = first
-            slots[f"{name}/second_moment"] = second
-        return slots
+        named = {"num_steps": self.num_steps}
+        for name, slots in zip(self._names, self._slots, strict=True):
+            named[f"{name}/first_moment"] = slots.first
+            named[f"{name}/second_moment"] = slots.second
+        return named
 
     def apply(
         self, gradients: Sequence[Gradient | None], variables: Sequence[tf.Variable], learning_rate: float | tf.Tensor
     ) -> None:
-        """One step. `variables` are those the optimizer was made with; one whose gradient is None stays as it is."""
+        """Does one step. `variables` are those the optimizer was made with; one without a gradient stays as it is."""
         step = tf.cast(self.num_steps.assign_add(1), tf.float32)
-        powers = (tf.pow(self._config.beta_1, step), tf.pow(self._config.beta_2, step))
-        for variable, gradient, first, second in zip(variables, gradients, self._first, self._second, strict=True):
+        decay = Decay(tf.pow(self._config.beta_1, step), tf.pow(self._config.beta_2, step))
+        for variable, gradient, slots in zip(variables, gradients, self._slots, strict=True):
             if gradient is not None:
-                self._apply_one(variable, gradient, first, second, powers, learning_rate)
+                self._update(variable, gradient, slots, decay, learning_rate)
 
-    def _apply_one(
-        self,
-        variable: tf.Variable,
-        gradient: Gradient,
-        first: tf.Variable,
-        second: tf.Variable,
-        powers: tuple[tf.Tensor, tf.Tensor],
-        learning_rate: float | tf.Tensor,
+    def _update(
+        self, variable: tf.Variable, gradient: Gradient, slots: Slots, decay: Decay, learning_rate: float | tf.Tensor
     ) -> None:
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=first.handle,
-            v=second.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
+            m=slots.first.handle,
+            v=slots.second.handle,
+            beta1_power=decay.first,
+            beta2_power=decay.second,
             lr=learning_rate,
             beta1=self._config.beta_1,
             beta2=self._config.beta_2,
@@ -75,39 +83,33 @@ class Adam(tf.Module):
 
 
 class RowSparseAdam(Adam):
-    """Adam that touches only the rows of a table that have a gradient: a step costs what the batch costs.
+    """Adam that changes only the rows of a table that have a gradient: a step's cost follows the batch, not the table.
 
-    A row's moments neither decay nor move the row while it is absent; in all else it is `Adam`, to which it is equal
-    if every row has a gradient at every step. Gradients that are no tf.IndexedSlices are handled as by `Adam`.
+    While a row has no gradient its moments do not decay and it does not move. With a gradient for every row at every
+    step the result equals that of `Adam`. Gradients that are not tf.IndexedSlices are handled as by `Adam`.
     """
 
-    def _apply_one(
-        self,
-        variable: tf.Variable,
-        gradient: Gradient,
-        first: tf.Variable,
-        second: tf.Variable,
-        powers: tuple[tf.Tensor, tf.Tensor],
-        learning_rate: float | tf.Tensor,
+    def _update(
+        self, variable: tf.Variable, gradient: Gradient, slots: Slots, decay: Decay, learning_rate: float | tf.Tensor
     ) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
-            super()._apply_one(variable, gradient, first, second, powers, learning_rate)
+            super()._update(variable, gradient, slots, decay, learning_rate)
             return
         beta_1, beta_2, epsilon = self._config.beta_1, self._config.beta_2, self._config.epsilon
-        rate = learning_rate * tf.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
+        rate = learning_rate * tf.sqrt(1.0 - decay.second) / (1.0 - decay.first)
         merged = gradient if isinstance(gradient, MergedSlices) else merge_rows(gradient)
         rows, slope = merged.indices, merged.values
-        mean = beta_1 * tf.gather(first, rows) + (1.0 - beta_1) * slope
-        square = beta_2 * tf.gather(second, rows) + (1.0 - beta_2) * tf.square(slope)
-        first.scatter_update(tf.IndexedSlices(mean, rows))
-        second.scatter_update(tf.IndexedSlices(square, rows))
+        mean = beta_1 * tf.gather(slots.first, rows) + (1.0 - beta_1) * slope
+        square = beta_2 * tf.gather(slots.second, rows) + (1.0 - beta_2) * tf.square(slope)
+        slots.first.scatter_update(tf.IndexedSlices(mean, rows))
+        slots.second.scatter_update(tf.IndexedSlices(square, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * mean / (tf.sqrt(square) + epsilon), rows))
 
 
 def merge_rows(gradient: tf.IndexedSlices) -> MergedSlices:
-    """The same gradient with every row once: the slices of a repeated row are added.
+    """Returns the same gradient with every row once: the slices of a repeated row are added.
 
-    Use it before an exchange between workers too: slices travel as they are.
+    Use it before an exchange between workers too, so that no row is sent twice.
     """
     unique, place = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(unique))
@@ -115,7 +117,11 @@ def merge_rows(gradient: tf.IndexedSlices) -> MergedSlices:
 
 
 def build_optimizer(config: OptimizerConfig, variables: Sequence[tf.Variable]) -> Adam:
-    """The optimizer that `config` names, with slots for `variables`."""
+    """Builds the optimizer that `config` names, with slots for `variables`.
+
+    Raises:
+        ConfigError: there is no optimizer of this name.
+    """
     optimizers = {"dense_adam": Adam, "row_sparse_adam": RowSparseAdam}
     if config.name not in optimizers:
         raise ConfigError(f"optimizer.name: there is no '{config.name}'. Known: {', '.join(sorted(optimizers))}.")

@@ -8,7 +8,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.contract import RetrievalModel
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.layers.packing import pack, take_packed
+from seqrec.models.layers.packing import pack_events, take_packed
 from tests.models.random_batches import (
     NUM_ITEMS,
     NUM_TRAINED,
@@ -30,7 +30,7 @@ class LastEvent(RetrievalModel):
         self.embedding = EventEmbedding(self.config, random_vocabulary(), Initializer(seed=1, std=0.5))
 
     def encode_positions(self, runs, training=None):
-        events = pack(runs.length, None)
+        events = pack_events(runs.length, None)
         days = take_packed(runs.seconds_from_previous, events) / 86_400.0
         return tf.concat([self.embedding(take_packed(runs.items, events)), days[:, None]], axis=1)
 

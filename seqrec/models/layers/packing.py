@@ -22,7 +22,7 @@ class PackedEvents(NamedTuple):
     row_start: tf.Tensor  # int32 [R], where each history's first event lies in P.
 
 
-def pack(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
+def pack_events(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
     """Lists the events of histories.
 
     Args:
