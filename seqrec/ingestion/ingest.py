@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame, SparkSession
@@ -13,11 +13,11 @@ from seqrec.core.columns import LINE, REASON, SOURCE
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
 from seqrec.ingestion.config import IngestionConfig
-from seqrec.ingestion.files.line_sources import LineSource
-from seqrec.ingestion.files.splitting import find_broken, needs_pieces, split_source
-from seqrec.ingestion.formats.metadata_parsing import ITEM_COLUMNS, keep_first_lines
-from seqrec.ingestion.formats.parsers import parsed_metadata, parsed_reviews
-from seqrec.ingestion.formats.review_parsing import keep_good_reviews
+from seqrec.ingestion.files.splitting import find_broken, needs_pieces, split_file
+from seqrec.ingestion.formats.fields.item_columns import ITEM_COLUMNS, keep_first_lines
+from seqrec.ingestion.formats.fields.review_columns import keep_good_reviews
+from seqrec.ingestion.formats.line_sources import LineSource
+from seqrec.ingestion.formats.parsing import parsed_metadata, parsed_reviews
 from seqrec.ingestion.line_counts import (
     BLANK,
     FILE_PATH,
@@ -70,17 +70,17 @@ def ingest(
 
     def split(source: LineSource) -> LineSource:
         keep = config.on_truncated == "keep"
-        return split_source(source, attempt.storage, pieces, config, keep_truncated=keep)
+        return replace(source, lines=split_file(source.lines, attempt.storage, pieces, config, keep_truncated=keep))
 
     reviews, metadata = (
-        [split(source) if needs_pieces(source, config) else source for source in sources]
+        [split(source) if needs_pieces(source.lines, config) else source for source in sources]
         for sources in (reviews, metadata)
     )
     try:
         ingested = write_tables(spark, reviews, metadata, config, attempt)
     except Py4JError:
         # Spark does not say which archive it stumbled over. Looking costs a pass, but only then.
-        broken = find_broken([*reviews, *metadata])
+        broken = find_broken([source.lines for source in [*reviews, *metadata]])
         if not broken:
             raise
         reviews, metadata = (
@@ -158,7 +158,7 @@ def build_rejects(
     cut = [
         (source.file.uri, TRUNCATED, line[:_REJECT_CHARACTERS])
         for source in [*reviews, *metadata]
-        for line in source.cut_lines
+        for line in source.lines.cut_lines
     ]
     rejects = spark.createDataFrame(cut, REJECTS)
     sides: dict[str, tuple[Sequence[LineSource], Parser]] = {
@@ -189,7 +189,7 @@ def _counter(spark: SparkSession, name: str, sources: Sequence[LineSource]) -> L
 
 
 def _with_cut_lines(counts: list[FileCounts], sources: Sequence[LineSource]) -> list[FileCounts]:
-    cut = {source.file.uri: len(source.cut_lines) for source in sources}
+    cut = {source.file.uri: len(source.lines.cut_lines) for source in sources}
     for account in counts:
         if cut[account.source]:
             account.add(TRUNCATED, cut[account.source])

@@ -13,9 +13,9 @@ from seqrec.core.storage import Storage, scratch_folder
 from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig, as_list
 from seqrec.ingestion.download.download import download_files
 from seqrec.ingestion.download.public_files import files_to_download
-from seqrec.ingestion.files.line_sources import LineSource, open_sources
 from seqrec.ingestion.files.raw_digest import raw_digests
 from seqrec.ingestion.files.raw_files import find_raw_files
+from seqrec.ingestion.formats.line_sources import LineSource, open_sources
 from seqrec.ingestion.ingest import ingest
 from seqrec.ingestion.synthetic.synthesize import synthesize
 
@@ -87,7 +87,7 @@ def run_ingest(
     force: bool,
 ) -> Manifest:
     """Writes `ingested/<name>`, unless it is there already, made from the same files."""
-    reviews, metadata, inputs = _sources(storage, name, source)
+    reviews, metadata, inputs = _sources(storage, name, source, config)
     settings = {key: value for key, value in asdict(config).items() if key not in ("split_above_mb", "piece_mb")}
     recipe = Recipe(stage="ingest", settings=settings | {"version": _INGEST_VERSION}, inputs=inputs)
     dataset = Dataset(storage, "ingested", name)
@@ -103,14 +103,14 @@ def run_ingest(
 
 
 def _sources(
-    storage: Storage, name: str, source: SourceConfig
+    storage: Storage, name: str, source: SourceConfig, config: IngestionConfig
 ) -> tuple[list[LineSource], list[LineSource], dict[str, str]]:
     """Review and metadata files, and the digest of each one's content."""
     if source.kind == "files":
-        reviews = open_sources(source.review_patterns, "source.reviews", metadata=False)
+        reviews = open_sources(source.review_patterns, "source.reviews", config, metadata=False)
         metadata = []
         if source.metadata_patterns:
-            metadata = open_sources(source.metadata_patterns, "source.metadata", metadata=True)
+            metadata = open_sources(source.metadata_patterns, "source.metadata", config, metadata=True)
         return reviews, metadata, raw_digests([one.file for one in [*reviews, *metadata]], storage)
     job = "synthesize" if source.kind == "synthetic" else source.kind
     raw = Dataset(storage, "raw", name).require(job)
@@ -122,10 +122,10 @@ def _sources(
     details: dict[str, Any] = raw.details
     if not details.get("reviews"):
         raise DataError(f"{storage.uri(f'raw/{name}')}: holds no reviews. Run the job '{raw.stage}' again.")
-    reviews = open_sources(as_list(details["reviews"]), "source.kind", metadata=False)
+    reviews = open_sources(as_list(details["reviews"]), "source.kind", config, metadata=False)
     metadata = []
     if details.get("metadata"):
-        metadata = open_sources(as_list(details["metadata"]), "source.kind", metadata=True)
+        metadata = open_sources(as_list(details["metadata"]), "source.kind", config, metadata=True)
     return reviews, metadata, {"raw": raw.content}
 
 

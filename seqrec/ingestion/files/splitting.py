@@ -26,7 +26,7 @@ from seqrec.ingestion.files.archives import (
     read_chunks,
     read_chunks_in_parallel,
 )
-from seqrec.ingestion.files.line_sources import LineSource
+from seqrec.ingestion.files.line_files import LineFile
 from seqrec.ingestion.files.raw_files import RawFile
 
 _PROGRESS = "progress.json"
@@ -46,20 +46,20 @@ class _Progress:
     cut_line: str | None = None
 
 
-def needs_pieces(source: LineSource, config: IngestionConfig) -> bool:
+def needs_pieces(lines: LineFile, config: IngestionConfig) -> bool:
     """Whether Spark cannot read a file directly, or would read it on one core for too long."""
-    compression, name = source.sniffed.compression, source.file.name
+    compression, name = lines.compression, lines.file.name
     if compression is Compression.PLAIN:
         return name.endswith(_READ_BY_NAME)
     if compression is Compression.GZIP and name.endswith(".gz"):
-        return 0 < config.split_above_mb << 20 < source.file.size
+        return 0 < config.split_above_mb << 20 < lines.file.size
     return True
 
 
-def split_source(
-    source: LineSource, storage: Storage, folder: str, config: IngestionConfig, *, keep_truncated: bool
-) -> LineSource:
-    """`source` as pieces below `folder` of `storage`.
+def split_file(
+    lines: LineFile, storage: Storage, folder: str, config: IngestionConfig, *, keep_truncated: bool
+) -> LineFile:
+    """`lines` as pieces below `folder` of `storage`.
 
     Args:
         keep_truncated: take the whole lines of a broken archive; otherwise it is an error.
@@ -67,10 +67,10 @@ def split_source(
     Raises:
         BrokenArchiveError: the archive is cut off or damaged, and that is not to be kept.
     """
-    file = source.file
+    file = lines.file
     identity = f"{file.uri} {file.size} {file.modified} {config.piece_mb} {keep_truncated}"
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    splitter = _Splitter(source, storage, f"{folder}/{key}", config.piece_mb << 20, keep_truncated)
+    splitter = _Splitter(lines, storage, f"{folder}/{key}", config.piece_mb << 20, keep_truncated)
     with tqdm(total=file.size, unit="B", unit_scale=True, desc=f"split {file.name}", disable=None) as bar:
 
         def report(position: int) -> None:
@@ -78,20 +78,20 @@ def split_source(
 
         done = splitter.split(report)
     uris = tuple(storage.uri(splitter.piece_path(number)) for number in range(done.num_pieces))
-    return replace(source, uris=uris, cut_lines=() if done.cut_line is None else (done.cut_line,))
+    return replace(lines, uris=uris, cut_lines=() if done.cut_line is None else (done.cut_line,))
 
 
-def find_broken(sources: Sequence[LineSource]) -> list[RawFile]:
+def find_broken(line_files: Sequence[LineFile]) -> list[RawFile]:
     """The archives, read by Spark directly, that cannot be read to their ends."""
-    files = [source.file for source in sources if source.uris == (source.file.uri,)]
+    files = [lines.file for lines in line_files if lines.uris == (lines.file.uri,)]
     archives = [file for file in files if file.name.endswith(".gz")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [file for file, broken in zip(archives, pool.map(is_broken, archives), strict=True) if broken]
 
 
 class _Splitter:
-    def __init__(self, source: LineSource, storage: Storage, folder: str, piece_bytes: int, keep_truncated: bool):
-        self._source = source
+    def __init__(self, lines: LineFile, storage: Storage, folder: str, piece_bytes: int, keep_truncated: bool):
+        self._lines = lines
         self._storage = storage
         self._folder = folder
         self._piece_bytes = piece_bytes
@@ -142,7 +142,7 @@ class _Splitter:
         return waiting.rfind(b"\n", 0, self._piece_bytes) + 1 or waiting.find(b"\n") + 1
 
     def _chunks(self, report: Callable[[int], None]) -> Iterator[bytes]:
-        file, compression = self._source.file, self._source.sniffed.compression
+        file, compression = self._lines.file, self._lines.compression
         if compression is Compression.GZIP and not self._keep_truncated:
             # One core compresses; two threads of the parallel decompressor are no faster than one that is not.
             return read_chunks_in_parallel(file, (os.cpu_count() or 1) - 1, report)
@@ -155,7 +155,7 @@ class _Splitter:
 
     def _check_line(self, waiting: bytearray) -> None:
         if len(waiting) > max(_MAX_LINE_BYTES, 2 * self._piece_bytes):
-            name = self._source.file.display
+            name = self._lines.file.display
             raise DataError(f"{name}: a line is longer than {_MAX_LINE_BYTES >> 20} MB. This is no file of lines.")
 
     def _load(self) -> _Progress:

@@ -14,10 +14,9 @@ from seqrec.ingestion.files.archives import (
     read_chunks_in_parallel,
     start_of,
 )
-from seqrec.ingestion.files.line_sources import LineSource
+from seqrec.ingestion.files.line_files import LineFile
 from seqrec.ingestion.files.raw_files import find_raw_files
-from seqrec.ingestion.files.splitting import needs_pieces, split_source
-from seqrec.ingestion.formats.line_formats import LineFormat, Sniffed
+from seqrec.ingestion.files.splitting import needs_pieces, split_file
 
 TEXT = b"".join(b'{"number": %d, "text": "%x"}\n' % (number, number * 7919) for number in range(90_000))
 
@@ -123,31 +122,30 @@ def test_read_chunks_in_parallel_raises_on_a_cut_archive(file, monkeypatch):
 def test_needs_pieces_where_spark_cannot_or_should_not_read(file, name, compression, size_mb, expected):
     found = file(b"x", name)
     large = type(found)(found.uri, size_mb << 20, found.modified)
-    source = LineSource(Sniffed(large, compression, LineFormat.REVIEWS, ()), (large.uri,))
 
-    assert needs_pieces(source, IngestionConfig()) == expected
+    assert needs_pieces(LineFile(large, compression, (large.uri,)), IngestionConfig()) == expected
 
 
 @pytest.fixture
 def source(file):
     found = file(gzip.compress(TEXT))
-    return LineSource(Sniffed(found, Compression.GZIP, LineFormat.REVIEWS, ()), (found.uri,))
+    return LineFile(found, Compression.GZIP, (found.uri,))
 
 
 def lines_of(spark, pieces):
     return [row.value for row in spark.read.text(list(pieces.uris)).collect()]
 
 
-def test_split_source_cuts_between_lines(spark, source, tmp_path):
-    pieces = split_source(source, Storage(str(tmp_path)), "pieces", IngestionConfig(piece_mb=1), keep_truncated=False)
+def test_split_file_cuts_between_lines(spark, source, tmp_path):
+    pieces = split_file(source, Storage(str(tmp_path)), "pieces", IngestionConfig(piece_mb=1), keep_truncated=False)
 
     assert len(pieces.uris) == len(TEXT) // (1 << 20) + 1
     assert sorted(lines_of(spark, pieces)) == sorted(TEXT.decode().splitlines())
 
 
-def test_split_source_goes_on_after_the_pieces_that_are_there(source, tmp_path, monkeypatch):
+def test_split_file_goes_on_after_the_pieces_that_are_there(source, tmp_path, monkeypatch):
     storage, config = Storage(str(tmp_path)), IngestionConfig(piece_mb=1)
-    whole = split_source(source, storage, "whole", config, keep_truncated=False)
+    whole = split_file(source, storage, "whole", config, keep_truncated=False)
     write, written = splitting._Splitter._write, []
 
     def fail_at_the_third(self, progress, lines):
@@ -158,12 +156,12 @@ def test_split_source_goes_on_after_the_pieces_that_are_there(source, tmp_path, 
 
     monkeypatch.setattr(splitting._Splitter, "_write", fail_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        split_source(source, storage, "pieces", config, keep_truncated=False)
+        split_file(source, storage, "pieces", config, keep_truncated=False)
     monkeypatch.setattr(
         splitting._Splitter, "_write", lambda *args: (written.append(args[1].num_pieces), write(*args))[1]
     )
 
-    resumed = split_source(source, storage, "pieces", config, keep_truncated=False)
+    resumed = split_file(source, storage, "pieces", config, keep_truncated=False)
 
     assert written == list(range(1, len(whole.uris) + 1))
     for one, other in zip(whole.uris, resumed.uris, strict=True):

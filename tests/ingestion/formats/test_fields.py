@@ -4,13 +4,12 @@ import pytest
 from pyspark.sql import functions as F
 
 from seqrec.core.errors import DataError
-from seqrec.ingestion.download.groups import group_of_file
-from seqrec.ingestion.files.archives import Compression
-from seqrec.ingestion.files.raw_files import RawFile
-from seqrec.ingestion.formats.categories import category_path
-from seqrec.ingestion.formats.line_formats import LineFormat, Sniffed
-from seqrec.ingestion.formats.ratings_columns import ratings_columns
-from seqrec.ingestion.formats.record_fields import decoded, is_id, parsed_price, parsed_votes
+from seqrec.ingestion.config import IngestionConfig
+from seqrec.ingestion.files.groups import group_of_file
+from seqrec.ingestion.formats.fields.categories import category_path
+from seqrec.ingestion.formats.fields.record_fields import decoded, is_id, parsed_price, parsed_votes
+from seqrec.ingestion.formats.line_format import RawLine
+from seqrec.ingestion.formats.ratings import Ratings
 
 
 @pytest.fixture
@@ -148,6 +147,11 @@ def test_group_of_file_knows_the_names_of_the_dump(name, group):
 ITEM, USER = "B00005N7P0", "AH2IFH762VY5U"
 
 
+def columns_of(lines, setting):
+    alike = [line for line in map(RawLine.of, lines) if Ratings().looks_like(line)]
+    return Ratings().dialect_of(alike, "/r.csv", IngestionConfig(csv_columns=setting)).columns
+
+
 @pytest.mark.parametrize(
     ("lines", "setting", "first"),
     [
@@ -159,17 +163,13 @@ ITEM, USER = "B00005N7P0", "AH2IFH762VY5U"
         ([f"{ITEM},{USER},5.0,1"] * 99 + ["broken"], "auto", "item_id"),
     ],
 )
-def test_ratings_columns_tells_by_the_ids_or_as_told(lines, setting, first):
-    sniffed = Sniffed(RawFile("file:///r.csv", 1, 0.0), Compression.PLAIN, LineFormat.RATINGS, tuple(lines))
-
-    assert ratings_columns(sniffed, setting)[0] == first
+def test_ratings_tells_by_the_ids_or_as_told(lines, setting, first):
+    assert columns_of(lines, setting)[0] == first
 
 
 @pytest.mark.parametrize(
     "lines", [["1,2,5.0,1"], [f"{ITEM},{ITEM},5.0,1"], [f"{ITEM},{USER},5,1", f"{USER},{ITEM},5,1"]]
 )
-def test_ratings_columns_says_when_it_cannot_tell(lines):
-    sniffed = Sniffed(RawFile("file:///r.csv", 1, 0.0), Compression.PLAIN, LineFormat.RATINGS, tuple(lines))
-
+def test_ratings_says_when_it_cannot_tell(lines):
     with pytest.raises(DataError, match="/r.csv: cannot tell .*csv_columns"):
-        ratings_columns(sniffed, "auto")
+        columns_of(lines, "auto")

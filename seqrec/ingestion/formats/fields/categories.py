@@ -18,8 +18,15 @@ cards this leaves two categories, "Gift Cards" (1,514 items) and "Gift Card Acce
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from seqrec.ingestion.formats.fields.record_fields import decoded
+
 _MAX_LENGTH = 60  # Characters; the longest real category names have about 50.
 _NO_CATEGORY = r"^\s*$|[<>%]|[.!?;:,]\s*$"
+
+
+def decoded_path(path: Column, features: Column) -> Column:
+    """`category_path` of texts with HTML entities; decoded first, as an entity ends in a semicolon like a sentence."""
+    return category_path(F.transform(path, decoded), F.transform(features, decoded))
 
 
 def category_path(path: Column, features: Column) -> Column:

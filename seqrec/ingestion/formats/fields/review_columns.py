@@ -1,0 +1,81 @@
+"""The columns of `reviews`: which values are good, and the state of a line."""
+
+import calendar
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED, VOTES
+from seqrec.ingestion.config import IngestionConfig
+from seqrec.ingestion.files.raw_lines import line_hash, state_of
+from seqrec.ingestion.formats.fields.record_fields import is_id, is_quoted, is_rating
+from seqrec.ingestion.line_counts import GOOD, STATE
+
+
+def with_json_state(parsed: DataFrame, config: IngestionConfig) -> DataFrame:
+    """Adds the state of a line that should be one JSON object."""
+    is_good = (
+        F.col("problem").isNull()
+        & has_good_fields(config)
+        & is_quoted(F.col(USER), F.col(LINE))
+        & is_quoted(F.col(ITEM), F.col(LINE))
+    )
+    problem = F.col("problem")
+    state = state_of(
+        is_good,
+        GOOD,
+        *((name, problem == name) for name in ("too_long", "malformed", "several_records", "wrong_type")),
+        *field_faults(config),
+        ("wrong_type", F.lit(True)),  # An id that is a bare number.
+    )
+    return parsed.withColumn(STATE, state)
+
+
+def keep_good_reviews(parsed: DataFrame) -> DataFrame:
+    """Only the good lines, only the columns of `reviews`."""
+    return parsed.where(F.col(STATE) == GOOD).select(
+        USER,
+        ITEM,
+        F.col(RATING).cast("float").alias(RATING),
+        TIMESTAMP,
+        VERIFIED,
+        VOTES,
+        GROUP,
+        line_hash(),
+    )
+
+
+def has_good_fields(config: IngestionConfig) -> Column:
+    first, last = _seconds_between(config)
+    return (
+        is_id(F.col(USER))
+        & is_id(F.col(ITEM))
+        & F.col(TIMESTAMP).isNotNull()
+        & F.col(TIMESTAMP).between(first, last)
+        & is_rating(F.col(RATING))
+    )
+
+
+def field_faults(config: IngestionConfig) -> list[tuple[str, Column]]:
+    first, last = _seconds_between(config)
+    return [
+        ("missing_user", _is_missing(F.col(USER))),
+        ("missing_item", _is_missing(F.col(ITEM))),
+        ("missing_timestamp", F.col(TIMESTAMP).isNull()),
+        ("bad_user", ~is_id(F.col(USER))),
+        ("bad_item", ~is_id(F.col(ITEM))),
+        ("bad_timestamp", ~F.col(TIMESTAMP).between(first, last)),
+        ("bad_rating", ~is_rating(F.col(RATING))),
+    ]
+
+
+def _is_missing(text: Column) -> Column:
+    return text.isNull() | (F.trim(text) == "")
+
+
+def _seconds_between(config: IngestionConfig) -> tuple[int, int]:
+    """The first and the last second that a review may have."""
+    first = date.fromisoformat(config.first_day)
+    last = date.fromisoformat(config.last_day)
+    return calendar.timegm(first.timetuple()), calendar.timegm(last.timetuple()) + 86_399

@@ -1,0 +1,42 @@
+"""Reviews of 2014 and 2018: one JSON object per line."""
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from seqrec.core.columns import ITEM, RATING, TIMESTAMP, USER, VERIFIED, VOTES
+from seqrec.ingestion.config import IngestionConfig
+from seqrec.ingestion.formats.fields.json_records import with_json_record
+from seqrec.ingestion.formats.fields.record_fields import parsed_votes
+from seqrec.ingestion.formats.fields.review_columns import with_json_state
+from seqrec.ingestion.formats.line_format import LineFormat, RawLine
+
+# Votes are read as text, whatever they are: an odd one makes no review worthless.
+_FIELDS = (
+    "reviewerID:string, asin:string, overall:double, unixReviewTime:bigint, verified:boolean, "
+    "vote:string, helpful:string"
+)
+
+
+class Reviews2018(LineFormat):
+    holds = "2014 or 2018 reviews (JSON)"
+
+    def looks_like(self, line: RawLine) -> bool:
+        return not line.is_literal and ("reviewerID" in line.keys or "unixReviewTime" in line.keys)
+
+    def parse(self, lines: DataFrame, dialect: Any, config: IngestionConfig) -> DataFrame:
+        return (
+            lines.transform(with_json_record, _FIELDS, config.max_line_bytes)
+            .withColumns(
+                {
+                    USER: F.col("record.reviewerID"),
+                    ITEM: F.col("record.asin"),
+                    RATING: F.col("record.overall"),
+                    TIMESTAMP: F.col("record.unixReviewTime"),
+                    VERIFIED: F.col("record.verified"),
+                    VOTES: parsed_votes(F.coalesce("record.vote", "record.helpful")),
+                }
+            )
+            .transform(with_json_state, config)
+        )
