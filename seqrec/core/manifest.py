@@ -129,14 +129,8 @@ class Dataset:
             DataError: another job on this machine is writing one of them.
         """
         self.storage.check_writable()
-        published = self._stored()
-        published_id = published.id if published else None
         prefix = recipe.digest[:12]
-        attempts = self._attempts()
-        history = self._published_ids()
-        if history and history[-1] != published_id:
-            history.pop()  # It ended before its manifest was there: unfinished, like any other.
-        unfinished = [name for name in attempts if name not in history and name != published_id]
+        known, unfinished = [*self._attempts(), *self._published_ids()], self.unfinished()
         own = [name for name in unfinished if name.startswith(prefix + "-")]
         chosen = own[-1] if resume and own else None
         for name in unfinished:
@@ -145,11 +139,20 @@ class Dataset:
             if name != chosen:
                 self.storage.delete(f"{self.path}/{name}")
         if chosen is None:
-            used = [_number_of(name) for name in [*attempts, *history] if name.startswith(prefix + "-")]
+            used = [_number_of(name) for name in known if name.startswith(prefix + "-")]
             chosen = f"{prefix}-{max(used, default=0) + 1}"
         attempt = Attempt(self, recipe, chosen)
         mark_writer(self.storage, attempt.path, recipe.stage)
         return attempt
+
+    def unfinished(self) -> list[str]:
+        """Ids of the attempts that have files here but were never published, oldest attempt first."""
+        published = self._stored()
+        published_id = published.id if published else None
+        history = self._published_ids()
+        if history and history[-1] != published_id:
+            history.pop()  # It ended before its manifest was written: unfinished, like any other.
+        return [name for name in self._attempts() if name not in history and name != published_id]
 
     def _stored(self) -> Manifest | None:
         """The manifest of whichever format."""

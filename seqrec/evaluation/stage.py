@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from seqrec.core.console import print_table
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
+from seqrec.core.stage import log_skipped
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
@@ -73,7 +74,7 @@ def run_evaluate(
     )
     evaluation = read_evaluation(storage, run, config.split, config.protocol)
     if evaluation is not None and evaluation.recipe == inputs.recipe() and not force:
-        _LOG.info("evaluate: '%s' is evaluated already, skipped (--set force=true redoes it)", run)
+        log_skipped("evaluate", run)
     else:
         storage.check_writable()
         evaluation = evaluate_run(spark, inputs)

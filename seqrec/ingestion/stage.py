@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.secrets import redact
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig, as_list
 from seqrec.ingestion.download.download import download_files
@@ -30,10 +31,10 @@ def run_download(storage: Storage, name: str, config: DownloadConfig, force: boo
     files = files_to_download(config)
     settings = {"files": [[redact(url) for url in file.urls] for file in files]}  # They are kept in the manifest.
     recipe = Recipe(stage="download", settings=settings, inputs={})
-    dataset = Dataset(storage, "raw", name)
-    if (current := _current(dataset, recipe, force)) is not None:
+    output = StageOutput(Dataset(storage, "raw", name), recipe, force)
+    if (current := output.current()) is not None:
         return current
-    attempt = dataset.begin(recipe, resume=True)
+    attempt = output.dataset.begin(recipe, resume=True)  # With `force` too: files that have come are not fetched again.
     folder = storage.local(attempt.path)
     with scratch_folder() as scratch:
         paths = download_files(files, folder or scratch, config)
@@ -62,10 +63,10 @@ def run_synthesize(
     """Writes `raw/<name>`, unless it is there already."""
     settings = asdict(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
     recipe = Recipe(stage="synthesize", settings=settings, inputs={})
-    dataset = Dataset(storage, "raw", name)
-    if (current := _current(dataset, recipe, force)) is not None:
+    output = StageOutput(Dataset(storage, "raw", name), recipe, force)
+    if (current := output.current()) is not None:
         return current
-    attempt = dataset.begin(recipe)
+    attempt = output.begin()
     written = synthesize(spark, attempt, config, seed)
     counts = {"reviews": written.num_reviews, "users": written.num_users, "items": written.num_items}
     # The settings decide every line, so the recipe stands for the content.
@@ -90,10 +91,10 @@ def run_ingest(
     reviews, metadata, inputs = _sources(storage, name, source, config)
     settings = {key: value for key, value in asdict(config).items() if key not in ("split_above_mb", "piece_mb")}
     recipe = Recipe(stage="ingest", settings=settings | {"version": _INGEST_VERSION}, inputs=inputs)
-    dataset = Dataset(storage, "ingested", name)
-    if (current := _current(dataset, recipe, force)) is not None:
+    output = StageOutput(Dataset(storage, "ingested", name), recipe, force)
+    if (current := output.current()) is not None:
         return current
-    attempt = dataset.begin(recipe)
+    attempt = output.begin()
     ingested = ingest(spark, reviews, metadata, config, attempt)
     return attempt.publish(
         tables=ingested.tables,
@@ -127,11 +128,3 @@ def _sources(
     if details.get("metadata"):
         metadata = open_sources(as_list(details["metadata"]), "source.kind", config, metadata=True)
     return reviews, metadata, {"raw": raw.content}
-
-
-def _current(dataset: Dataset, recipe: Recipe, force: bool) -> Manifest | None:
-    """The published result when it was made by the same recipe; says so."""
-    if force or not dataset.is_current(recipe):
-        return None
-    _LOG.info("%s: '%s' is up to date, skipped (--set force=true redoes it)", recipe.stage, dataset.name)
-    return dataset.manifest()

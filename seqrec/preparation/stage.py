@@ -1,7 +1,6 @@
 """The preparation stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
 
 import json
-import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.filters.interactions import with_item_groups
@@ -39,8 +39,6 @@ from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_I
 from seqrec.tables.schemas import ITEMS, REVIEWS
 from seqrec.tables.sessions import own_session, packed_session
 
-logger = logging.getLogger(__name__)
-
 
 def run_prepare(
     spark: SparkSession, storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool = False
@@ -58,11 +56,10 @@ def run_prepare(
     if vocabulary is not None:
         inputs["vocabulary"] = vocabulary.content
     recipe = Recipe(stage="prepare", settings=asdict(config) | {"seed": seed}, inputs=inputs)
-    dataset = Dataset(storage, "prepared", name)
-    if dataset.is_current(recipe) and not force:
-        logger.info("prepare: '%s' is up to date, skipped (--set force=true redoes it)", name)
-        return dataset.require(made_by="prepare")
-    attempt = dataset.begin(recipe)
+    output = StageOutput(Dataset(storage, "prepared", name), recipe, force)
+    if (current := output.current()) is not None:
+        return current
+    attempt = output.begin()
     reviews = read_table(session, storage, source, "reviews", REVIEWS)
     items = read_table(session, storage, source, "items", ITEMS)
     try:

@@ -13,6 +13,7 @@ import yaml
 from seqrec.core.config import plain
 from seqrec.core.errors import StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import describe_plan, plan_epoch
@@ -59,17 +60,15 @@ def run_train(
     if training.dry_run:
         print(plan)
         return inputs.prepared
-    dataset = Dataset(storage, "runs", run)
     recipe = _recipe(storage, inputs)
-    published = dataset.manifest()
-    earlier = published if published is not None and published.recipe == recipe.digest else None
-    if earlier is not None and not force and _is_finished(earlier, training):
-        done = f"{earlier.details['epochs']} epochs"
-        _LOG.info("train: run '%s' is up to date (%s), skipped (--set force=true redoes it)", run, done)
-        return earlier
-    attempt = _begin(dataset, recipe, inputs, force)
+    output = StageOutput(Dataset(storage, "runs", run), recipe, force, resumes=training.resume == "auto")
+    current = output.current(lambda it: _is_finished(it, training), lambda it: f"{it.details['epochs']} epochs")
+    if current is not None:
+        return current
+    earlier = output.earlier if output.resumes else None
+    attempt = _begin(output, inputs)
     _LOG.info("%s", plan)
-    state = _launch(attempt, inputs, earlier if training.resume == "auto" and not force else None)
+    state = _launch(attempt, inputs, earlier)
     _LOG.info("train: run '%s' ends %s", run, _ending(state, training))
     return _publish(attempt, inputs, state)
 
@@ -99,24 +98,24 @@ def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:
     return manifest.details["stopped_early"] or manifest.details["epochs"] >= training.num_epochs
 
 
-def _begin(dataset: Dataset, recipe: Recipe, inputs: _Inputs, force: bool) -> Attempt:
+def _begin(output: StageOutput, inputs: _Inputs) -> Attempt:
     """The attempt to write to, with the files that describe the run already in it."""
-    resume = inputs.training.resume == "auto" and not force
-    if resume:
-        _refuse_other_settings(dataset, recipe)
-    attempt = dataset.begin(recipe, resume=resume)
-    _write_description(attempt, inputs, recipe)
+    if output.resumes and not output.force:
+        _refuse_other_settings(output)
+    attempt = output.begin()
+    _write_description(attempt, inputs, output.recipe)
     return attempt
 
 
-def _refuse_other_settings(dataset: Dataset, recipe: Recipe) -> None:
+def _refuse_other_settings(output: StageOutput) -> None:
     """An unfinished attempt with a checkpoint is work: other settings must not silently delete it."""
+    dataset, recipe = output.dataset, output.recipe
     storage = dataset.storage
-    for attempt_id in storage.list_folders(dataset.path):
+    for attempt_id in output.other_attempts():
         path = f"{dataset.path}/{attempt_id}"
         has_settings = storage.exists(f"{path}/{_SETTINGS}")
         is_finished = storage.exists(f"{path}/weights.npz")
-        if is_finished or not has_settings or attempt_id.startswith(recipe.digest[:12]):
+        if is_finished or not has_settings:
             continue
         if not any("/step-" in file.path for file in storage.list_files(f"{path}/checkpoints")):
             continue

@@ -10,6 +10,7 @@ import yaml
 from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
@@ -62,16 +63,13 @@ def run_tune(
     metric = tuning.metric or training.metric
     check_prepared(prepared, model, dataclasses.replace(training, metric=metric))
     space = build_space(tuning.parameters(), model, training)
-    dataset = Dataset(storage, "tuning", study)
     recipe = tuning_recipe(prepared, model, training, tuning, seed)
-    published = dataset.manifest()
-    current = published if published is not None and published.recipe == recipe.digest else None
+    output = StageOutput(Dataset(storage, "tuning", study), recipe, force, resumes=tuning.resume == "auto")
     comparing = _comparing(tuning, training, evaluation)
-    if current is not None and not force and _is_finished(current, tuning, comparing):
-        done = f"{current.counts['trials']} trials"
-        print(f"tune: study '{study}' is up to date ({done}), skipped (--set force=true redoes it)")
+    current = output.current(lambda it: _is_finished(it, tuning, comparing), lambda it: f"{it.counts['trials']} trials")
+    if current is not None:
         return current
-    attempt = _begin(dataset, recipe, current, tuning, force)
+    attempt = _begin(output)
     plan = Search(
         space=space,
         config=tuning,
@@ -133,28 +131,25 @@ def _comparing(tuning: TuningConfig, training: TrainingConfig, evaluation: Evalu
     }
 
 
-def _begin(dataset: Dataset, recipe: Recipe, current: Manifest | None, tuning: TuningConfig, force: bool) -> Attempt:
+def _begin(output: StageOutput) -> Attempt:
     """The attempt to write in: the one that was cut off, or a new one with the trials of a shorter study.
 
     Raises:
-        ConfigError: trials of a study with other settings would be deleted unasked.
+        ConfigError: trials of a study with other settings would be deleted without a question.
     """
-    resume = tuning.resume == "auto" and not force
-    if resume:
-        _refuse_other_settings(dataset, recipe)
-    attempt = dataset.begin(recipe, resume=resume)
-    if resume and current is not None:
-        finished = TrialFiles(dataset.storage, f"{dataset.path}/{current.id}")
+    dataset, earlier = output.dataset, output.earlier
+    if output.resumes and not output.force:
+        _refuse_other_settings(output)
+    attempt = output.begin()
+    if output.resumes and earlier is not None:
+        finished = TrialFiles(dataset.storage, f"{dataset.path}/{earlier.id}")
         TrialFiles(dataset.storage, attempt.path).copy_finished(finished)
     return attempt
 
 
-def _refuse_other_settings(dataset: Dataset, recipe: Recipe) -> None:
-    published = dataset.manifest()
-    finished = {*dataset._published_ids(), *([published.id] if published else [])}
-    for attempt_id in dataset.storage.list_folders(dataset.path):
-        if attempt_id in finished or attempt_id.startswith(recipe.digest[:12]):
-            continue
+def _refuse_other_settings(output: StageOutput) -> None:
+    dataset = output.dataset
+    for attempt_id in output.other_attempts():
         over = [r for r in TrialFiles(dataset.storage, f"{dataset.path}/{attempt_id}").read_all() if r.is_over]
         if over:
             raise ConfigError(

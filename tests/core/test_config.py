@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from seqrec.core.config import apply_override, load_section, read_yaml
+from seqrec.core.config import apply_override, load_section, plain, read_yaml
 from seqrec.core.errors import ConfigError
 
 
@@ -165,3 +165,15 @@ def test_read_yaml_merges_what_is_named_elsewhere(tmp_path):
     path.write_text("base: &base {b: 1, c: 2}\nmine:\n  <<: *base\n  b: 3\n")
 
     assert read_yaml(path)["mine"] == {"b": 3, "c": 2}
+
+
+def test_plain_settings_are_what_json_reads_back():
+    @dataclass(frozen=True)
+    class Inner:
+        sizes: tuple[int, ...] = (1, 2)
+
+    assert plain({"inner": Inner(), "all": [Inner((3,))], "none": None}) == {
+        "inner": {"sizes": [1, 2]},
+        "all": [{"sizes": [3]}],
+        "none": None,
+    }

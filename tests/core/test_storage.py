@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqrec.core.errors import StorageError
-from seqrec.core.storage import Storage, explain
+from seqrec.core.storage import Storage, explain, scratch_folder
 
 
 def test_write_bytes_replaces_the_file_as_a_whole(tmp_path):
@@ -158,3 +158,12 @@ def test_look_up_tells_size_and_time_of_a_file(tmp_path):
     for path in ("a", "nothing"):
         with pytest.raises(StorageError, match=f"{path}: no such file"):
             storage.look_up(path)
+
+
+def test_a_scratch_folder_is_made_where_it_is_wanted_and_deleted_afterwards(tmp_path):
+    with scratch_folder(str(tmp_path / "not" / "there")) as folder:
+        (folder / "half-made").write_text("x")
+
+        assert folder.parent == tmp_path / "not" / "there"
+
+    assert not folder.exists()

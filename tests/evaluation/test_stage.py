@@ -138,7 +138,7 @@ def test_run_evaluate_measures_again_what_reads_other_metadata(
         caplog.clear()
         with caplog.at_level(logging.INFO):
             evaluation = run_evaluate(spark, storage, "small", "run", config, seed=1)
-        baselines.append((len(evaluation.results) - 1, "evaluated already" in caplog.text))
+        baselines.append((len(evaluation.results) - 1, "is up to date" in caplog.text))
 
     assert baselines == [(0, False), (1, False), (1, True), (1, False)]
 

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import io
+import logging
 import os
 import shutil
 import signal
@@ -75,13 +76,14 @@ def test_run_tune_writes_a_page_and_a_table(tuned):
     assert [float(row[RATE]) for row in rows] == [r.settings[RATE] for r in trials(folder, manifest)]
 
 
-def test_run_tune_done_already_is_skipped(tuned, capsys):
+def test_run_tune_done_already_is_skipped(tuned, caplog):
     folder, manifest = tuned
 
-    again = tune_toy(folder)
+    with caplog.at_level(logging.INFO):
+        again = tune_toy(folder)
 
     assert again == manifest
-    assert "up to date" in capsys.readouterr().out
+    assert "up to date" in caplog.text
 
 
 def test_run_tune_writes_the_best_setting_again_for_another_number_of_epochs(tuned):

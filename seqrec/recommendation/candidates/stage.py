@@ -15,6 +15,7 @@ from seqrec.core import columns as C
 from seqrec.core.config import plain
 from seqrec.core.console import print_table
 from seqrec.core.manifest import Dataset, Manifest, Recipe
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, read_histories
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
@@ -71,13 +72,12 @@ def run_candidates(
     prepared = Dataset(storage, "prepared", name).require("prepare")
     recipe = candidates_recipe(storage, name, config)
     dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
-    if dataset.is_current(recipe) and not force:
-        manifest = dataset.require("candidates")
-        _LOG.info("candidates: '%s' is up to date, skipped (--set force=true redoes it)", dataset.name)
-        _print_recall(manifest)
-        return manifest
+    output = StageOutput(dataset, recipe, force, resumes=True)
+    if (current := output.current()) is not None:
+        _print_recall(current)
+        return current
     vocabulary = read_vocabulary(storage, prepared)
-    attempt = dataset.begin(recipe, resume=not force)
+    attempt = output.begin()
     session = packing_session(spark)
     built = f"{attempt.path}/{GRAPH}/sizes.json"
     if not storage.exists(built):

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from seqrec.core.columns import ITEM, ITEM_INDEX
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Recipe, digest_of
+from seqrec.core.stage import log_skipped
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import ITEMS, read_names, read_vocabulary
 from seqrec.recommendation.config import ExportConfig
@@ -56,7 +57,7 @@ def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = F
     recipe = export_recipe(storage, run, config)
     card = read_card(storage, run)
     if card is not None and card["recipe"] == recipe.digest and not force:
-        _LOG.info("export: '%s' is up to date, skipped (--set force=true redoes it)", run)
+        log_skipped("export", run)
     else:
         card = _export(storage, run, config, recipe)
         _LOG.info("export: '%s' is in %s", run, storage.uri(export_path(run)))

@@ -16,6 +16,7 @@ from seqrec.core import columns as C
 from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
+from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, newest_timestamp
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
@@ -150,11 +151,11 @@ def run_recommend(
         )
     recipe = recommend_recipe(storage, name, run, config)
     dataset = Dataset(storage, "recommendations", recommendations_name(run, config))
-    if dataset.is_current(recipe) and not force:
-        _LOG.info("recommend: '%s' is up to date, skipped (--set force=true redoes it)", dataset.name)
-        return dataset.require("recommend")
+    output = StageOutput(dataset, recipe, force, resumes=True)
+    if (current := output.current()) is not None:
+        return current
     sources = read_sources(storage, name, run, config)
-    attempt = dataset.begin(recipe, resume=not force)
+    attempt = output.begin()
     session = packing_session(spark)
     if not storage.exists(f"{attempt.path}/{NAMES}"):
         write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
