@@ -17,8 +17,8 @@ import numpy as np
 
 from seqrec.core.storage import Storage
 from seqrec.evaluation.results import MODEL, read_evaluation
-from seqrec.pipeline import stages
 from seqrec.pipeline.config import load_run_config
+from seqrec.pipeline.stages import run_stage
 from seqrec.tables.sessions import spark_session
 
 CONFIG = Path(__file__).parents[1] / "conf" / "beauty.yaml"
@@ -91,10 +91,10 @@ def train_and_evaluate(one: Round, workdir: str, reviews: str, seed: int) -> Non
     """The data is prepared with the config's own seed, then training has another."""
     settings = one.settings(workdir, reviews, seed)
     data = load_run_config(str(CONFIG), settings)
-    stages.ingest(data)
-    stages.prepare(data)
-    stages.train(load_run_config(str(CONFIG), [*settings, f"seed={seed}"]))
-    stages.evaluate(data)
+    run_stage("ingest", data)
+    run_stage("prepare", data)
+    run_stage("train", load_run_config(str(CONFIG), [*settings, f"seed={seed}"]))
+    run_stage("evaluate", data)
 
 
 def read_metrics(workdir: str, one: Round, seed: int, baseline: str | None = None) -> np.ndarray | None:

@@ -51,10 +51,10 @@ def main() -> None:
     if writing.exitcode:
         raise SystemExit("The data could not be written; the reason is above.")
     spark = start_spark(chosen.heap)
-    timed("candidates", chosen.users, lambda: run_candidates(spark, storage, "size", CandidatesConfig(), 1))
+    timed("candidates", chosen.users, lambda: run_candidates(spark, storage, "size", CandidatesConfig()))
     config = RecommendationConfig()
     for model in chosen.models:
-        listing = partial(run_recommend, spark, storage, "size", model, config, 1)
+        listing = partial(run_recommend, spark, storage, "size", model, config)
         timed(f"recommend {model}", chosen.users, listing)
     spark.stop()
 

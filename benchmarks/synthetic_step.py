@@ -15,8 +15,8 @@ import numpy as np
 
 from seqrec.core.storage import Storage
 from seqrec.evaluation.results import MODEL, read_evaluation
-from seqrec.pipeline import stages
 from seqrec.pipeline.config import load_run_config
+from seqrec.pipeline.stages import run_stage
 from seqrec.tables.sessions import spark_session
 
 CONFIG = Path(__file__).parents[1] / "conf" / "demo.yaml"
@@ -49,10 +49,10 @@ def metrics_of(workdir: str, num_items: int, is_shuffled: bool, model: str, seed
     run = f"{data_name(num_items, is_shuffled)}-{model}-{seed}"
     settings = [*settings_of(workdir, num_items, is_shuffled), f"model.name={model}", f"training.run={run}"]
     data = load_run_config(str(CONFIG), settings)
-    for stage in (stages.synthesize, stages.ingest, stages.prepare):
-        stage(data)
-    stages.train(load_run_config(str(CONFIG), [*settings, f"seed={seed}"]))
-    stages.evaluate(data)
+    for job in ("synthesize", "ingest", "prepare"):
+        run_stage(job, data)
+    run_stage("train", load_run_config(str(CONFIG), [*settings, f"seed={seed}"]))
+    run_stage("evaluate", data)
     evaluation = read_evaluation(Storage(workdir), run, "test", "sampled")
     found = next(each for each in evaluation.results if each.kind == MODEL)
     return np.array([found.metrics[name] for name in METRICS])

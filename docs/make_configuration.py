@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seqrec.models.registry import MODELS, options_of
-from seqrec.pipeline.config import Key, describe_keys, keys_of, sections
-from seqrec.pipeline.submit import SECTION_OF
+from seqrec.pipeline.keys import Key, describe_keys, keys_of, sections
+from seqrec.pipeline.stages import STAGES
 from seqrec.tuning.search_space import ParameterConfig
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -39,8 +39,8 @@ def main() -> None:
 
 def page() -> str:
     jobs: dict[str, list[str]] = {}
-    for job, section in SECTION_OF.items():
-        jobs.setdefault(section, []).append(f"`{job}`")
+    for job, stage in STAGES.items():
+        jobs.setdefault(stage.section, []).append(f"`{job}`")
     parts = [_INTRODUCTION, "## At the top of the file", "", *_table(describe_keys()), ""]
     for section in sections():
         parts += [f"## {section}", ""]

@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import candidates
 
 
 def main() -> None:
-    run_job("candidates", __file__, candidates)
+    run_job("candidates", __file__)
 
 
 if __name__ == "__main__":

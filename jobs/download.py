@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import download
 
 
 def main() -> None:
-    run_job("download", __file__, download)
+    run_job("download", __file__)
 
 
 if __name__ == "__main__":

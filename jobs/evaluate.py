@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import evaluate
 
 
 def main() -> None:
-    run_job("evaluate", __file__, evaluate)
+    run_job("evaluate", __file__)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import export
 
 
 def main() -> None:
-    run_job("export", __file__, export)
+    run_job("export", __file__)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import ingest
 
 
 def main() -> None:
-    run_job("ingest", __file__, ingest)
+    run_job("ingest", __file__)
 
 
 if __name__ == "__main__":

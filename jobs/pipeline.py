@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.run import pipeline
 
 
 def main() -> None:
-    run_job("pipeline", __file__, pipeline)
+    run_job("pipeline", __file__)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import prepare
 
 
 def main() -> None:
-    run_job("prepare", __file__, prepare)
+    run_job("prepare", __file__)
 
 
 if __name__ == "__main__":

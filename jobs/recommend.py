@@ -5,11 +5,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import recommend
 
 
 def main() -> None:
-    run_job("recommend", __file__, recommend)
+    run_job("recommend", __file__)
 
 
 if __name__ == "__main__":

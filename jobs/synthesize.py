@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import synthesize
 
 
 def main() -> None:
-    run_job("synthesize", __file__, synthesize)
+    run_job("synthesize", __file__)
 
 
 if __name__ == "__main__":

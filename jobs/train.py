@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import train
 
 
 def main() -> None:
-    run_job("train", __file__, train)
+    run_job("train", __file__)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@
 """
 
 from seqrec.pipeline.command_line import run_job
-from seqrec.pipeline.stages import tune
 
 
 def main() -> None:
-    run_job("tune", __file__, tune)
+    run_job("tune", __file__)
 
 
 if __name__ == "__main__":

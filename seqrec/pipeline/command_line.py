@@ -9,39 +9,18 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.core.secrets import RedactingFilter, redact
 from seqrec.core.storage import explain
-from seqrec.pipeline.config import LoadedConfig, describe_keys, load_run_config
+from seqrec.pipeline.config import LoadedConfig, load_run_config
+from seqrec.pipeline.keys import describe_keys
+from seqrec.pipeline.stages import STAGES, run_stage
 
 _REDACTING = RedactingFilter()
-# Job -> the sections of the config that it reads.
-SECTIONS_READ = {
-    "download": ("download",),
-    "synthesize": ("source", "synthesis"),
-    "ingest": ("source", "ingestion"),
-    "prepare": ("preparation",),
-    "train": ("model", "training"),
-    "evaluate": ("evaluation", "model", "training"),
-    "tune": ("tuning", "model", "training", "evaluation"),
-    "candidates": ("candidates",),
-    "recommend": ("recommendation", "model", "training"),
-    "export": ("export", "model", "training"),
-    "pipeline": (
-        "pipeline",
-        "source",
-        "download",
-        "synthesis",
-        "ingestion",
-        "preparation",
-        "model",
-        "training",
-        "evaluation",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +59,7 @@ def parse_arguments(job: str, argv: Sequence[str]) -> Arguments:
 def help_text(job: str, script: Path) -> str:
     """What a job does, and every key it reads with its default and meaning."""
     lines = [(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").strip(), ""]
-    for section in ("", *SECTIONS_READ[job]):
+    for section in ("", *STAGES[job].reads):
         lines.append(f"{section or 'top'}:" if section else "at the top of the file:")
         for key in describe_keys(section):
             lines.append(f"  {key.name}: {key.type} = {key.default}")
@@ -91,8 +70,13 @@ def help_text(job: str, script: Path) -> str:
     return "\n".join(lines)
 
 
-def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], argv: Sequence[str] | None = None) -> None:
-    """Runs `action` on the config that the command line names; an error is one line and exit status 1.
+def run_job(job: str, script: str, argv: Sequence[str] | None = None) -> None:
+    """Runs the stage of a job as `run_action` does; `argv` is the process' own unless it is given."""
+    run_action(job, script, partial(run_stage, job), sys.argv[1:] if argv is None else argv)
+
+
+def run_action(job: str, script: str, action: Callable[[LoadedConfig], object], argv: Sequence[str]) -> None:
+    """Runs `action` on the config that `argv` names; an error is one line and exit status 1.
 
     On success it returns: a Databricks task takes even `sys.exit(0)` for a failure.
     """
@@ -111,7 +95,7 @@ def run_job(job: str, script: str, action: Callable[[LoadedConfig], object], arg
             from seqrec.tables.sessions import keep_jvm_at_interrupts
 
             keep_jvm_at_interrupts()
-        arguments = parse_arguments(job, sys.argv[1:] if argv is None else argv)
+        arguments = parse_arguments(job, argv)
         if arguments.help:
             print(help_text(job, Path(script)))
             return

@@ -1,9 +1,8 @@
 """One YAML describes a whole run; here its sections meet. Free of Spark and TensorFlow."""
 
-import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -158,80 +157,3 @@ def _flattened(block: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     for key, value in block.items():
         pairs += _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
     return pairs
-
-
-@dataclass(frozen=True)
-class Key:
-    """One setting, as the documentation and `--help` show it."""
-
-    name: str
-    type: str
-    default: str
-    meaning: str
-
-
-def describe_keys(section: str = "") -> list[Key]:
-    """The keys of one section ("" for those at the top), read from the dataclass and its trailing comments."""
-    if not section:
-        return [key for key in keys_of(RunConfig) if "." not in key.name]
-    return keys_of(next(f.default_factory for f in fields(RunConfig) if f.name == section))
-
-
-def keys_of(config_class: Any, prefix: str = "") -> list[Key]:
-    """Every key of a dataclass of settings, those of its sections with the section's name before them."""
-    keys: list[Key] = []
-    meanings = _meanings(config_class)
-    for a_field in fields(config_class):
-        name = f"{prefix}{a_field.name}"
-        if is_dataclass(a_field.default_factory):
-            keys += keys_of(a_field.default_factory, f"{name}.")
-        else:
-            keys.append(Key(name, _type_name(a_field.type), _default_of(a_field), meanings.get(a_field.name, "")))
-    return keys
-
-
-def sections() -> list[str]:
-    return [f.name for f in fields(RunConfig) if is_dataclass(f.default_factory)]
-
-
-def _meanings(config_class: type) -> dict[str, str]:
-    """Field name -> its trailing comment with the lines that go on with it, or the comment above it."""
-    meanings: dict[str, str] = {}
-    current, above = "", ""
-    for line in inspect.getsource(config_class).splitlines():
-        if match := re.match(r"    (\w+): [^#]+(?:#\s*(.*))?$", line):
-            current = match[1]
-            meanings[current] = match[2] or above
-            above = ""
-        elif match := re.match(r"    \s*#\s*(.*)$", line):
-            if meanings.get(current, ".").endswith("."):  # A finished sentence: the comment is of the next field.
-                above = f"{above} {match[1]}".strip()
-            else:
-                meanings[current] = f"{meanings[current]} {match[1]}".strip()
-        elif line.strip().startswith("def "):
-            break
-    return meanings
-
-
-def _type_name(annotation: Any) -> str:
-    return (
-        annotation
-        if isinstance(annotation, str)
-        else getattr(annotation, "__name__", str(annotation))
-        if isinstance(annotation, type)
-        else str(annotation).replace("typing.", "")
-    )
-
-
-def _default_of(a_field: Any) -> str:
-    if a_field.default is not MISSING:
-        value = a_field.default
-    elif a_field.default_factory is not MISSING:
-        value = a_field.default_factory()
-    else:
-        return "(required)"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -5,7 +5,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +12,22 @@ from typing import Any
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_name, check_settings
-from seqrec.pipeline import stages
 from seqrec.pipeline.config import LoadedConfig
+from seqrec.pipeline.stages import STAGES, run_stage
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Step:
+    """One stage of the pipeline."""
+
     job: str
-    action: Callable[[LoadedConfig], Any]
-    model: str | None = None  # The model that this step trains or evaluates.
+    model: str | None = None  # The model that this step trains or evaluates; None for a stage of all models.
+
+    @property
+    def title(self) -> str:
+        return self.job if self.model is None else f"{self.job} {self.model}"
 
 
 def plan_steps(config: LoadedConfig) -> list[Step]:
@@ -39,12 +43,9 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
             f"({', '.join(run.pipeline.models)}): leave training.run null, or train one model."
         )
     _check_training(config)
-    first = {"synthetic": [Step("synthesize", stages.synthesize)], "download": [Step("download", stages.download)]}
-    steps = first.get(config.run.source.kind, [])
-    steps += [Step("ingest", stages.ingest), Step("prepare", stages.prepare)]
-    for model in config.run.pipeline.models:
-        steps += [Step("train", stages.train, model), Step("evaluate", stages.evaluate, model)]
-    return steps
+    jobs = [job for job, stage in STAGES.items() if stage.in_pipeline(run)]
+    steps = [Step(job) for job in jobs if not STAGES[job].for_each_model]
+    return steps + [Step(job, model) for model in run.pipeline.models for job in jobs if STAGES[job].for_each_model]
 
 
 def _check_training(config: LoadedConfig) -> None:
@@ -61,22 +62,21 @@ def _check_training(config: LoadedConfig) -> None:
     check_division(layout_of(run.training, run.seed))
 
 
-def pipeline(config: LoadedConfig) -> None:
+def pipeline(loaded: LoadedConfig) -> None:
     """Runs every step, each as its own `spark-submit` or all in this process, and prints the table of results."""
-    steps = plan_steps(config)
+    steps = plan_steps(loaded)
     started = time.monotonic()
-    with _session(config):
+    with _session(loaded):
         for number, step in enumerate(steps, start=1):
-            title = step.job if step.model is None else f"{step.job} {step.model}"
-            _LOG.info("\n[%d/%d] %s", number, len(steps), title)
+            _LOG.info("\n[%d/%d] %s", number, len(steps), step.title)
             step_started = time.monotonic()
-            if config.run.pipeline.one_process:
-                step.action(_for_model(config, step.model))
+            if loaded.run.pipeline.one_process:
+                run_stage(step.job, _for_model(loaded, step.model))
             else:
                 _submit(step)
-            _LOG.info("[%d/%d] %s: %.0f s", number, len(steps), title, time.monotonic() - step_started)
-    if len(config.run.pipeline.models) > 1:  # A single model's table was just printed.
-        _print_results(config)
+            _LOG.info("[%d/%d] %s: %.0f s", number, len(steps), step.title, time.monotonic() - step_started)
+    if len(loaded.run.pipeline.models) > 1:  # A single model's table was just printed.
+        _print_results(loaded)
     _LOG.info("pipeline: %d steps in %.0f s", len(steps), time.monotonic() - started)
 
 

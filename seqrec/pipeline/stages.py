@@ -1,117 +1,170 @@
-"""The stages as functions of one loaded config: what the jobs call, and what the pipeline calls in one process.
+"""All stages in one table, a row for each job. Jobs, pipeline, command line, submit and the documentation read it.
 
-Each imports its engine only when it runs: preparation needs no TensorFlow, training on one worker no Spark.
+A row names its stage's function, which is imported only when the stage runs: preparation needs no TensorFlow, training
+on one worker no Spark, and `--help` neither.
 """
 
-from seqrec.core.manifest import Manifest
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from seqrec.core.storage import Storage
-from seqrec.pipeline.config import LoadedConfig
+from seqrec.pipeline.config import LoadedConfig, RunConfig
+
+Condition = Callable[[RunConfig], bool]
 
 
-def download(config: LoadedConfig) -> Manifest:
-    """Writes `raw/<name>` from the public files; plain Python, no Spark."""
-    from seqrec.ingestion.stage import run_download
-
-    run = config.run
-    return run_download(Storage(run.workdir), run.name, run.download, run.force)
+def _always(_: RunConfig) -> bool:
+    return True
 
 
-def synthesize(config: LoadedConfig) -> Manifest:
-    """Writes `raw/<name>`."""
-    from seqrec.ingestion.stage import run_synthesize
+def _never(_: RunConfig) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One job.
+
+    `run` and `shortcut` name functions as "module:function". Their parameters are filled by name: `storage` (that of
+    the workdir), `spark` (a session, started for the function), `config` (the settings of `section`), `loaded` (the
+    whole LoadedConfig), `inputs` (a dataclass, whose fields are filled likewise), and any attribute of RunConfig.
+    """
+
+    section: str  # Section of the config with the stage's own settings and its `spark:` block.
+    run: str  # Function that makes the result, or finds that it is up to date.
+    reads: tuple[str, ...]  # Sections that the stage reads; --help shows their keys.
+    shortcut: str | None = None  # Function that is asked first, without Spark: a result, or None if `run` is needed.
+    uses_spark: Condition = _always  # Whether the job starts Spark, so that a cluster needs this environment.
+    starts_workers: Condition = _never  # Whether Horovod's workers run as tasks of the job's own Spark application.
+    driver_share: float = 0.5  # Share of the machine's memory for the driver's JVM in a local run.
+    in_pipeline: Condition = _never  # Whether the pipeline runs it.
+    for_each_model: bool = False  # Whether the pipeline runs it for each model, after all stages that run once.
+
+
+# Training and scoring need the machine's memory in Python, not in the driver's JVM: hence their small shares.
+STAGES: dict[str, Stage] = {
+    "download": Stage(
+        section="download",
+        run="seqrec.ingestion.stage:run_download",
+        reads=("download",),
+        uses_spark=_never,
+        driver_share=0.05,
+        in_pipeline=lambda run: run.source.kind == "download",
+    ),
+    "synthesize": Stage(
+        section="synthesis",
+        run="seqrec.ingestion.stage:run_synthesize",
+        reads=("source", "synthesis"),
+        in_pipeline=lambda run: run.source.kind == "synthetic",
+    ),
+    "ingest": Stage(
+        section="ingestion",
+        run="seqrec.ingestion.stage:run_ingest",
+        reads=("source", "ingestion"),
+        in_pipeline=_always,
+    ),
+    "prepare": Stage(
+        section="preparation",
+        run="seqrec.preparation.stage:run_prepare",
+        reads=("preparation",),
+        in_pipeline=_always,
+    ),
+    "train": Stage(
+        section="training",
+        run="seqrec.training.stage:run_train",
+        reads=("model", "training"),
+        starts_workers=_always,
+        driver_share=0.08,
+        in_pipeline=_always,
+        for_each_model=True,
+    ),
+    "evaluate": Stage(
+        section="evaluation",
+        run="seqrec.evaluation.stage:run_evaluate",
+        reads=("evaluation", "model", "training"),
+        driver_share=0.2,
+        in_pipeline=_always,
+        for_each_model=True,
+    ),
+    "tune": Stage(
+        section="tuning",
+        run="seqrec.tuning.stage:run_tune",
+        reads=("tuning", "model", "training", "evaluation"),
+        starts_workers=lambda run: run.tuning.num_compared_seeds > 0 and run.training.num_workers > 1,
+        driver_share=0.2,
+    ),
+    "candidates": Stage(
+        section="candidates",
+        run="seqrec.recommendation.candidates.stage:run_candidates",
+        reads=("candidates",),
+    ),
+    "recommend": Stage(
+        section="recommendation",
+        run="seqrec.recommendation.lists.stage:run_recommend",
+        shortcut="seqrec.recommendation.lists.show_user:show_wanted_user",
+        reads=("recommendation", "model", "training"),
+        driver_share=0.2,
+    ),
+    "export": Stage(
+        section="export",
+        run="seqrec.recommendation.export.stage:run_export",
+        reads=("export", "model", "training"),
+        uses_spark=_never,
+        driver_share=0.05,
+    ),
+}
+_READ_IN_PIPELINE = [part for each in STAGES.values() if each.in_pipeline is not _never for part in each.reads]
+STAGES["pipeline"] = Stage(
+    section="pipeline",
+    run="seqrec.pipeline.run:pipeline",
+    reads=("pipeline", *dict.fromkeys(_READ_IN_PIPELINE)),
+    uses_spark=lambda run: run.pipeline.one_process,
+    starts_workers=lambda run: run.pipeline.one_process and run.training.num_workers > 1,
+    driver_share=0.05,
+)
+
+
+def run_stage(job: str, config: LoadedConfig) -> Any:
+    """Runs the stage of a job, in a Spark session if its function takes one; returns what the function returns."""
+    stage = STAGES[job]
+    if stage.shortcut is not None:
+        result = _call(stage.shortcut, stage, config)
+        if result is not None:
+            return result
+    if "spark" not in inspect.signature(load_function(stage.run)).parameters:
+        return _call(stage.run, stage, config)
     from seqrec.tables.sessions import spark_session
 
+    with spark_session(job, config.spark.get(stage.section)) as spark:
+        return _call(stage.run, stage, config, spark)
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, function = name.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+def _call(name: str, stage: Stage, config: LoadedConfig, spark: Any = None) -> Any:
     run = config.run
-    with spark_session("synthesize", config.spark.get("synthesis")) as spark:
-        return run_synthesize(spark, Storage(run.workdir), run.name, run.synthesis, run.seed, run.force)
+    special = {"storage": Storage(run.workdir), "spark": spark, "config": getattr(run, stage.section), "loaded": config}
+    function = load_function(name)
+    return function(**_arguments(function, run, special))
 
 
-def ingest(config: LoadedConfig) -> Manifest:
-    """Writes `ingested/<name>`."""
-    from seqrec.ingestion.stage import run_ingest
-    from seqrec.tables.sessions import spark_session
-
-    run = config.run
-    with spark_session("ingest", config.spark.get("ingestion")) as spark:
-        return run_ingest(spark, Storage(run.workdir), run.name, run.source, run.ingestion, run.force)
-
-
-def prepare(config: LoadedConfig) -> Manifest:
-    """Writes `prepared/<name>`."""
-    from seqrec.preparation.stage import run_prepare
-    from seqrec.tables.sessions import spark_session
-
-    run = config.run
-    with spark_session("prepare", config.spark.get("preparation")) as spark:
-        return run_prepare(spark, Storage(run.workdir), run.name, run.preparation, run.seed, run.force)
-
-
-def train(config: LoadedConfig) -> Manifest:
-    """Writes `runs/<run>`."""
-    from seqrec.training.stage import run_train
-
-    run = config.run
-    return run_train(Storage(run.workdir), run.name, run.run, run.model, run.training, run.seed, run.force)
-
-
-def evaluate(config: LoadedConfig) -> object:
-    """Writes `runs/<run>/evaluations`."""
-    from seqrec.evaluation.stage import run_evaluate
-    from seqrec.tables.sessions import spark_session
-
-    run = config.run
-    with spark_session("evaluate", config.spark.get("evaluation")) as spark:
-        return run_evaluate(spark, Storage(run.workdir), run.name, run.run, run.evaluation, run.seed, run.force)
-
-
-def tune(config: LoadedConfig) -> Manifest:
-    """Writes `tuning/<study>`."""
-    from seqrec.tables.sessions import spark_session
-    from seqrec.tuning.stage import run_tune
-
-    run = config.run
-    with spark_session("tune", config.spark.get("tuning")) as spark:
-        return run_tune(
-            spark,
-            Storage(run.workdir),
-            run.name,
-            run.study,
-            run.model,
-            run.training,
-            run.tuning,
-            run.evaluation,
-            run.seed,
-            run.force,
-        )
-
-
-def candidates(config: LoadedConfig) -> Manifest:
-    """Writes `candidates/<name>`."""
-    from seqrec.recommendation.candidates.stage import run_candidates
-    from seqrec.tables.sessions import spark_session
-
-    run = config.run
-    with spark_session("candidates", config.spark.get("candidates")) as spark:
-        return run_candidates(spark, Storage(run.workdir), run.name, run.candidates, run.seed, run.force)
-
-
-def recommend(config: LoadedConfig) -> Manifest | None:
-    """Writes `recommendations/<run>`, or prints the lists of `recommendation.user`."""
-    from seqrec.recommendation.lists.show_user import show_user
-    from seqrec.recommendation.lists.stage import run_recommend
-    from seqrec.tables.sessions import spark_session
-
-    run, storage = config.run, Storage(config.run.workdir)
-    if run.recommendation.user is not None:
-        show_user(storage, run.name, run.run, run.recommendation)
-        return None
-    with spark_session("recommend", config.spark.get("recommendation")) as spark:
-        return run_recommend(spark, storage, run.name, run.run, run.recommendation, run.seed, run.force)
-
-
-def export(config: LoadedConfig) -> object:
-    """Writes `runs/<run>/export`."""
-    from seqrec.recommendation.export.stage import run_export
-
-    run = config.run
-    return run_export(Storage(run.workdir), run.run, run.export, run.force)
+def _arguments(function: Callable[..., Any], run: RunConfig, special: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each parameter of a function, or of a dataclass."""
+    arguments = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in special:
+            arguments[name] = special[name]
+        elif name == "inputs":
+            inputs_class: Callable[..., Any] = parameter.annotation
+            arguments[name] = inputs_class(**_arguments(inputs_class, run, special))
+        else:
+            arguments[name] = getattr(run, name)
+    return arguments

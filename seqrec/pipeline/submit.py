@@ -14,25 +14,12 @@ from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.core.storage import s3_endpoint
 from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
-from seqrec.pipeline.config import LoadedConfig, folder_of, load_run_config
+from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
+from seqrec.pipeline.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
 OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.
 
-# Job -> the section of the config that holds its `spark:` block.
-SECTION_OF = {
-    "download": "download",
-    "synthesize": "synthesis",
-    "ingest": "ingestion",
-    "prepare": "preparation",
-    "train": "training",
-    "evaluate": "evaluation",
-    "tune": "tuning",
-    "candidates": "candidates",
-    "recommend": "recommendation",
-    "export": "export",
-    "pipeline": "pipeline",
-}
 # What every stage wants, whatever the cluster; a `spark:` block or an option on the command line wins.
 _EVERYWHERE = {
     "spark.sql.session.timeZone": "UTC",
@@ -46,19 +33,6 @@ _TRAINING = {
     "spark.speculation": "false",
     "spark.dynamicAllocation.enabled": "false",
 }
-# Jobs that start no Spark of their own, so that nothing need be shipped for them.
-_WITHOUT_SPARK = {"download", "export", "pipeline"}
-# Share of the machine's memory for the driver of a local run. Training and scoring need theirs in Python.
-_LOCAL_SHARE = {
-    "download": 0.05,
-    "train": 0.08,
-    "tune": 0.2,
-    "evaluate": 0.2,
-    "recommend": 0.2,
-    "export": 0.05,
-    "pipeline": 0.05,
-}
-_DEFAULT_SHARE = 0.5
 
 
 def build_command(
@@ -78,15 +52,16 @@ def build_command(
             "no spark-submit on the PATH: unset SEQREC_ENV to let seqrec make its own environment, or install pyspark."
         )
     settings = dict(_EVERYWHERE)
-    if arguments.job == "train" or _trains_with_several(arguments, config):
+    stage = STAGES[arguments.job]
+    if stage.starts_workers(config.run):
         settings |= _TRAINING
-    block = _spark_block(arguments.job, config)
+    block = config.spark.get(stage.section, {})
     command = [spark_submit]
     if _is_local(options, block):
         if not _gives(options, "--master", "spark.master") and "spark.master" not in block:
-            command += ["--master", f"local[{_local_slots(arguments, config)}]"]
+            command += ["--master", f"local[{_local_slots(stage, config.run)}]"]
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        settings["spark.driver.memory"] = f"{driver_memory_mb(arguments.job, config.run.pipeline.one_process)}m"
+        settings["spark.driver.memory"] = f"{driver_memory_mb(stage, config.run)}m"
         settings["spark.ui.enabled"] = "false"
     settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
     settings |= {**_object_store_settings(), **(shipped or {})}
@@ -97,9 +72,9 @@ def build_command(
     return [*command, *options, str(folder_of("jobs") / f"{arguments.job}.py"), *arguments.for_job()]
 
 
-def driver_memory_mb(job: str, one_process: bool) -> int:
+def driver_memory_mb(stage: Stage, run: RunConfig) -> int:
     """Heap of a local driver in MiB: a share of the memory that this machine, or its container, may use."""
-    share = _DEFAULT_SHARE if one_process else _LOCAL_SHARE.get(job, _DEFAULT_SHARE)
+    share = Stage.driver_share if run.pipeline.one_process else stage.driver_share
     return max(1024, int(usable_memory() * share) >> 20)
 
 
@@ -114,19 +89,10 @@ def usable_memory() -> int:
     return memory
 
 
-def _trains_with_several(arguments: Arguments, config: LoadedConfig) -> bool:
-    """Whether Horovod's workers will be tasks of the Spark application of another job than `train`."""
-    run = config.run
-    compares = arguments.job == "tune" and run.tuning.num_compared_seeds > 0
-    trains = compares or (arguments.job == "pipeline" and run.pipeline.one_process)
-    return trains and run.training.num_workers > 1
-
-
-def _local_slots(arguments: Arguments, config: LoadedConfig) -> int:
+def _local_slots(stage: Stage, run: RunConfig) -> int:
+    """Tasks that a local run does at once: one per core, and one for each training worker where those are tasks."""
     cores = len(os.sched_getaffinity(0))
-    one_process = config.run.pipeline.one_process
-    wants_workers = arguments.job == "train" or one_process or _trains_with_several(arguments, config)
-    return max(cores, config.run.training.num_workers) if wants_workers else cores
+    return max(cores, run.training.num_workers) if stage.starts_workers(run) else cores
 
 
 def _is_local(options: list[str], settings: dict[str, str]) -> bool:
@@ -155,19 +121,15 @@ def _object_store_settings() -> dict[str, str]:
 
 def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> dict[str, str]:
     """What takes the environment to a cluster; nothing in local mode, or where the user does it himself."""
-    block = _spark_block(arguments.job, config)
-    starts_spark = arguments.job not in _WITHOUT_SPARK or config.run.pipeline.one_process
-    if _is_local(options, block) or not starts_spark or not wants_shipping():
+    stage = STAGES[arguments.job]
+    block = config.spark.get(stage.section, {})
+    if _is_local(options, block) or not stage.uses_spark(config.run) or not wants_shipping():
         return {}
     if _gives(options, "--archives", "spark.archives") or _gives(
         options, "spark.pyspark.python", "spark.pyspark.python"
     ):
         return {}
     return {} if {"spark.archives", "spark.pyspark.python"} & set(block) else shipping_settings()
-
-
-def _spark_block(job: str, config: LoadedConfig) -> dict[str, str]:
-    return config.spark.get(SECTION_OF[job], {})
 
 
 def _gives(options: list[str], flag: str, key: str) -> bool:

@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 
 from seqrec.pipeline.command_line import parse_arguments
-from seqrec.pipeline.config import describe_keys, load_run_config, sections
-from seqrec.pipeline.submit import SECTION_OF
+from seqrec.pipeline.config import load_run_config
+from seqrec.pipeline.keys import describe_keys, sections
+from seqrec.pipeline.stages import STAGES
 from tests.docs.pages import PAGES, REASONS, ROOT, blocks_of
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -62,7 +63,7 @@ def test_commands_are_ones_that_the_jobs_take(page: Path, monkeypatch: pytest.Mo
             if words[0] not in ("./spark-submit.sh", "seqrec") or any(mark in words for mark in _PLACEHOLDERS):
                 continue
             job, *arguments = words[1:]
-            assert job in SECTION_OF, f"{page.name}: {' '.join(words)}"
+            assert job in STAGES, f"{page.name}: {' '.join(words)}"
             arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
             parsed = parse_arguments(job, arguments)
             load_run_config(parsed.config, parsed.overrides)

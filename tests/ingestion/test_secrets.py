@@ -15,7 +15,6 @@ from seqrec.core.errors import ConfigError
 from seqrec.ingestion.download.public_files import files_to_download
 from seqrec.pipeline.command_line import run_job
 from seqrec.pipeline.config import load_run_config
-from seqrec.pipeline.stages import download
 
 SECRET = "hunter2"
 # The header of a .gz may name a file; this one would lie outside of wherever it is unpacked.
@@ -80,8 +79,8 @@ def test_credentials_reach_neither_the_files_nor_the_screen(
 
     path = f"{{category}}.json.gz?token={SECRET}"
     with pytest.raises(SystemExit):
-        run_job("download", __file__, download, arguments(tmp_path, mirror, path))
-    run_job("download", __file__, download, arguments(tmp_path, mirror, path))
+        run_job("download", __file__, arguments(tmp_path, mirror, path))
+    run_job("download", __file__, arguments(tmp_path, mirror, path))
 
     files = written(tmp_path / "in")
     assert "token=***" in caplog.text  # It was told that the download is tried again.
@@ -95,7 +94,7 @@ def test_credentials_reach_neither_the_files_nor_the_screen(
 
 
 def test_no_name_of_an_archive_or_a_server_leads_out_of_the_folder(tmp_path: Path, mirror: str) -> None:
-    run_job("download", __file__, download, arguments(tmp_path, mirror, f"%2e%2e%2f{{category}}.gz?token={SECRET}"))
+    run_job("download", __file__, arguments(tmp_path, mirror, f"%2e%2e%2f{{category}}.gz?token={SECRET}"))
 
     names = {name.rpartition("/")[2] for name in written(tmp_path / "in")}
     outside = set(written(tmp_path)) - {f"in/{name}" for name in written(tmp_path / "in")}

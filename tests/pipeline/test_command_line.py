@@ -4,9 +4,10 @@ import os
 import pytest
 
 from seqrec.core.errors import DataError
-from seqrec.pipeline.command_line import SECTIONS_READ, run_job, understand
+from seqrec.pipeline.command_line import run_action, understand
 from seqrec.pipeline.config import load_run_config
 from seqrec.pipeline.run import plan_steps
+from seqrec.pipeline.stages import STAGES
 
 
 def config_of(kind):
@@ -16,10 +17,10 @@ def config_of(kind):
 def test_the_help_of_the_pipeline_has_the_keys_of_all_its_stages():
     stages = {step.job for kind in ("synthetic", "download") for step in plan_steps(config_of(kind))}
 
-    sections = {section for stage in stages for section in SECTIONS_READ[stage]}
+    sections = {section for stage in stages for section in STAGES[stage].reads}
 
     assert {"source", "download", "synthesis", "preparation", "model", "training", "evaluation"} <= sections
-    assert sections <= set(SECTIONS_READ["pipeline"])
+    assert sections <= set(STAGES["pipeline"].reads)
 
 
 def test_an_error_of_ours_is_one_line_and_status_1(capsys):
@@ -27,7 +28,7 @@ def test_an_error_of_ours_is_one_line_and_status_1(capsys):
         raise DataError("reviews.json: no line holds a review. Check the path.")
 
     with pytest.raises(SystemExit) as ended:
-        run_job("ingest", "jobs/ingest.py", fail, [])
+        run_action("ingest", "jobs/ingest.py", fail, [])
 
     assert ended.value.code == 1
     assert capsys.readouterr().err == "seqrec ingest: error: reviews.json: no line holds a review. Check the path.\n"
@@ -38,13 +39,13 @@ def test_a_fault_of_the_code_keeps_its_traceback():
         raise KeyError("item")
 
     with pytest.raises(KeyError):
-        run_job("ingest", "jobs/ingest.py", fail, [])
+        run_action("ingest", "jobs/ingest.py", fail, [])
 
 
 def test_success_returns_and_does_not_exit():
     seen = []
 
-    run_job("ingest", "jobs/ingest.py", lambda config: seen.append(config.run.name), ["--set", "name=mine"])
+    run_action("ingest", "jobs/ingest.py", lambda config: seen.append(config.run.name), ["--set", "name=mine"])
 
     assert seen == ["mine"]
 
@@ -54,7 +55,7 @@ def test_an_interrupt_says_how_to_go_on(capsys):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as ended:
-        run_job("train", "jobs/train.py", interrupt, [])
+        run_action("train", "jobs/train.py", interrupt, [])
 
     assert ended.value.code == 130
     assert "run the same command again" in capsys.readouterr().err

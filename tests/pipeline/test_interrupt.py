@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 STAGE = """
 import time
 from pathlib import Path
-from seqrec.pipeline.command_line import run_job
+from seqrec.pipeline.command_line import run_action
 from seqrec.tables.sessions import spark_session
 
 def work(_):
@@ -24,7 +24,7 @@ def stage(config):
     with spark_session("prepare") as spark:
         spark.sparkContext.range(1).foreach(work)
 
-run_job("prepare", __file__, stage, [])
+run_action("prepare", __file__, stage, [])
 """
 
 

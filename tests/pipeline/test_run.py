@@ -14,9 +14,9 @@ import pytest
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.pipeline import stages
 from seqrec.pipeline.config import load_run_config
 from seqrec.pipeline.run import pipeline, plan_steps
+from seqrec.pipeline.stages import run_stage
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -86,10 +86,10 @@ def test_pipeline_does_nothing_the_second_time(workdir):
 def test_a_changed_setting_runs_its_stage_again_and_no_earlier_one(workdir):
     before = ids_in(workdir)
 
-    stages.ingest(config_of(workdir))
-    stages.prepare(config_of(workdir, "name=demo", "preparation.num_test_negatives=5"))
+    run_stage("ingest", config_of(workdir))
+    run_stage("prepare", config_of(workdir, "name=demo", "preparation.num_test_negatives=5"))
     after = ids_in(workdir)
-    stages.prepare(config_of(workdir))
+    run_stage("prepare", config_of(workdir))
 
     assert {name for name in before if before[name] != after[name]} == {"prepared/demo"}
 
@@ -109,7 +109,7 @@ def test_a_stage_killed_half_way_leaves_nothing_that_a_later_one_reads(workdir):
     assert process.wait() == -signal.SIGKILL, "the job ended before it could be killed"
     assert files_in(workdir / "prepared" / "demo") - before, "the job had not begun to write"
     assert ids_in(workdir)["prepared/demo"] == published
-    stages.prepare(config_of(workdir, "preparation.min_interactions=6"))
+    run_stage("prepare", config_of(workdir, "preparation.min_interactions=6"))
     assert ids_in(workdir)["prepared/demo"] != published
 
 
@@ -119,7 +119,7 @@ def files_in(folder):
 
 def test_a_stage_without_its_input_names_the_job_that_makes_it(spark, tmp_path):
     with pytest.raises(DataError, match="ingested/nothing: not there or not finished. Run the job 'ingest' first."):
-        stages.prepare(config_of(tmp_path, "name=nothing"))
+        run_stage("prepare", config_of(tmp_path, "name=nothing"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from seqrec.core.errors import ConfigError
 from seqrec.pipeline import submit
 from seqrec.pipeline.command_line import Arguments, parse_arguments
-from seqrec.pipeline.config import load_run_config
+from seqrec.pipeline.config import RunConfig, load_run_config
+from seqrec.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,8 +107,8 @@ def test_spark_goes_to_the_object_store_that_the_environment_names(monkeypatch):
 def test_memory_of_the_driver_follows_the_machine(monkeypatch):
     monkeypatch.setattr(submit, "usable_memory", lambda: 64 << 30)
 
-    assert submit.driver_memory_mb("prepare", one_process=False) == 32 << 10
-    assert 1024 <= submit.driver_memory_mb("train", one_process=False) < 8 << 10
+    assert submit.driver_memory_mb(STAGES["prepare"], RunConfig()) == 32 << 10
+    assert 1024 <= submit.driver_memory_mb(STAGES["train"], RunConfig()) < 8 << 10
 
 
 def test_arguments_go_on_to_the_job_as_they_came():
@@ -153,7 +154,7 @@ def test_a_workdir_is_no_pattern(tmp_path, monkeypatch, workdir, message):
         load_run_config(None, [f"workdir='{workdir}'"])
 
 
-@pytest.mark.parametrize("job", sorted(submit.SECTION_OF))
+@pytest.mark.parametrize("job", sorted(STAGES))
 def test_every_job_has_a_help_text(capsys, job):
     if not (ROOT / "jobs" / f"{job}.py").exists():
         pytest.fail(f"jobs/{job}.py is missing")
@@ -165,7 +166,7 @@ def test_every_job_has_a_help_text(capsys, job):
 
 
 def test_every_job_can_be_submitted():
-    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"__init__"} == set(submit.SECTION_OF)
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"__init__"} == set(STAGES)
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"]])
@@ -174,7 +175,7 @@ def test_the_script_lists_the_jobs_when_it_gets_none_or_an_unknown_one(argv):
 
     listed = [line.split()[0] for line in done.stderr.splitlines() if line.startswith("  ") and line[2].isalpha()]
     assert done.returncode == 2
-    assert set(submit.SECTION_OF) <= set(listed)
+    assert set(STAGES) <= set(listed)
 
 
 def test_a_setting_may_stand_in_one_word(monkeypatch):

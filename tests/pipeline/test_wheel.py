@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.pipeline.submit import SECTION_OF
+from seqrec.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 # As Databricks finds what a python_wheel_task names: in the metadata of the package, by name.
@@ -66,7 +66,7 @@ def test_the_wheel_has_an_entry_point_for_every_job(python: Path, tmp_path: Path
 
     where, names = done.stdout.splitlines()
     assert Path(where).is_relative_to(python.parents[1])
-    assert set(names.split()) == {"seqrec", *SECTION_OF}
+    assert set(names.split()) == {"seqrec", *STAGES}
 
 
 def test_a_job_of_the_wheel_has_its_help(python: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_command_lists_the_jobs(python: Path, tmp_path: Path) -> None:
     done = task(python, tmp_path, "seqrec", "help")
 
     assert done.returncode == 0, done.stderr
-    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")} == set(SECTION_OF)
+    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")} == set(STAGES)
 
 
 def test_a_wheel_for_databricks_requires_nothing_that_the_runtime_has(tmp_path: Path) -> None:

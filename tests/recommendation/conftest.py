@@ -19,5 +19,5 @@ def world(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Stor
     prepared = write_world(storage)
     write_run(storage, prepared, "a2svd", "a2svd")
     write_run(storage, prepared, "sli_rec", "sli_rec")
-    run_candidates(spark, storage, "small", SMALL, seed=1)
+    run_candidates(spark, storage, "small", SMALL)
     return storage

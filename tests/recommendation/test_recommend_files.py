@@ -24,13 +24,13 @@ def test_run_recommend_places_own_items_by_their_user_alone(spark: SparkSession,
     storage = Storage(str(tmp_path))
     write_run(storage, write_world(storage), "a2svd", "a2svd")
     # Lists of unlike lengths: popularity would fill them all up.
-    run_candidates(spark, storage, "small", CandidatesConfig(sources=("co_visitation",), num_neighbours=3), seed=1)
+    run_candidates(spark, storage, "small", CandidatesConfig(sources=("co_visitation",), num_neighbours=3))
     newest = max(events_of(number)[1][-1] for number in range(len(users())))
     now = datetime.fromtimestamp(newest, tz=timezone.utc).isoformat()
 
     def found(**settings) -> dict[str, list[dict]]:
         config = RecommendationConfig(k=40, exclude_own_items=False, **settings)
-        return lists_of(storage, run_recommend(spark, storage, "small", "a2svd", config, seed=1, force=True))
+        return lists_of(storage, run_recommend(spark, storage, "small", "a2svd", config, force=True))
 
     everyone = found()
     assert any(row["source"] == HISTORY for rows in everyone.values() for row in rows)
@@ -46,14 +46,14 @@ def test_run_recommend_places_own_items_by_their_user_alone(spark: SparkSession,
 def test_run_recommend_does_not_go_on_with_lists_of_other_files(spark: SparkSession, tmp_path: Path):
     storage = Storage(str(tmp_path))
     write_run(storage, write_world(storage, num_files=3), "a2svd", "a2svd")
-    run_candidates(spark, storage, "small", SMALL, seed=1)
-    run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=1)
+    run_candidates(spark, storage, "small", SMALL)
+    run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7))
     for file in ("_manifest.json", "_published.json"):  # As if killed just before the end.
         storage.delete(f"recommendations/a2svd/{file}")
     write_world(storage, num_files=7)
-    run_candidates(spark, storage, "small", SMALL, seed=1, force=True)
+    run_candidates(spark, storage, "small", SMALL, force=True)
 
-    manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=1)
+    manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7))
 
     lists = lists_of(storage, manifest)
     assert sorted(lists) == users()
@@ -63,19 +63,19 @@ def test_run_recommend_does_not_go_on_with_lists_of_other_files(spark: SparkSess
 def test_run_recommend_refuses_candidates_of_other_files(spark: SparkSession, tmp_path: Path):
     storage = Storage(str(tmp_path))
     write_run(storage, write_world(storage, num_files=3), "a2svd", "a2svd")
-    run_candidates(spark, storage, "small", SMALL, seed=1)
+    run_candidates(spark, storage, "small", SMALL)
     write_world(storage, num_files=7)
 
     with pytest.raises(DataError, match="candidates 'small' were made from other data than prepared 'small' holds"):
-        run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(), seed=1)
+        run_recommend(spark, storage, "small", "a2svd", RecommendationConfig())
 
 
 def test_run_recommend_refuses_lists_of_other_users(spark: SparkSession, tmp_path: Path):
     storage = Storage(str(tmp_path))
     write_run(storage, write_world(storage), "a2svd", "a2svd")
-    run_candidates(spark, storage, "small", SMALL, seed=1)
+    run_candidates(spark, storage, "small", SMALL)
     config = RecommendationConfig(k=3)
-    whole = run_recommend(spark, storage, "small", "a2svd", config, seed=1)
+    whole = run_recommend(spark, storage, "small", "a2svd", config)
     other = RecommendationConfig(k=3, candidate_weight=0.7)
     attempt = Dataset(storage, "recommendations", "a2svd").begin(recommend_recipe(storage, "small", "a2svd", other))
     kept = whole.table(LISTS).files[0].path
@@ -85,7 +85,7 @@ def test_run_recommend_refuses_lists_of_other_users(spark: SparkSession, tmp_pat
     )
 
     with pytest.raises(DataError, match="73 users instead of 90"):
-        run_recommend(spark, storage, "small", "a2svd", other, seed=1)
+        run_recommend(spark, storage, "small", "a2svd", other)
 
 
 def test_run_recommend_counts_the_events_of_a_histories_file_that_are_newer_than_the_data(
@@ -93,7 +93,7 @@ def test_run_recommend_counts_the_events_of_a_histories_file_that_are_newer_than
 ):
     items, times = events_of(4)
     ids = [item_id(index) for index in items]
-    everyone = lists_of(world, run_recommend(spark, world, "small", "a2svd", RecommendationConfig(k=7), seed=1))
+    everyone = lists_of(world, run_recommend(spark, world, "small", "a2svd", RecommendationConfig(k=7)))
     taken = everyone["user004"][0]["item_id"]
     later = max(events_of(number)[1][-1] for number in range(len(users()))) + 86_400
     rows = [
@@ -104,7 +104,7 @@ def test_run_recommend_counts_the_events_of_a_histories_file_that_are_newer_than
     file.write_text("\n".join(json.dumps(row) for row in rows))
     config = RecommendationConfig(k=60, histories_file=str(file))
 
-    found = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+    found = lists_of(world, run_recommend(spark, world, "small", "a2svd", config))
 
     assert taken not in items_of(found["went on"])
     assert NO_HISTORY not in {row["source"] for row in found["new"]}

@@ -60,11 +60,11 @@ def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> 
 
 
 def run_candidates(
-    spark: SparkSession, storage: Storage, name: str, config: CandidatesConfig, seed: int, force: bool = False
+    spark: SparkSession, storage: Storage, name: str, config: CandidatesConfig, force: bool = False
 ) -> Manifest:
     """Makes `candidates/<name>` (`<name>-test` when measuring) from `prepared/<name>` and the metadata.
 
-    Nothing is drawn, so `seed` decides nothing here. Measured candidates end in a table of their recall.
+    Measured candidates end in a table of their recall.
 
     Raises:
         DataError: the prepared data is not there.

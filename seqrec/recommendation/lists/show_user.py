@@ -49,6 +49,14 @@ def show_user(
     console.print(_list_table(run, job.as_of, lists, names))
 
 
+def show_wanted_user(storage: Storage, name: str, run: str, config: RecommendationConfig) -> bool | None:
+    """Shows `config.user`, if one is wanted, and returns True; None when lists have to be written instead."""
+    if config.user is None:
+        return None
+    show_user(storage, name, run, config)
+    return True
+
+
 def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> UserHistories | None:
     """The row of one user; None for a user without a known item."""
     for file in sources.prepared.table("sequences/latest").files:

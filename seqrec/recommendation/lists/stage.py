@@ -134,12 +134,9 @@ def run_recommend(
     name: str,
     run: str,
     config: RecommendationConfig,
-    seed: int,
     force: bool = False,
 ) -> Manifest:
     """Makes `recommendations/<run>` (with a suffix for parts of the users); goes on where a killed attempt ended.
-
-    Nothing is drawn, so `seed` decides nothing here.
 
     Raises:
         SeqrecError: something is not there, does not belong together, or cannot be read.

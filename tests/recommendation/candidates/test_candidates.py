@@ -27,13 +27,13 @@ def read_candidates(storage: Storage, manifest) -> dict[str, dict[int, str]]:
 
 @pytest.fixture(scope="module")
 def latest(spark: SparkSession, world: Storage):
-    return read_candidates(world, run_candidates(spark, world, "small", SMALL, seed=1))
+    return read_candidates(world, run_candidates(spark, world, "small", SMALL))
 
 
 @pytest.fixture(scope="module")
 def measured(spark: SparkSession, world: Storage):
     config = CandidatesConfig(histories="test", max_candidates=25, num_neighbours=10)
-    manifest = run_candidates(spark, world, "small", config, seed=1)
+    manifest = run_candidates(spark, world, "small", config)
     return manifest, read_candidates(world, manifest)
 
 
@@ -72,7 +72,7 @@ def test_run_candidates_uses_the_metadata_graph(spark: SparkSession, world: Stor
     storage = Storage(f"{world.root}/graph")
     write_world(storage)
 
-    candidates = read_candidates(storage, run_candidates(spark, storage, "small", config, seed=1))
+    candidates = read_candidates(storage, run_candidates(spark, storage, "small", config))
 
     takers = [user for number, user in enumerate(users()) if 5 in events_of(number)[0]]
     assert takers
@@ -90,17 +90,17 @@ def test_run_candidates_does_not_depend_on_the_partitioning(
     write_world(storage, num_files=5)
 
     with caplog.at_level(logging.INFO, logger="seqrec"):
-        manifest = run_candidates(spark, storage, "small", SMALL, seed=1)
+        manifest = run_candidates(spark, storage, "small", SMALL)
 
     assert f"candidates: {NUM_USERS * 25:,} for {NUM_USERS} users" in caplog.text
-    expected = run_candidates(spark, world, "small", SMALL, seed=1)
+    expected = run_candidates(spark, world, "small", SMALL)
     assert manifest.tables[CANDIDATES].content == expected.tables[CANDIDATES].content
 
 
 def test_run_candidates_is_skipped_when_nothing_has_changed(spark: SparkSession, world: Storage):
-    first = run_candidates(spark, world, "small", SMALL, seed=1)
+    first = run_candidates(spark, world, "small", SMALL)
 
-    again = run_candidates(spark, world, "small", SMALL, seed=1)
+    again = run_candidates(spark, world, "small", SMALL)
 
     assert again.id == first.id
     assert candidates_recipe(world, "small", SMALL).digest == first.recipe
@@ -122,7 +122,7 @@ def test_candidates_recipe_knows_the_files_of_the_histories(tmp_path: Path):
 def test_run_candidates_refuses_rows_that_are_not_its_own(spark: SparkSession, tmp_path: Path):
     storage = Storage(str(tmp_path))
     write_world(storage)
-    whole = run_candidates(spark, storage, "small", SMALL, seed=1)
+    whole = run_candidates(spark, storage, "small", SMALL)
     dataset = Dataset(storage, "candidates", "small")
     other = CandidatesConfig(max_candidates=24, num_neighbours=10)
     attempt = dataset.begin(candidates_recipe(storage, "small", other))
@@ -130,6 +130,6 @@ def test_run_candidates_refuses_rows_that_are_not_its_own(spark: SparkSession, t
     storage.write_bytes(f"{attempt.path}/{CANDIDATES}/part-00009.parquet", storage.read_bytes(kept))
 
     with pytest.raises(DataError, match="120 users instead of 90"):
-        run_candidates(spark, storage, "small", other, seed=1)
+        run_candidates(spark, storage, "small", other)
 
     assert dataset.require("candidates").id == whole.id

@@ -36,7 +36,7 @@ def own_ids(number: int) -> set[str]:
 
 @pytest.fixture(scope="module")
 def everyone(spark: SparkSession, world: Storage):
-    manifest = run_recommend(spark, world, "small", "a2svd", RecommendationConfig(k=7), seed=1)
+    manifest = run_recommend(spark, world, "small", "a2svd", RecommendationConfig(k=7))
     return manifest, lists_of(world, manifest)
 
 
@@ -71,7 +71,7 @@ def test_run_recommend_names_source_and_title(everyone):
 def test_run_recommend_ranks_the_whole_catalogue_as_the_model_scores_it(spark: SparkSession, world: Storage, run):
     config = RecommendationConfig(k=100, over="catalogue", batch_size=16)
 
-    lists = lists_of(world, run_recommend(spark, world, "small", run, config, seed=1))
+    lists = lists_of(world, run_recommend(spark, world, "small", run, config))
 
     for number in (0, 7, 33):
         left = NUM_ITEMS - len(set(events_of(number)[0]))
@@ -108,7 +108,7 @@ def test_run_recommend_goes_on_after_being_killed_with_the_same_rows(
     spark: SparkSession, world: Storage, everyone, monkeypatch
 ):
     config = RecommendationConfig(k=7, candidate_weight=0.7)
-    whole = run_recommend(spark, world, "small", "a2svd", config, seed=1)
+    whole = run_recommend(spark, world, "small", "a2svd", config)
     dataset = Dataset(world, "recommendations", "a2svd")
     recipe = recommend_recipe(world, "small", "a2svd", config)
     # What a kill leaves behind: some of the files of an attempt that was never published.
@@ -121,7 +121,7 @@ def test_run_recommend_goes_on_after_being_killed_with_the_same_rows(
 
     # Not forced: the published one is hidden, as if it had never come so far.
     world.delete("recommendations/a2svd/_manifest.json")
-    resumed = run_recommend(spark, world, "small", "a2svd", config, seed=1)
+    resumed = run_recommend(spark, world, "small", "a2svd", config)
 
     assert resumed.id == killed.id
     assert world.list_files(f"{killed.path}/{LISTS}")[0].modified == before
@@ -135,9 +135,9 @@ def test_run_recommend_does_not_depend_on_how_the_users_are_spread_over_files(
     _, lists = everyone
     storage = Storage(str(tmp_path))
     write_run(storage, write_world(storage, num_files=7), "a2svd", "a2svd")
-    run_candidates(spark, storage, "small", SMALL, seed=9)
+    run_candidates(spark, storage, "small", SMALL)
 
-    manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7), seed=9)
+    manifest = run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(k=7))
 
     assert len(manifest.table(LISTS).files) == 7
     again = lists_of(storage, manifest)
@@ -157,7 +157,7 @@ def test_run_recommend_lists_only_the_users_asked_for(spark: SparkSession, world
     (tmp_path / "users.txt").write_text("user004\nnobody\n\nuser020\n")
     config = RecommendationConfig(k=7, users_file=str(tmp_path / "users.txt"))
 
-    few = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+    few = lists_of(world, run_recommend(spark, world, "small", "a2svd", config))
 
     assert sorted(few) == ["nobody", "user004", "user020"]
     assert items_of(few["user004"]) == items_of(lists["user004"])
@@ -179,7 +179,7 @@ def test_run_recommend_takes_histories_from_a_file(spark: SparkSession, world: S
     file.write_text("\n".join(json.dumps(row) for row in rows))
     config = RecommendationConfig(k=7, histories_file=str(file))
 
-    found = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+    found = lists_of(world, run_recommend(spark, world, "small", "a2svd", config))
 
     assert items_of(found["like user004"]) == items_of(found["shuffled"]) == items_of(lists["user004"])
     assert {row["source"] for row in found["stranger"]} == {NO_HISTORY}
@@ -194,14 +194,14 @@ def test_run_recommend_refuses_a_broken_histories_file(
     config = RecommendationConfig(histories_file=str(file))
 
     with pytest.raises(DataError, match="1 rows are not of the form user_id, item_ids, timestamps"):
-        run_recommend(spark, world, "small", "a2svd", config, seed=1)
+        run_recommend(spark, world, "small", "a2svd", config)
 
 
 def test_run_recommend_as_of_a_day_sees_nothing_later(spark: SparkSession, world: Storage):
     config = RecommendationConfig(k=5, as_of="2014-03-01", users=tuple(users()[:30]))
     moment = config.as_of_seconds
 
-    lists = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+    lists = lists_of(world, run_recommend(spark, world, "small", "a2svd", config))
 
     for number in range(30):
         items, times = events_of(number)
@@ -214,7 +214,7 @@ def test_run_recommend_as_of_a_day_sees_nothing_later(spark: SparkSession, world
 def test_run_recommend_offers_own_items_when_asked(spark: SparkSession, world: Storage):
     config = RecommendationConfig(k=60, exclude_own_items=False, users=("user005",))
 
-    lists = lists_of(world, run_recommend(spark, world, "small", "a2svd", config, seed=1))
+    lists = lists_of(world, run_recommend(spark, world, "small", "a2svd", config))
 
     assert own_ids(5) <= set(items_of(lists["user005"]))
     check_lists(lists["user005"], 25 + len(own_ids(5)))
@@ -243,7 +243,7 @@ def test_show_user_says_that_nothing_is_known(world: Storage):
 
 def test_run_recommend_says_that_there_are_no_candidates(spark: SparkSession, world: Storage):
     with pytest.raises(DataError, match="Run the job 'candidates' first"):
-        run_recommend(spark, world, "small", "a2svd", RecommendationConfig(histories="validation"), seed=1)
+        run_recommend(spark, world, "small", "a2svd", RecommendationConfig(histories="validation"))
 
 
 def test_run_recommend_refuses_candidates_of_other_data(spark: SparkSession, tmp_path: Path):
@@ -253,7 +253,7 @@ def test_run_recommend_refuses_candidates_of_other_data(spark: SparkSession, tmp
     Dataset(storage, "candidates", "small").begin(recipe).publish(tables={}, counts={})
 
     with pytest.raises(DataError, match="candidates 'small' were made from other data than prepared 'small' holds"):
-        run_recommend(spark, storage, "small", "a2svd", RecommendationConfig(), seed=1)
+        run_recommend(spark, storage, "small", "a2svd", RecommendationConfig())
 
 
 def test_recommendation_config_refuses_one_user_of_measured_histories():
