@@ -1,7 +1,7 @@
-"""A2SVD: attention over the whole history, then a tower over [user ; item]. Times are not used.
+"""A2SVD: attention over the whole history, then a tower over [user ; item]. It does not use times.
 
-Forerunner of SLi-Rec's long-term part (Yu et al., IJCAI 2019, doi 10.24963/ijcai.2019/585); as in recommenders'
-A2SVD. The legend of the shapes is in `contract.py`.
+It is the forerunner of the long-term part of SLi-Rec (Yu et al., IJCAI 2019, doi 10.24963/ijcai.2019/585), with the
+equations of A2SVD in recommenders. The legend of the shapes is in `contract.py`.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ from seqrec.models.layers.training_context import TrainingContext
 
 @dataclass(frozen=True, kw_only=True)
 class A2svdOptions:
-    """`model.options.a2svd`."""
+    """Settings under `model.options.a2svd`."""
 
-    attention_size: int = 40  # Width of the space in which events are scored.
+    attention_size: int = 40  # Width of the space in which the attention scores events.
 
     def __post_init__(self) -> None:
         if self.attention_size < 1:
@@ -39,7 +39,7 @@ class A2svdState(NamedTuple):
 
 
 class A2svd(RankingModel):
-    """The user is the attention-weighted mean of their events."""
+    """The user's vector is the attention-weighted mean of the events' vectors."""
 
     options_class = A2svdOptions
 
@@ -72,5 +72,5 @@ class A2svd(RankingModel):
 
 
 def split_shape(length: tf.Tensor) -> tuple[int, tf.Tensor]:
-    """(S, B) of lengths [S, B]; S is known when tracing."""
+    """Returns (S, B) of lengths [S, B]; S is known when tracing."""
     return length.shape[0], tf.shape(length)[1]

@@ -1,4 +1,4 @@
-"""Settings of the models: what is shared here, what one model alone has in `options`. Free of TensorFlow."""
+"""Settings that all models share; settings of a single model are under `options`. Free of TensorFlow."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,29 +16,34 @@ COMPATIBILITIES = ("corrected", "reference")
 class ModelConfig:
     """The `model` section of a run.
 
-    `compatibility` sets five behaviours at once; each can be set alone as well (None follows `compatibility`).
+    `compatibility` sets five behaviours at once; each can also be set alone (None follows `compatibility`).
     """
 
-    name: str = "a2svd"  # A name of `seqrec.models.registry`.
-    compatibility: Literal["corrected", "reference"] = "corrected"  # Mend the reference's quirks, or repeat them.
-    mask_long_term_attention: bool | None = None  # Long-term attention sees real events only, not padding too.
-    fusion_time_of_last_event: bool | None = None  # The fusion gate reads the last real event's time, not column 50's.
-    batch_norm_on_real_events: bool | None = None  # Padding is left out of the attention's batch-norm statistics.
-    category_in_recurrence: bool | None = None  # The recurrent layer reads item and category, not the item alone.
-    separate_unknown_item: bool | None = None  # Items not trained on have a row of their own, not padding's.
+    name: str = "a2svd"  # Name of a model in `seqrec.models.registry`.
+    compatibility: Literal["corrected", "reference"] = "corrected"  # Fix the reference's quirks or repeat them.
+    mask_long_term_attention: bool | None = None  # Long-term attention sees only real events, no padding.
+    fusion_time_of_last_event: bool | None = (
+        None  # The fusion gate reads the time of the last real event, not of column 50.
+    )
+    batch_norm_on_real_events: bool | None = None  # The attention's batch norm leaves out padding.
+    category_in_recurrence: bool | None = None  # The recurrent layer reads item and category, not only the item.
+    separate_unknown_item: bool | None = None  # Items not trained on have a row of their own instead of the padding's.
     item_dim: int = 32  # Width of an item's embedding.
     category_dim: int = 8  # Width of a category's embedding.
-    initial_std: float = 0.01  # Of the truncated normal that weights start from.
+    initial_std: float = 0.01  # Standard deviation of the truncated normal that weights are drawn from.
     layer_sizes: tuple[int, ...] = (100, 64)  # Hidden layers of the tower that ends in the logit.
-    dropout: tuple[float, ...] = (0.3, 0.3)  # Share dropped after each hidden layer, in every tower of the model.
-    batch_norm: bool = True  # Normalise every hidden layer over the stream's share of the batch.
-    batch_norm_momentum: float = 0.95  # Share of a moving statistic that stays at each step.
-    batch_norm_epsilon: float = 1.0e-4  # Added to the variance.
-    embed_l2: float = 0.0  # Half the squared norm of the batch's unique embedding rows counts this much in the loss.
-    layer_l2: float = 0.0  # Half the squared norm of every other trained weight counts this much in the loss.
-    max_history_length: int = 50  # Events read; a longer history keeps its last ones.
+    dropout: tuple[float, ...] = (
+        0.3,
+        0.3,
+    )  # Share of values dropped after each hidden layer, in every tower of the model.
+    batch_norm: bool = True  # Normalise each hidden layer over the stream's share of the batch.
+    batch_norm_momentum: float = 0.95  # Share of a moving statistic that is kept at each step.
+    batch_norm_epsilon: float = 1.0e-4  # Added to the variance before the root is taken.
+    embed_l2: float = 0.0  # Weight in the loss of half the squared norm of the batch's embedding rows.
+    layer_l2: float = 0.0  # Weight in the loss of half the squared norm of all other trained weights.
+    max_history_length: int = 50  # Number of events that the model reads; of a longer history it reads the last ones.
     mixed_precision: bool = False  # Multiply matrices in bfloat16 (for GPUs that have it); all else stays float32.
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # Model name -> settings that it alone has
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # Settings of a single model, under its name
     # (docs/configuration.md lists them).
 
     def __post_init__(self) -> None:
@@ -65,22 +70,22 @@ class ModelConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or more.")
 
     def corrects(self, quirk: str) -> bool:
-        """Whether one quirk is mended: its own setting if given, else what `compatibility` says."""
+        """Returns whether one quirk is fixed: by its own setting if given, else by `compatibility`."""
         own = getattr(self, quirk)
         return self.compatibility == "corrected" if own is None else own
 
     @property
     def event_dim(self) -> int:
-        """Width of an embedded event or candidate: item and category side by side."""
+        """Width of an embedded event or candidate: the item beside its category."""
         return self.item_dim + self.category_dim
 
 
 def read_model_config(storage: Storage, path: str) -> ModelConfig:
-    """The section `model` of the settings that a run keeps beside its weights.
+    """Reads the section `model` of the settings that a run keeps beside its weights.
 
     Raises:
-        DataError: there is no such section.
-        ConfigError: a key is not one of this version.
+        DataError: the file has no such section.
+        ConfigError: a key is unknown in this version.
     """
     values = yaml.safe_load(storage.read_bytes(path))
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):

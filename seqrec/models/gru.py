@@ -1,7 +1,8 @@
 """GRU: the last hidden state of a gated recurrent unit over the history, then a tower over [user ; item].
 
-A plain sequence model without times, as GRU4Rec's encoder (Hidasi et al., ICLR 2016, arXiv:1511.06939) under the tower
-of the other models: the smallest model that reads order. The legend of the shapes is in `contract.py`.
+It has the encoder of GRU4Rec (Hidasi et al., ICLR 2016, arXiv:1511.06939) and the tower of the other ranking models. It
+is the smallest ranking model that depends on the order of events; it does not use times. The legend of the shapes is in
+`contract.py`.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from seqrec.models.layers.training_context import TrainingContext
 
 @dataclass(frozen=True, kw_only=True)
 class GruOptions:
-    """`model.options.gru`."""
+    """Settings under `model.options.gru`."""
 
     hidden_size: int = 40  # Width of the recurrent state.
 
@@ -38,7 +39,7 @@ class GruState(NamedTuple):
 
 
 class Gru(RankingModel):
-    """The user is the recurrent state after their last event; zeros for an empty history."""
+    """The user's vector is the recurrent state after the last event; zeros for an empty history."""
 
     options_class = GruOptions
 
@@ -75,7 +76,7 @@ class Gru(RankingModel):
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
 
     def _last_state(self, inputs: tf.Tensor, order: TimeOrder) -> tf.Tensor:
-        """State after the last event of each history, float32 [R, H], longest history first."""
+        """Returns the state after the last event of each history, float32 [R, H], the longest history first."""
         starts = order.starts
         num_steps = tf.shape(starts)[0] - 1
         gate_kernel, state_kernel = tf.convert_to_tensor(self.gate_kernel), tf.convert_to_tensor(self.state_kernel)

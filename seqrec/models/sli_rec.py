@@ -1,8 +1,8 @@
-"""SLi-Rec: long-term taste and short-term intention, fused by a gate that knows the time.
+"""SLi-Rec: long-term taste and short-term intention, fused by a gate that depends on time.
 
 Yu, Lian, Mahmoody, Liu, Xie: Adaptive User Modeling with Long and Short-Term Preferences for Personalized
-Recommendation, IJCAI 2019, doi 10.24963/ijcai.2019/585; equations as in recommenders' SLi-Rec, which differs from
-the paper's own code. The legend of the shapes is in `contract.py`.
+Recommendation, IJCAI 2019, doi 10.24963/ijcai.2019/585. The equations are those of SLi-Rec in recommenders, which
+differs from the paper's own code. The legend of the shapes is in `contract.py`.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from seqrec.models.layers.training_context import TrainingContext
 
 @dataclass(frozen=True, kw_only=True)
 class SliRecOptions:
-    """`model.options.sli_rec`."""
+    """Settings under `model.options.sli_rec`."""
 
-    hidden_size: int = 40  # Width of the recurrent state; must equal item_dim + category_dim.
+    hidden_size: int = 40  # Width of the recurrent state; it must equal item_dim + category_dim.
     attention_size: int = 40  # Width of the space in which the long-term attention scores events.
     attention_layer_sizes: tuple[int, ...] = (80, 40)  # Hidden layers of the target attention and of the fusion gate.
 
@@ -47,9 +47,9 @@ class SliRecOptions:
 
 class SliRecState(NamedTuple):
     long_term: tf.Tensor  # float32 [S, B, D]
-    hidden: tf.Tensor  # float32 [P, H], short-term states of the packed events.
+    hidden: tf.Tensor  # float32 [P, H], short-term state after each packed event.
     events: PackedEvents
-    last_time: tf.Tensor  # float32 [S, B], log days from the last event to the target.
+    last_time: tf.Tensor  # float32 [S, B], logarithm of the days from the last event to the target.
 
 
 class SliRec(RankingModel):
@@ -115,7 +115,7 @@ class SliRec(RankingModel):
         return self.tower(product, EvenRows(), training)
 
     def _short_term(self, history: History, x: tf.Tensor, events: PackedEvents) -> tf.Tensor:
-        """Hidden states of the packed events, [P, H]; zeros for padding."""
+        """Returns the hidden state after each packed event, float32 [P, H]; zeros for padding."""
         order = order_by_time(tf.reshape(history.length, [-1]), tf.shape(history.items)[2])
         slots = order.row * tf.shape(history.items)[2] + order.position
         place = packed_place(order, events)
@@ -135,7 +135,7 @@ class SliRec(RankingModel):
     def _fusion_gate(
         self, state: SliRecState, item: tf.Tensor, short_term: tf.Tensor, training: TrainingContext | None
     ) -> tf.Tensor:
-        """alpha, float32 [S, B, N]: the share of the long-term taste."""
+        """Returns alpha, float32 [S, B, N]: the share of the long-term taste."""
         widths = (self._width, self._width, self._width, 1)
         (of_item, of_long, of_short, of_time), shift = self.fusion.first_layer(widths, training)
         once = self.fusion.multiply(state.long_term, of_long) + state.last_time[..., None] * of_time[0] + shift

@@ -1,4 +1,4 @@
-"""Variables on disk: one .npz of plain arrays by name, never pickled, written and read in blocks of rows."""
+"""Variables on disk: one .npz file of plain arrays by name, never pickled, written and read in blocks of rows."""
 
 import zipfile
 import zlib
@@ -23,7 +23,7 @@ def save_weights(model: "SequenceModel", path: str | Path) -> None:
 
 
 def load_weights(model: "SequenceModel", path: str | Path) -> None:
-    """Sets a model's weights to what `save_weights` wrote of a model with the same settings.
+    """Sets a model's weights to those that `save_weights` wrote for a model with the same settings.
 
     Raises:
         DataError: the file is missing or broken, or its names or shapes are not the model's.
@@ -32,7 +32,7 @@ def load_weights(model: "SequenceModel", path: str | Path) -> None:
 
 
 def save_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> None:
-    """Writes variables by name; a large table is never held twice."""
+    """Writes variables by name. A large table is never held in memory twice."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, variable in variables.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
@@ -42,7 +42,11 @@ def save_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> No
 
 
 def load_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> None:
-    """Assigns what `save_variables` wrote. All names and shapes are checked before anything is assigned."""
+    """Assigns what `save_variables` wrote, after a check of all names and shapes.
+
+    Raises:
+        DataError: the file is missing or broken, or its names or shapes are not those of `variables`.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             _check(archive, variables, path)
@@ -51,7 +55,7 @@ def load_variables(variables: Mapping[str, tf.Variable], path: str | Path) -> No
                     _read_header(stream)
                     _assign(variable, stream)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file of weights. Name a finished run, or train one.") from None
+        raise DataError(f"{path}: there is no such file of weights. Name a finished run, or train one.") from None
     except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError, zlib.error) as error:
         raise DataError(f"{path}: cannot read the weights: {error}. Use another checkpoint.") from None
 
@@ -60,7 +64,7 @@ def _check(archive: zipfile.ZipFile, variables: Mapping[str, tf.Variable], path:
     stored = {name.removesuffix(".npy") for name in archive.namelist()}
     differing = sorted(stored ^ set(variables))
     if differing:
-        what = "is not in the file" if differing[0] in variables else "is no variable of the model"
+        what = "is not in the file" if differing[0] in variables else "is not a variable of the model"
         raise DataError(f"{path}: '{differing[0]}' {what}. The weights are of other model settings.")
     for name, variable in variables.items():
         with archive.open(f"{name}.npy") as stream:
@@ -92,7 +96,7 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def row_blocks(variable: tf.Variable, block_bytes: int | None = None) -> Iterator[tuple[int, int]]:
-    """Row ranges of about `block_bytes`, 64 MiB if not given; one empty range for a scalar."""
+    """Yields (start, stop) of blocks of rows of about `block_bytes`, by default 64 MiB; (0, 0) for a scalar."""
     if variable.shape.rank == 0:
         yield 0, 0
         return
@@ -103,14 +107,14 @@ def row_blocks(variable: tf.Variable, block_bytes: int | None = None) -> Iterato
 
 
 def read_rows(variable: tf.Variable, start: int, stop: int) -> tf.Tensor:
-    """A block of a variable. Of a table only that is copied: to slice one whose rows are updated copies all of it."""
+    """Returns rows of a variable. Only these are copied, whereas a slice of a table with sparse updates copies all."""
     if variable.shape.rank == 0 or (start, stop) == (0, variable.shape[0]):
         return variable.read_value()
     return tf.gather(variable, tf.range(start, stop))
 
 
 def assign_rows(variable: tf.Variable, start: int, stop: int, values: np.ndarray | tf.Tensor) -> None:
-    """Sets a block of a variable, and nothing else of it."""
+    """Sets rows of a variable and leaves the other rows alone."""
     if variable.shape.rank == 0 or (start, stop) == (0, variable.shape[0]):
         variable.assign(values)
     else:

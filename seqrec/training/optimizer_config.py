@@ -8,12 +8,12 @@ from typing import Literal
 class OptimizerConfig:
     """Adam with the epsilon beside the root: w -= lr * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)."""
 
-    name: Literal["row_sparse_adam", "dense_adam"] = "row_sparse_adam"  # Update the embedding rows of the batch only;
-    # or every row at every step, as the reference does: its cost grows with the catalogue.
-    learning_rate: float = 1.0e-3  # Never scaled by the number of workers.
-    beta_1: float = 0.9  # Decay of the first moment.
-    beta_2: float = 0.999  # Decay of the second moment.
-    epsilon: float = 1.0e-8  # Added to the root of the second moment.
+    name: Literal["row_sparse_adam", "dense_adam"] = "row_sparse_adam"  # Update only the embedding rows of the
+    # batch, or every row at every step as the reference does, at a cost that grows with the catalogue.
+    learning_rate: float = 1.0e-3  # Size of a step; it is never scaled by the number of workers.
+    beta_1: float = 0.9  # Share of the first moment that is kept at each step.
+    beta_2: float = 0.999  # Share of the second moment that is kept at each step.
+    epsilon: float = 1.0e-8  # Added to the square root of the second moment.
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0.0:

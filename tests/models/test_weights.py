@@ -62,7 +62,7 @@ def test_load_weights_refuses_another_shape_and_changes_nothing(tmp_path):
 def test_load_weights_refuses_another_model(tmp_path):
     save_weights(random_model("gru"), tmp_path / "weights.npz")
 
-    with pytest.raises(DataError, match="'gru/bias' is no variable of the model"):
+    with pytest.raises(DataError, match="'gru/bias' is not a variable of the model"):
         load_weights(random_model("a2svd"), tmp_path / "weights.npz")
 
 

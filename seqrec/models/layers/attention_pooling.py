@@ -1,4 +1,4 @@
-"""Long-term taste: the mean of a history's events, weighted by a learned score (A2SVD)."""
+"""Long-term taste: the mean of the events of a history, weighted by a learned score (A2SVD)."""
 
 import tensorflow as tf
 
@@ -7,10 +7,10 @@ from seqrec.models.layers.packing import PackedEvents, softmax_by_row, sum_by_ro
 
 
 class AttentionPooling(tf.Module):
-    """score_t = (x_t M) . query; weights are the softmax of the scores over a history; the result sum_t w_t x_t.
+    """Returns sum_t w_t x_t, where w is the softmax over a history of score_t = (x_t M) . query.
 
-    With `masked`, over real events only, and zeros for an empty history. Without it (the reference), padding
-    counts like any event: short histories are then mostly the padding's row.
+    With `masked` only real events count, and an empty history gives zeros. Without it (the reference) padding counts
+    like any event, so the result for a short history is mostly the padding's row.
     """
 
     def __init__(self, name: str, event_dim: int, attention_dim: int, masked: bool, initializer: Initializer) -> None:
@@ -20,7 +20,7 @@ class AttentionPooling(tf.Module):
         self.query = initializer.normal(f"{name}/query", (attention_dim,))
 
     def __call__(self, x: tf.Tensor, events: PackedEvents, num_rows: tf.Tensor) -> tf.Tensor:
-        """float32 [R, D] of packed embedded events x [P, D]."""
+        """Returns float32 [R, D] for packed embedded events x [P, D]."""
         direction = tf.linalg.matvec(tf.convert_to_tensor(self.matrix), self.query)  # (x M) q = x (M q)
         scores = tf.linalg.matvec(x, direction)  # [P]
         weight = events.is_real if self._masked else events.weight

@@ -1,4 +1,4 @@
-"""Batch normalisation over one stream's share of the batch, with explicit moments."""
+"""Batch normalisation over a stream's share of the batch, with explicit moments."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from seqrec.models.layers.stream_rows import StreamRows
 
 
 class BatchNorm(tf.Module):
-    """Moments of the stream while training, moving averages otherwise; biased variance for both."""
+    """Normalises with the stream's moments while training, else with moving averages. Variances are biased."""
 
     def __init__(self, name: str, width: int, epsilon: float, initializer: Initializer) -> None:
         super().__init__(None)
@@ -18,19 +18,19 @@ class BatchNorm(tf.Module):
         self.moving_variance = initializer.constant(f"{name}/moving_variance", (width,), 1.0, trainable=False)
 
     def inference_factors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """(a, b), each [C], such that a * x + b is normalised by the moving averages."""
+        """Returns (a, b), each float32 [C], such that a * x + b is normalised by the moving averages."""
         factor = self.scale * tf.math.rsqrt(self.moving_variance + self._epsilon)
         return factor, self.offset - self.moving_mean * factor
 
     def train(
         self, x: tf.Tensor, rows: StreamRows, keep: tf.Tensor | None, keep_share: float
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """relu(dropout(normalised x)), and the moments of each stream.
+        """Returns relu(dropout(normalised x)) and the moments of each stream.
 
         Args:
-            x: float32, laid out as `rows` says.
-            keep: bool like x, which elements dropout keeps, or None.
-            keep_share: probability of being kept; kept elements are divided by it.
+            x: float32, in a layout that `rows` knows.
+            keep: bool like x, True for an element that dropout keeps; None without dropout.
+            keep_share: probability that an element is kept; kept elements are divided by it.
         Returns: the layer's output like x; mean and biased variance, each float32 [S, C], without gradients.
         """
         output, mean, variance = _train_layer(x, self.scale, self.offset, rows, keep, keep_share, self._epsilon)
@@ -46,11 +46,11 @@ def _train_layer(
     keep_share: float,
     epsilon: float,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The whole layer with one gradient, by hand: half the passes over x that automatic differentiation makes.
+    """Computes the layer. Its gradient by hand needs half the passes over x that automatic differentiation needs.
 
-    With r = rsqrt(var + eps), f = scale * r / keep_share and y the output, an element's gradient passes where y > 0
-    (kept and positive): g = dy * [y > 0]. With sums over a stream, G = sum g, H = sum g * (x - mean), and w a row's
-    share in the moments: dx = f * g - w * (f * G + f * r^2 * H * (x - mean)).
+    With r = rsqrt(var + eps), f = scale * r / keep_share and y the output, the gradient of an element passes where
+    y > 0 (kept and positive): g = dy * [y > 0]. With sums over a stream, G = sum g, H = sum g * (x - mean), and w the
+    share of a row in the moments: dx = f * g - w * (f * G + f * r^2 * H * (x - mean)).
     """
 
     @tf.custom_gradient

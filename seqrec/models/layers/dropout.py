@@ -1,4 +1,4 @@
-"""Dropout masks that depend on (seed, step, stream) alone, from one random byte an element."""
+"""Dropout masks that depend only on (seed, step, stream), with one random byte per element."""
 
 import tensorflow as tf
 
@@ -6,17 +6,20 @@ _LEVELS = 256
 
 
 def keep_levels(rate: float) -> int:
-    """How many of 256 levels keep an element: rates are rounded to 1/256, and outputs scaled by what was drawn."""
+    """Returns how many of the 256 values of a byte keep an element: a rate is rounded to 1/256.
+
+    Outputs must be divided by the share of elements that this number keeps.
+    """
     return max(1, round((1.0 - rate) * _LEVELS))
 
 
 def keep_mask(keys: tf.Tensor, num_per_stream: tf.Tensor, levels: int) -> tf.Tensor:
-    """Which elements stay: bool [all elements], each stream's in one piece.
+    """Returns bool [all elements]: True for an element that is kept. The elements of a stream are contiguous.
 
     Args:
         keys: int64 [S, 2], a seed for each stream.
-        num_per_stream: int32 [S], how many elements each stream has.
-        levels: how many of 256 values of a byte keep an element, at most 255.
+        num_per_stream: int32 [S], number of elements of each stream.
+        levels: number of the 256 values of a byte that keep an element, at most 255.
     """
     masks = []
     for stream in range(keys.shape[0]):

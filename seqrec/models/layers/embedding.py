@@ -1,4 +1,4 @@
-"""From item indices to vectors: an item's own row beside that of its category."""
+"""Turns item indices into vectors: the item's own row beside the row of its category."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -33,7 +33,7 @@ class EmbeddingTable(NamedTuple):
         return str(self.variable.name).removesuffix(":0")
 
     def without_frozen_rows(self, gradient: Gradient) -> Gradient:
-        """The gradient of `variable` with zeros for the frozen rows; of the same type and shape as `gradient`."""
+        """Returns the gradient of `variable` with zeros in the frozen rows, of the same type as `gradient`."""
         for row in self.frozen_rows:
             if isinstance(gradient, tf.IndexedSlices):
                 values = tf.where((gradient.indices == row)[:, None], 0.0, gradient.values)
@@ -46,9 +46,10 @@ class EmbeddingTable(NamedTuple):
 class EventEmbedding(tf.Module):
     """Embeds items, with their categories, as [item ; category].
 
-    Rows of the item table: 0 for padding, 1 to `num_trained_items`, and, if `separate_unknown_item`, a last one
-    for every item not trained on. It is never trained, so it starts at zero: nothing is known but the category.
-    Otherwise (the reference) such items share row 0 with padding. Either way they use their own category.
+    Row 0 of the item table is padding, and rows 1 to `num_trained_items` belong to the items trained on. With
+    `separate_unknown_item` a last row stands for all other items. It is zero and never trained, as nothing is known
+    about them but the category. Without it (the reference) they share row 0 with padding. Either way they use their own
+    category.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary, initializer: Initializer) -> None:
@@ -72,25 +73,27 @@ class EventEmbedding(tf.Module):
         )
 
     def item_rows(self, items: tf.Tensor) -> tf.Tensor:
-        """The row of the item table of each item index."""
+        """Returns the row of the item table for each item index."""
         return tf.where(items <= self._num_trained, items, self._unknown_row)
 
     def category_rows(self, items: tf.Tensor) -> tf.Tensor:
-        """The row of the category table of each item index."""
+        """Returns the row of the category table for each item index."""
         return tf.gather(self._category_of_item, items)
 
     def __call__(self, items: tf.Tensor) -> tf.Tensor:
-        """float32 [..., D] of int32 items [...]."""
+        """Returns vectors float32 [..., D] for item indices int32 [...]."""
         item = tf.gather(self.items, self.item_rows(items))
         category = tf.gather(self.categories, self.category_rows(items))
         return tf.concat([item, category], axis=-1)
 
     def is_trained(self, items: tf.Tensor) -> tf.Tensor:
-        """bool [...]: which item indices have a trained row of their own."""
+        """Returns bool [...]: True for an item index that has a trained row of its own."""
         return (items > PADDING_INDEX) & (items <= self._num_trained)
 
     def half_square_norm(self, used: tf.Tensor) -> tf.Tensor:
-        """Half the squared norm of the rows that a stream uses, each counted once; the mean over streams, float32 [].
+        """Returns half the squared norm of the rows that a stream uses, each counted once, as a mean over streams.
+
+        The result is float32 [].
 
         Args:
             used: int32 [S, n], item indices.

@@ -1,4 +1,4 @@
-"""Starting values, each tensor from a seed of its own."""
+"""Initial values of variables; each tensor is drawn from a seed of its own."""
 
 import math
 import zlib
@@ -10,10 +10,11 @@ _BLOCK_ROWS = 1_000_000
 
 
 class Initializer:
-    """Draws starting values; every name has its own stream of numbers, so no two weights are alike.
+    """Draws initial values. Every name has its own random numbers, so no two weights are equal.
 
     Args:
-        seed: None leaves tables at zero, for weights that are loaded next: drawing 15 million rows takes seconds.
+        seed: None leaves tables at zero, for weights that are loaded next: to draw 15 million rows takes seconds.
+        std: standard deviation of `normal` and `table`.
     """
 
     def __init__(self, seed: int | None, std: float) -> None:
@@ -25,12 +26,12 @@ class Initializer:
         return [(self._seed * 2**32 + zlib.crc32(name.encode())) % 2**63, block]
 
     def normal(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
-        """Normal of the initializer's width, redrawn beyond two standard deviations."""
+        """Draws from a normal distribution, again for values beyond two standard deviations."""
         value = tf.random.stateless_truncated_normal(shape, self._key(name), stddev=self._std)
         return tf.Variable(value, name=name)
 
     def glorot(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
-        """Glorot uniform; a vector counts its length as both fans."""
+        """Draws uniformly within the limit of Glorot; for a vector both fans are its length."""
         limit = math.sqrt(6.0 / (shape[0] + shape[-1]))
         value = tf.random.stateless_uniform(shape, self._key(name), minval=-limit, maxval=limit)
         return tf.Variable(value, name=name)
@@ -39,7 +40,7 @@ class Initializer:
         return tf.Variable(tf.fill(shape, np.float32(value)), name=name, trainable=trainable)
 
     def table(self, name: str, num_rows: int, width: int) -> tf.Variable:
-        """As `normal`, drawn block by block: a table of gigabytes is held once, not twice."""
+        """Draws like `normal`, block by block, so that a table of gigabytes is held in memory once, not twice."""
         table = tf.Variable(tf.zeros([num_rows, width]), name=name)
         for block, start in enumerate(range(0, num_rows if self._draws_tables else 0, _BLOCK_ROWS)):
             rows = tf.range(start, min(start + _BLOCK_ROWS, num_rows))

@@ -1,27 +1,27 @@
-"""The times of events as the reference reads them: logarithms of days, from plain differences in seconds."""
+"""Computes the times of events as the reference reads them: logarithms of days, from differences in seconds."""
 
 import tensorflow as tf
 
 from seqrec.core.batch import History
 from seqrec.core.columns import SECONDS_PER_DAY
 
-_SHORTEST_DAYS = 0.5  # Times of day are unknown: anything shorter counts as half a day.
+_SHORTEST_DAYS = 0.5  # Times of day are unknown, so anything shorter counts as half a day.
 
 
 def log_days(seconds: tf.Tensor) -> tf.Tensor:
-    """ln max(days, 0.5); finite for any difference, 0 and 20 years included."""
+    """Returns ln max(days, 0.5), which is finite for any difference from 0 to 20 years and beyond."""
     return tf.math.log(tf.maximum(seconds / SECONDS_PER_DAY, _SHORTEST_DAYS))
 
 
 def log_days_to_target(history: History) -> tf.Tensor:
-    """float32 [S, B, L]: from each event to the target; 0 at padding, as in the reference."""
+    """Returns float32 [S, B, L]: from each event to the target; 0 at padding, as in the reference."""
     return tf.where(_is_real(history), log_days(history.seconds_to_target), 0.0)
 
 
 def log_days_from_first(history: History) -> tf.Tensor:
-    """float32 [S, B, L]: from the user's first event to the one *after* each, the target after the last; 0 at padding.
+    """Returns float32 [S, B, L]: from the user's first event to the event *after* each; 0 at padding.
 
-    That shift by one is the reference's.
+    After the last event comes the target. This shift by one event is that of the reference.
     """
     place = tf.range(tf.shape(history.items)[2])
     is_last = place == history.length[:, :, None] - 1
@@ -31,9 +31,9 @@ def log_days_from_first(history: History) -> tf.Tensor:
 
 
 def log_days_of_last_event(history: History, padded_length: int | None) -> tf.Tensor:
-    """float32 [S, B]: from the last real event to the target; 0 for an empty history.
+    """Returns float32 [S, B]: from the last real event to the target; 0 for an empty history.
 
-    With `padded_length` (the reference), of column `padded_length`: 0 for every history that is shorter.
+    With `padded_length` (the reference) it is the value of column `padded_length`, so 0 for every shorter history.
     """
     last = tf.maximum(history.length - 1, 0)
     seconds = tf.gather(history.seconds_to_target, last, batch_dims=2)

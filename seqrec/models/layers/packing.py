@@ -1,8 +1,8 @@
-"""Real events side by side, without padding between them.
+"""Packs real events side by side, without padding between them.
 
 Most histories are far shorter than the longest, so work on events is done on the P packed ones. Where the
-reference lets padding take part, a history has one more packed event that stands for all its padding and counts
-as often as there is padding: exact, since padded events of one history are all alike.
+reference lets padding take part, a history has one more packed event. It stands for all its padding and has the number
+of padded places as its weight. This is exact, since the padded events of a history are all equal.
 """
 
 from typing import NamedTuple
@@ -11,23 +11,23 @@ import tensorflow as tf
 
 
 class PackedEvents(NamedTuple):
-    """Events of R = S * B histories in order of history, then time; so a stream's events lie together."""
+    """Events of R = S * B histories, ordered by history, then by time. So the events of a stream are contiguous."""
 
-    row: tf.Tensor  # int32 [P], the history of each event, in 0 .. R - 1.
-    position: tf.Tensor  # int32 [P], the event's place in its history; the length for the padding event.
-    weight: tf.Tensor  # float32 [P], how many events this one stands for: 1 if real, the padding's number if not.
+    row: tf.Tensor  # int32 [P], number of the history of each event, from 0 to R - 1.
+    position: tf.Tensor  # int32 [P], place of each event in its history; for the padding event the length.
+    weight: tf.Tensor  # float32 [P], number of events that each one stands for; 1 for a real event.
     is_real: tf.Tensor  # float32 [P], 1 for a real event and 0 for padding.
-    stream: tf.Tensor  # int32 [P], local number of the stream.
-    num_per_stream: tf.Tensor  # int32 [S], packed events of each stream.
-    row_start: tf.Tensor  # int32 [R], where each history's first event lies in P.
+    stream: tf.Tensor  # int32 [P], local number of the stream of each event.
+    num_per_stream: tf.Tensor  # int32 [S], number of packed events of each stream.
+    row_start: tf.Tensor  # int32 [R], place in P of the first event of each history.
 
 
 def pack_events(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
-    """Lists the events of histories.
+    """Lists the events of histories of given lengths.
 
     Args:
-        length: int32 [S, B], real events of each history.
-        padded_length: number of events to which the reference pads, if padding is to take part, else None.
+        length: int32 [S, B], number of real events of each history.
+        padded_length: number of events to which the reference pads if padding takes part, else None.
     """
     num_streams, batch = length.shape[0], tf.shape(length)[1]
     flat = tf.reshape(length, [-1])
@@ -50,7 +50,7 @@ def pack_events(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
 
 
 def take_packed(values: tf.Tensor, events: PackedEvents) -> tf.Tensor:
-    """[P] of dense [S, B, L] values; 0 for a padding event."""
+    """Returns [P] packed values of dense values [S, B, L]; 0 for a padding event."""
     padded_length = tf.shape(values)[2]
     flat = tf.reshape(values, [-1])
     is_real = tf.cast(events.is_real, values.dtype)
@@ -59,7 +59,7 @@ def take_packed(values: tf.Tensor, events: PackedEvents) -> tf.Tensor:
 
 
 def padded_place(events: PackedEvents, num_positions: tf.Tensor) -> tf.Tensor:
-    """int32 [R, num_positions]: where each history's event at a position lies in P; P where there is none."""
+    """Returns int32 [R, num_positions]: the place in P of a history's event at each position; P if there is none."""
     num_events = tf.size(events.row)
     ends = tf.concat([events.row_start[1:], [num_events]], axis=0)
     place = events.row_start[:, None] + tf.range(num_positions)
@@ -67,10 +67,10 @@ def padded_place(events: PackedEvents, num_positions: tf.Tensor) -> tf.Tensor:
 
 
 def sum_by_row(values: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
-    """[R, ...]: the sum of [P, ...] values over each history's events.
+    """Returns [R, ...]: the sum of values [P, ...] over the events of each history.
 
-    Its gradient is a plain gather; TensorFlow's own looks at every element for negative row numbers, of which there
-    are none here.
+    Its gradient is a plain gather. TensorFlow's own checks every element for negative row numbers, which never occur
+    here.
     """
 
     @tf.custom_gradient
@@ -81,12 +81,14 @@ def sum_by_row(values: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Ten
 
 
 def softmax_by_row(scores: tf.Tensor, weight: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
-    """Softmax over each history's events, an event of weight w counting w times; all 0 where nothing counts.
+    """Returns the softmax over the events of each history, where an event of weight w counts w times.
+
+    The result is 0 for every event of a history without any weight.
 
     Args:
         scores: float32 [P, ...].
         weight: float32 [P], 0 for an event that must not count.
-    Returns: float32 [P, ...], weights included: they sum to 1 within a history.
+    Returns: float32 [P, ...], multiplied by the weights, so that a history sums to 1.
     """
     shape = tf.concat([tf.shape(weight), tf.ones([tf.rank(scores) - 1], tf.int32)], axis=0)
     weight = tf.reshape(weight, shape)

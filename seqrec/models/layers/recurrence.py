@@ -1,7 +1,7 @@
-"""A gated recurrence over a shrinking batch, with its gradient written by hand.
+"""A gated recurrence over a shrinking batch, with a gradient written by hand.
 
-Automatic differentiation of a loop stacks every intermediate value of every step; here a step keeps its state
-alone, and the gradients of all weights are one product after the loop.
+Automatic differentiation of a loop stores every intermediate value of every step. Here a step stores only its state,
+and the gradients of all weights are one product after the loop.
 """
 
 import tensorflow as tf
@@ -10,17 +10,17 @@ import tensorflow as tf
 def gated_recurrence(
     inputs: tf.Tensor, input_gate: tf.Tensor, forget_gate: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor
 ) -> tf.Tensor:
-    """The hidden states of an LSTM whose input and forget gates have a second factor each.
+    """Returns the hidden states of an LSTM whose input and forget gates have a second factor each.
 
         [i | j | f | o] = inputs_t + h' kernel
         c = sigmoid(f) * forget_gate_t * c' + sigmoid(i) * input_gate_t * tanh(j);   h = sigmoid(o) * tanh(c)
 
     Args:
-        inputs: float32 [P, 4 H] in time order, all that does not depend on h'.
-        input_gate, forget_gate: float32 [P, H].
+        inputs: float32 [P, 4 H] in time order, everything that does not depend on h'.
+        input_gate, forget_gate: float32 [P, H], the second factors.
         kernel: float32 [H, 4 H].
-        starts: int32 [L + 1], where each step begins in P (`TimeOrder.starts`); a step is never longer than the
-            one before.
+        starts: int32 [L + 1], place in P where each step begins (`TimeOrder.starts`). A step never has more events than
+            the one before.
     Returns: float32 [P, H].
     """
 
@@ -39,9 +39,9 @@ def gated_recurrence(
 def _forward(
     inputs: tf.Tensor, input_gate: tf.Tensor, forget_gate: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Hidden states and cells, each [P, H]."""
+    """Returns hidden states and cells, each [P, H]."""
     width = kernel.shape[0]
-    given = tf.concat([inputs, input_gate, forget_gate], axis=1)  # One slice a step instead of three.
+    given = tf.concat([inputs, input_gate, forget_gate], axis=1)  # One slice per step instead of three.
     num_steps = _num_steps(starts)
 
     def step(t: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple:
@@ -78,9 +78,9 @@ def _backward(
     kernel: tf.Tensor,
     starts: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Gradients of inputs, input_gate, forget_gate and kernel.
+    """Returns the gradients of inputs, input_gate, forget_gate and kernel.
 
-    All factors that need no later step are made for every event at once; the loop only carries the rest back.
+    Factors that do not depend on later steps are computed for all events at once, before the loop.
     """
     width = kernel.shape[0]
     before = _place_before(starts, tf.shape(inputs)[0])
@@ -101,7 +101,7 @@ def _backward(
         ],
         axis=1,
     )
-    slope = _backward_loop(factors, kernel, starts)  # [P, 5 H]: of raw (4 H) and of the cell (H)
+    slope = _backward_loop(factors, kernel, starts)  # [P, 5 H]: gradients of raw (4 H) and of the cell (H)
     of_raw, of_cell = slope[:, : 4 * width], slope[:, 4 * width :]
     of_kernel = tf.matmul(hidden_before, of_raw, transpose_a=True)
     return of_raw, of_cell * i * j, of_cell * f * cell_before, of_kernel
@@ -135,12 +135,12 @@ def _backward_loop(factors: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor) -> 
 
 
 def _num_steps(starts: tf.Tensor) -> tf.Tensor:
-    """Steps that have at least one event, at least 1."""
+    """Returns the number of steps that have at least one event, at least 1."""
     return tf.maximum(tf.reduce_sum(tf.cast(starts[1:] > starts[:-1], tf.int32)), 1)
 
 
 def _place_before(starts: tf.Tensor, num_events: tf.Tensor) -> tf.Tensor:
-    """int32 [P]: where the same history's event one step earlier lies; P for a first event."""
+    """Returns int32 [P]: the place of the event before each event in the same history; P for a first event."""
     sizes = starts[1:] - starts[:-1]
     earlier = tf.concat([[0], sizes[:-1]], axis=0)
     events = tf.range(num_events)
@@ -148,5 +148,5 @@ def _place_before(starts: tf.Tensor, num_events: tf.Tensor) -> tf.Tensor:
 
 
 def _take(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Rows at `place`; zeros for a place after the last."""
+    """Returns the rows at `place`; zeros for a place after the last row."""
     return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)

@@ -1,4 +1,4 @@
-"""Which rows of a tensor belong to which stream, and sums over them. The legend is in `contract.py`; C columns."""
+"""Assigns rows of a tensor to streams, and sums over them. The legend is in `contract.py`; C is a number of columns."""
 
 from typing import Protocol
 
@@ -6,26 +6,26 @@ import tensorflow as tf
 
 
 class StreamRows(Protocol):
-    """How the rows of a tensor belong to streams, and how much each counts in the moments of its stream."""
+    """Assigns each row of a tensor x to a stream, with a weight in the moments of that stream."""
 
     def total(self, x: tf.Tensor) -> tf.Tensor:
-        """float32 [S, C]: sum of x over the rows of each stream, every row counting once."""
+        """Returns float32 [S, C]: the sum of x over the rows of each stream; every row counts once."""
 
     def mean(self, x: tf.Tensor) -> tf.Tensor:
-        """float32 [S, C]: mean of x over the rows of each stream, every row counting by its weight."""
+        """Returns float32 [S, C]: the mean of x over the rows of each stream; every row counts by its weight."""
 
     def times_share(self, per_stream: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """[S, C] times each row's share in `mean`, to broadcast against x."""
+        """Returns [S, C] times each row's share in `mean`, in a shape that broadcasts against x."""
 
     def spread(self, per_stream: tf.Tensor) -> tf.Tensor:
-        """Lays [S, C] out so that it broadcasts against x."""
+        """Returns [S, C] in a shape that broadcasts against x."""
 
     def num_per_stream(self, x: tf.Tensor) -> tf.Tensor:
-        """int32 [S]: elements of x that belong to each stream, all columns counted; they lie together in x."""
+        """Returns int32 [S]: the number of elements of x that belong to each stream. They are contiguous in x."""
 
 
 class EvenRows:
-    """Rows of x [S, B, N, C], the same number for each stream, all alike."""
+    """Rows of x [S, B, N, C]: every stream has the same number, and all rows have the same weight."""
 
     def total(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(x, axis=[1, 2])
@@ -50,9 +50,9 @@ class PackedRows:
     def __init__(self, stream: tf.Tensor, weight: tf.Tensor | None, num_per_stream: tf.Tensor) -> None:
         """
         Args:
-            stream: int32 [P], local number of each event's stream.
-            weight: float32 [P], or None if all events count alike.
-            num_per_stream: int32 [S].
+            stream: int32 [P], local number of the stream of each event.
+            weight: float32 [P], or None if all events have the same weight.
+            num_per_stream: int32 [S], number of events of each stream.
         """
         self._stream = stream
         self._num_per_stream = num_per_stream

@@ -1,4 +1,4 @@
-"""Short-term part, second half: hidden states weighted by how they meet each candidate."""
+"""Second half of the short-term part: attention of each candidate over the hidden states."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,18 +11,18 @@ from seqrec.models.layers.stream_rows import PackedRows
 from seqrec.models.layers.tower import Tower
 from seqrec.models.layers.training_context import TrainingContext
 
-# A block's [pairs, 80] is then 2.6 MB: in cache on a CPU, and still enough work for all cores.
+# A block's [pairs, 80] then takes 2.6 MB, which fits the cache of a CPU and is still enough work for all cores.
 _PAIRS_PER_BLOCK = 8192
-# Within a block, operations are too small to share out well; a second block beside it keeps a second core busy.
+# The operations of one block are too small to keep two cores busy; two blocks at once do.
 _BLOCKS_AT_ONCE = 2
 
 
 class TargetAttention(tf.Module):
-    """score_t = tower([k ; q ; k - q ; k * q]), k = R_t M, q the candidate; the result sum_t softmax(score)_t R_t.
+    """Returns sum_t softmax(score)_t R_t with score_t = tower([k ; q ; k - q ; k * q]), k = R_t M, q the candidate.
 
-    The tower's first layer is cut by its input's parts: k (Wk + Wd) once per event, q (Wq - Wd) once per candidate,
-    and only (k * q) Wp for every pair. Scores of padding have no weight; but with padding among the packed events
-    (the reference), where R is zero, it takes part in the tower's batch-norm moments.
+    The tower's first layer is split by the parts of its input: k (Wk + Wd) is computed once per event, q (Wq - Wd) once
+    per candidate, and only (k * q) Wp for every pair. Scores of padding have no weight. But with padding among the
+    packed events (the reference), where R is zero, padding takes part in the batch-norm moments of the tower.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TargetAttention(tf.Module):
         candidates: tf.Tensor,
         training: TrainingContext | None,
     ) -> tf.Tensor:
-        """float32 [R, N, H] of packed hidden states [P, H].
+        """Returns float32 [R, N, H] for packed hidden states [P, H].
 
         Args:
             candidates: float32 [R, N, D], embedded, or [1, N, D] if shared by all histories.
@@ -78,10 +78,10 @@ class TargetAttention(tf.Module):
 
 
 def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], num_candidates: tf.Tensor) -> tf.Tensor:
-    """score(*inputs), float32 [P, N], for a block of events at a time: what a block needs stays in the cache."""
+    """Returns score(*inputs), float32 [P, N], computed by blocks of events whose data fits the cache."""
     num_events = tf.shape(inputs[0])[0]
     size = tf.maximum(_PAIRS_PER_BLOCK // num_candidates, 1)
-    num_blocks = tf.maximum((num_events + size - 1) // size, 1)  # Without any event, one empty block.
+    num_blocks = tf.maximum((num_events + size - 1) // size, 1)  # One empty block if there are no events.
     scores = tf.TensorArray(tf.float32, num_blocks, infer_shape=False, element_shape=[None, None])
 
     def step(block: tf.Tensor, scores: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
@@ -95,14 +95,14 @@ def _by_blocks(score: Callable[..., tf.Tensor], inputs: tuple[tf.Tensor, ...], n
 
 
 def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """[P, N, C]: each event's own history's values of [R, N, C]; [1, N, C] are shared."""
+    """Returns [P, N, C]: for each event the values [R, N, C] of its history; values [1, N, C] are shared by all."""
     if values.shape[0] == 1:
         return values
     return tf.gather(values, row)
 
 
 def _weighted_sums(shares: tf.Tensor, hidden: tf.Tensor, events: PackedEvents) -> tf.Tensor:
-    """sum_t shares_t hidden_t of each history, float32 [R, N, H]: one small matrix product each, padded again."""
+    """Returns sum_t shares_t hidden_t of each history, float32 [R, N, H]: one small padded matrix product each."""
     place = padded_place(events, tf.maximum(tf.reduce_max(events.position), 0) + 1)  # [R, L]
     padded_shares = tf.gather(tf.pad(shares, [[0, 1], [0, 0]]), place)
     padded_hidden = tf.gather(tf.pad(hidden, [[0, 1], [0, 0]]), place)

@@ -1,4 +1,4 @@
-"""Short-term part: an LSTM whose gates know how long ago each event was (Time4LSTM of SLi-Rec)."""
+"""First half of the short-term part: an LSTM whose gates depend on the age of events (Time4LSTM of SLi-Rec)."""
 
 import tensorflow as tf
 
@@ -11,12 +11,12 @@ _FORGET_BIAS = 1.0
 class TimeLstm(tf.Module):
     """Reads packed events in time order.
 
-    With n and u the log days to the target and from the first event, x the event:
+    Here x is the event, and n and u are the logarithms of the days to the target and from the first event:
         a = tanh(n w1 + b1);   b = tanh(u w2 + b2)
         input gate  *= sigmoid(x K1 + a T1 + c1);   forget gate *= sigmoid(x K2 + b T2 + c2)
         output gate's input += a O1 + b O2
-    The rest is a plain LSTM with a forget bias of 1, without peepholes, from zero states. All of the above is
-    multiplied for all events at once; only h' kernel is left to the loop.
+    The rest is a plain LSTM with a forget bias of 1, without peepholes, that begins with states of zero. All products
+    above are computed for all events at once; only h' kernel is left to the loop.
     """
 
     def __init__(self, name: str, input_dim: int, hidden_size: int, initializer: Initializer) -> None:
@@ -42,19 +42,19 @@ class TimeLstm(tf.Module):
         self.bias = initializer.constant(f"{name}/bias", (4 * hidden_size,), 0.0)
 
     def __call__(self, x: tf.Tensor, to_target: tf.Tensor, from_first: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
-        """Hidden states, float32 [P, H].
+        """Returns hidden states, float32 [P, H].
 
         Args:
             x: float32 [P, I], events in time order.
-            to_target, from_first: float32 [P], log days.
-            starts: int32 [L + 1], as `TimeOrder.starts`.
+            to_target, from_first: float32 [P], logarithms of days.
+            starts: int32 [L + 1], from `TimeOrder.starts`.
         """
         a = tf.tanh(to_target[:, None] * self.to_target_scale + self.to_target_bias)
         b = tf.tanh(from_first[:, None] * self.from_first_scale + self.from_first_bias)
         input_kernel, hidden_kernel = tf.split(
             tf.convert_to_tensor(self.kernel), [self._input_dim, self._hidden_size], axis=0
         )
-        # One product for all: columns i, j, f, o, input gate, forget gate.
+        # One product for all gates; its columns are i, j, f, o, input gate, forget gate.
         every = tf.matmul(tf.concat([x, a, b], axis=1), self._joint_kernel(input_kernel))
         shift = tf.pad(tf.fill([self._hidden_size], _FORGET_BIAS), [[2 * self._hidden_size, self._hidden_size]])
         every += tf.concat([self.bias + shift, self.input_gate_bias, self.forget_gate_bias], axis=0)
@@ -63,7 +63,7 @@ class TimeLstm(tf.Module):
         return gated_recurrence(inputs, input_gate, forget_gate, hidden_kernel, starts)
 
     def _joint_kernel(self, input_kernel: tf.Tensor) -> tf.Tensor:
-        """[I + 2 H, 6 H]: rows for x, a and b; zeros where one does not enter."""
+        """Returns [I + 2 H, 6 H]: rows for x, a and b, with zeros where an input does not enter a gate."""
         nothing = tf.zeros([self._hidden_size, self._hidden_size])
         three = tf.zeros([self._hidden_size, 3 * self._hidden_size])
         of_event = tf.concat([input_kernel, self.input_gate_event, self.forget_gate_event], axis=1)

@@ -1,7 +1,7 @@
-"""The order in which a recurrent layer reads packed events: by time, histories sorted by length.
+"""The order in which a recurrent layer reads packed events: by time, with the longest history first.
 
-At step t only the histories longer than t are left; sorted from long to short, they are always the first ones. So
-the batch shrinks from step to step and no padding is ever multiplied.
+At step t only the histories longer than t are left, and these are always the first ones. So the batch shrinks from step
+to step, and no padding is ever multiplied.
 """
 
 from typing import NamedTuple
@@ -12,17 +12,17 @@ from seqrec.models.layers.packing import PackedEvents
 
 
 class TimeOrder(NamedTuple):
-    """All real events of R histories by time, then by rank of the history (0 is the longest)."""
+    """All real events of R histories, ordered by step, then by rank of the history (the longest has rank 0)."""
 
-    row: tf.Tensor  # int32 [P], the history of each event.
-    position: tf.Tensor  # int32 [P], its step t.
-    starts: tf.Tensor  # int32 [L + 1], where each step begins in P; the last is P.
-    rank: tf.Tensor  # int32 [R], each history's rank by length.
-    place: tf.Tensor  # int32 [R, L], the place in P of each history's event (whatever, at padding).
+    row: tf.Tensor  # int32 [P], number of the history of each event.
+    position: tf.Tensor  # int32 [P], step t of each event: its place in its history.
+    starts: tf.Tensor  # int32 [L + 1], place in P where each step begins; the last value is P.
+    rank: tf.Tensor  # int32 [R], rank of each history by length.
+    place: tf.Tensor  # int32 [R, L], place in P of each event of a history; any number at padding.
 
 
 def order_by_time(length: tf.Tensor, padded_length: tf.Tensor | int) -> TimeOrder:
-    """The time order of histories of `length`, int32 [R]."""
+    """Returns the time order of histories of lengths int32 [R]."""
     by_rank = tf.argsort(length, direction="DESCENDING", stable=True)  # [R]
     rank = tf.math.invert_permutation(by_rank)
     steps = tf.range(padded_length)
@@ -35,12 +35,12 @@ def order_by_time(length: tf.Tensor, padded_length: tf.Tensor | int) -> TimeOrde
 
 
 def packed_place(order: TimeOrder, events: PackedEvents) -> tf.Tensor:
-    """int32 [P]: for each event in time order, its place among the packed events."""
+    """Returns int32 [P]: for each event in time order, its place among the packed events."""
     return tf.gather(events.row_start, order.row) + order.position
 
 
 def in_packed_order(values: tf.Tensor, order: TimeOrder, events: PackedEvents) -> tf.Tensor:
-    """Values in time order, [P, C], for each packed event; zeros for a padding event."""
+    """Returns values [P, C], given in time order, in the order of the packed events; zeros for a padding event."""
     padded_length = tf.shape(order.place)[1]
     position = tf.minimum(events.position, padded_length - 1)
     place = tf.gather_nd(order.place, tf.stack([events.row, position], axis=1))

@@ -1,4 +1,4 @@
-"""The reference's fully connected net: (linear, batch norm, dropout, relu) a few times, then one number."""
+"""The reference's fully connected network: a few layers of linear, batch norm, dropout and relu, then one number."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from seqrec.models.layers.training_context import TrainingContext
 
 
 class Tower(tf.Module):
-    """Maps [..., input_dim] to [...]; the first layer's product is left to the caller, in parts.
+    """Maps [..., input_dim] to [...]. The caller multiplies the input by the first kernel, part by part.
 
-    An input like [user ; item] or [k ; q ; k - q ; k * q] has parts of different shapes: multiplying each by its
-    rows of the first kernel and adding the products is the same, and does each product once.
+    An input like [user ; item] or [k ; q ; k - q ; k * q] has parts of different shapes. To multiply each part by its
+    rows of the first kernel and add the products gives the same result, and does each product once.
 
-    While training, a bias before batch norm changes nothing but the mean that batch norm takes out again: it only
-    enters the recorded mean, and has no gradient. (Left to rounding, the gradient would be noise around 0, which
-    Adam blows up to whole steps, on every machine others.) In inference, batch norm is folded into the kernels.
+    While training, a bias before batch norm changes nothing but the mean, which batch norm subtracts again. So it only
+    enters the recorded mean and has no gradient. (With rounding its gradient would be noise around 0, which Adam
+    amplifies to whole steps that differ from machine to machine.) In inference, batch norm is folded into the kernels.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Tower(tf.Module):
     def first_layer(
         self, part_dims: Sequence[int], training: TrainingContext | None
     ) -> tuple[list[tf.Tensor], tf.Tensor | float]:
-        """The first kernel, cut into the rows of each part of the input, and what to add to the sum of the products.
+        """Returns the rows of the first kernel for each part of the input, and the shift to add to their products.
 
-        Add that shift where it is cheapest, to the smallest product.
+        Add the shift to the smallest product, where that is cheapest.
         """
         if training is not None:
             return tf.split(tf.convert_to_tensor(self.kernels[0]), part_dims), 0.0
@@ -60,11 +60,11 @@ class Tower(tf.Module):
         return tf.split(kernel, part_dims), shift
 
     def __call__(self, product: tf.Tensor, rows: StreamRows, training: TrainingContext | None) -> tf.Tensor:
-        """The tower's output, float32 [...], from its input times the first kernel.
+        """Returns the tower's output, float32 [...], from its input times the first kernel.
 
         Args:
             product: float32 [..., layer_sizes[0]], made with `first_layer`.
-            rows: which rows belong to which stream.
+            rows: assigns the rows of `product` to streams.
         """
         if training is None:
             return self.infer(product, self.later_layers())
@@ -76,19 +76,19 @@ class Tower(tf.Module):
         return tf.squeeze(self.multiply(hidden, self.output_kernel), axis=-1) + self.output_bias
 
     def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Kernel and bias of every layer after the first, batch norm folded in: made once for many calls of `infer`."""
+        """Returns kernel and bias of every layer after the first, batch norm folded in, for many calls of `infer`."""
         output = (tf.convert_to_tensor(self.output_kernel), tf.convert_to_tensor(self.output_bias))
         return [*(self._folded(layer) for layer in range(1, len(self.kernels))), output]
 
     def infer(self, product: tf.Tensor, later_layers: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-        """As a call without training. Rows stay flat between layers, so TensorFlow fuses product, bias and relu."""
+        """Does the same as a call without training. Rows stay flat, so TensorFlow fuses product, bias and relu."""
         hidden = tf.reshape(product, [-1, product.shape[-1]])
         for kernel, bias in later_layers:
             hidden = tf.nn.bias_add(self.multiply(tf.nn.relu(hidden), kernel), bias)
         return tf.reshape(hidden, tf.shape(product)[:-1])
 
     def multiply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """x [..., I] times kernel [I, O], in bfloat16 with mixed precision; float32 [..., O]."""
+        """Returns x [..., I] times kernel [I, O], float32 [..., O]; with mixed precision the product is in bfloat16."""
         kernel = tf.convert_to_tensor(kernel)
         flat = x if x.shape.rank == 2 else tf.reshape(x, [-1, kernel.shape[0]])
         if self._mixed:
@@ -100,7 +100,7 @@ class Tower(tf.Module):
         return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
 
     def _folded(self, layer: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """A hidden layer's kernel and bias for inference, with batch norm folded in."""
+        """Returns a hidden layer's kernel and bias for inference, with batch norm folded in."""
         kernel, bias = tf.convert_to_tensor(self.kernels[layer]), tf.convert_to_tensor(self.biases[layer])
         if not self.norms:
             return kernel, bias
