@@ -13,7 +13,7 @@ from seqrec.core.batch import History
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import RankingModel
-from seqrec.models.layers.attention_pooling import AttentionPooling
+from seqrec.models.layers.attention.attention_pooling import AttentionPooling
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer

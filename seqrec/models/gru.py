@@ -17,8 +17,8 @@ from seqrec.models.contract import RankingModel
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.recurrent.time_order import TimeOrder, order_by_time
 from seqrec.models.layers.stream_rows import EvenRows
-from seqrec.models.layers.time_order import TimeOrder, order_by_time
 from seqrec.models.layers.tower import Tower
 from seqrec.models.layers.training_context import TrainingContext
 

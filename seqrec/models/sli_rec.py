@@ -15,16 +15,16 @@ from seqrec.core.errors import ConfigError
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import RankingModel
-from seqrec.models.layers.attention_pooling import AttentionPooling
+from seqrec.models.layers.attention.attention_pooling import AttentionPooling
+from seqrec.models.layers.attention.target_attention import TargetAttention
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.layers.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
 from seqrec.models.layers.packing import PackedEvents, pack_events, take_packed
+from seqrec.models.layers.recurrent.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
+from seqrec.models.layers.recurrent.time_lstm import TimeLstm
+from seqrec.models.layers.recurrent.time_order import in_packed_order, order_by_time, packed_place
 from seqrec.models.layers.stream_rows import EvenRows
-from seqrec.models.layers.target_attention import TargetAttention
-from seqrec.models.layers.time_lstm import TimeLstm
-from seqrec.models.layers.time_order import in_packed_order, order_by_time, packed_place
 from seqrec.models.layers.tower import Tower
 from seqrec.models.layers.training_context import TrainingContext
 

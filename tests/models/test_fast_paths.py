@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqrec.models.layers import target_attention
+from seqrec.models.layers.attention import target_attention
 from seqrec.models.layers.training_context import TrainingContext
 from tests.models.plain_models import NAMES, PlainModel
 from tests.models.random_batches import (

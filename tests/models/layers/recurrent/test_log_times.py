@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.layers.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
+from seqrec.models.layers.recurrent.log_times import log_days_from_first, log_days_of_last_event, log_days_to_target
 
 DAY = 86_400.0
 # Events on days 0, 3 and 10 of a user, the target on day 12; a single event 41 days before its target; nothing.
