@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings.model_ranking import ranking_of_run
 from seqrec.evaluation.rankings.stored_candidates import Contest, judge_stored
 from seqrec.evaluation.rows import USER_KEY, rows_of_arrow
 from seqrec.evaluation.statistics.aggregates import Plan, sums_of_batch
 from seqrec.evaluation.statistics.row_metrics import Cutoffs
 from seqrec.evaluation.statistics.slices import build_slicer
-from seqrec.evaluation.trained_run import read_run
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.scoring.run import read_run
 
 NUM_ROWS = 4096
 
@@ -35,12 +36,12 @@ def main(workdir: str, name: str, run_name: str) -> None:
     prepared = Dataset(storage, "prepared", name).require("prepare")
     config = EvaluationConfig()
     vocabulary = read_vocabulary(storage, prepared)
-    run = read_run(storage, run_name, prepared, config)
+    ranking = ranking_of_run(storage, read_run(storage, run_name, prepared), config)
     files = [storage.open_input(file.path) for file in prepared.table("sequences/test").files]
     table = pa.concat_tables([pq.read_table(file) for file in files]).slice(0, NUM_ROWS)
     table = table.append_column(USER_KEY, pa.array(np.arange(len(table)) * 7919))
     slicer = build_slicer(vocabulary.train_count, vocabulary.item_category, {})
-    contest = Contest((run_name,), (run.ranking,), slicer, 10)
+    contest = Contest((run_name,), (ranking,), slicer, 10)
     num_labels = tuple(len(slicing.labels) for slicing in slicer.slicings)
     cutoffs = Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs)
     plan = Plan(1, num_labels, cutoffs, 1, config.num_replicates, False)
@@ -49,7 +50,7 @@ def main(workdir: str, name: str, run_name: str) -> None:
     judged = judge_stored(rows, contest)
     seconds = {
         "Arrow to arrays": cpu_seconds(lambda: rows_of_arrow(batch)),
-        "the model's logits": cpu_seconds(lambda: run.ranking.scores(rows, rows.candidates)),
+        "the model's logits": cpu_seconds(lambda: ranking.scores(rows, rows.candidates)),
         "logits, ranks, slices, best items": cpu_seconds(lambda: judge_stored(rows, contest)),
         f"sums with {config.num_replicates} replicates": cpu_seconds(lambda: list(sums_of_batch(judged, plan))),
     }

@@ -35,11 +35,11 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.lineage import Inputs
 from seqrec.evaluation.results import Evaluation
 from seqrec.evaluation.stage import evaluate_run
-from seqrec.evaluation.trained_run import read_run
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import build_model
 from seqrec.models.weights import save_weights
+from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table, write_table
 from seqrec.tables.prepared_schemas import EVALUATION
 
@@ -144,7 +144,7 @@ def cpu_seconds() -> float:
 def evaluate(
     spark: SparkSession, storage: Storage, prepared: Manifest, model: str, config: EvaluationConfig
 ) -> Evaluation:
-    run = read_run(storage, f"speed-{model}", prepared, config)
+    run = read_run(storage, f"speed-{model}", prepared)
     vocabulary = read_vocabulary(storage, prepared)
     return evaluate_run(spark, Inputs(storage, prepared, vocabulary, (run,), config, seed=1))
 

@@ -27,7 +27,6 @@ OWNERS = {
         "scoring",
         "training",
         "recommendation/export",
-        "evaluation/rankings/model_ranking.py",
     },
     "pyspark": {
         "tables",

@@ -11,8 +11,8 @@ from seqrec.evaluation.checks import SplitCounts
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.rankings.stored_candidates import Catalogue, Contest
 from seqrec.evaluation.results import FORMAT_VERSION
-from seqrec.evaluation.trained_run import TrainedRun
 from seqrec.events.vocabulary import Vocabulary
+from seqrec.scoring.run import TrainedRun
 
 _NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "report", "report_runs")
 FULL = "full"

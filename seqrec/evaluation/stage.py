@@ -18,6 +18,7 @@ from seqrec.evaluation.lineage import FULL, Inputs, describe_lineage, describe_s
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
 from seqrec.evaluation.rankings.baseline_tables import Material, build_baselines
 from seqrec.evaluation.rankings.catalogue import read_catalogue, read_category_names
+from seqrec.evaluation.rankings.model_ranking import ranking_of_run
 from seqrec.evaluation.rankings.stored_candidates import Contest
 from seqrec.evaluation.report.report import write_report
 from seqrec.evaluation.results import (
@@ -34,8 +35,8 @@ from seqrec.evaluation.statistics.measure import paired_test, ranking_results, s
 from seqrec.evaluation.statistics.row_metrics import Cutoffs
 from seqrec.evaluation.statistics.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.statistics.slices import build_slicer
-from seqrec.evaluation.trained_run import read_run
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION
 
@@ -68,7 +69,7 @@ def run_evaluate(
         storage=storage,
         prepared=prepared,
         vocabulary=read_vocabulary(storage, prepared),
-        runs=tuple(read_run(storage, each, prepared, config) for each in names),
+        runs=tuple(read_run(storage, each, prepared) for each in names),
         config=config,
         seed=seed,
     )
@@ -148,7 +149,7 @@ def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, Dat
 def _warn_of_size(inputs: Inputs) -> None:
     """Every Python worker holds the models: with many large ones a machine needs fewer workers than cores."""
     sizes = {file.path: file.size for run in inputs.runs for file in inputs.storage.list_files(run.path)}
-    weights = sum(sizes.get(run.ranking.weights, 0) for run in inputs.runs)
+    weights = sum(sizes.get(run.weights, 0) for run in inputs.runs)
     if weights > _LARGE_WEIGHTS:
         _LOG.warning(
             "evaluate: each Python worker holds %d MB of weights. If memory is short, run fewer on a machine: "
@@ -166,7 +167,7 @@ def _build_contest(spark: SparkSession, inputs: Inputs, counts: SplitCounts) -> 
     names = read_category_names(inputs.storage, inputs.prepared)
     contest = Contest(
         names=(*(run.name for run in inputs.runs), *baselines),
-        rankings=(*(run.ranking for run in inputs.runs), *baselines.values()),
+        rankings=(*(ranking_of_run(inputs.storage, run, inputs.config) for run in inputs.runs), *baselines.values()),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, names),
         top_k=_TOP_K if is_full else max(1, min(_TOP_K, (1 + counts.num_negatives) // 5)),
         catalogue=read_catalogue(spark, inputs) if is_full else None,

@@ -1,4 +1,4 @@
-"""A finished run, as recommendations and exports need it."""
+"""A finished run: its manifest and the settings of its model."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import ITEMS
 from seqrec.models.config import ModelConfig, read_model_config
+from seqrec.scoring.run_files import CONFIG, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -17,22 +18,34 @@ class TrainedRun:
     config: ModelConfig
 
     @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
     def path(self) -> str:
-        """The run's files, relative to the workdir."""
+        """The folder of the run's files, relative to the workdir."""
         return f"runs/{self.manifest.name}/{self.manifest.id}"
 
     @property
     def weights(self) -> str:
-        return f"{self.path}/weights.npz"
+        """The file of the best weights, relative to the workdir."""
+        return f"{self.path}/{WEIGHTS}"
 
 
-def read_run(storage: Storage, name: str) -> TrainedRun:
-    """
+def read_run(storage: Storage, name: str, prepared: Manifest | None = None) -> TrainedRun:
+    """The newest finished run of that name.
+
+    Args:
+        prepared: data that the run is to score; its item indices must mean the same items.
+
     Raises:
-        DataError: the run is not there, not finished, or has no settings of its model.
+        DataError: the run is not there, not finished, has no settings of its model, or has another vocabulary.
     """
     manifest = Dataset(storage, "runs", name).require("train")
-    return TrainedRun(manifest, read_model_config(storage, f"runs/{name}/{manifest.id}/config.yaml"))
+    run = TrainedRun(manifest, read_model_config(storage, f"runs/{name}/{manifest.id}/{CONFIG}"))
+    if prepared is not None:
+        check_same_vocabulary(run, prepared)
+    return run
 
 
 def check_same_vocabulary(run: TrainedRun, prepared: Manifest) -> None:
@@ -43,7 +56,6 @@ def check_same_vocabulary(run: TrainedRun, prepared: Manifest) -> None:
     own, others = run.manifest.table(ITEMS).content, prepared.table(ITEMS).content
     if own != others:
         raise DataError(
-            f"run '{run.manifest.name}' was trained with another vocabulary ({own}) than the prepared data "
-            f"'{prepared.name}' has ({others}): prepare the data with --set preparation.vocabulary="
-            f"{run.manifest.name}, or train again."
+            f"run '{run.name}' was trained with another vocabulary ({own}) than the prepared data '{prepared.name}' "
+            f"has ({others}): prepare the data with --set preparation.vocabulary={run.name}, or train again."
         )

@@ -16,6 +16,7 @@ import tensorflow as tf
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.weights import load_variables, save_variables
+from seqrec.scoring.run_files import WEIGHTS
 from seqrec.training.job import TrainingState
 
 
@@ -80,9 +81,9 @@ class Checkpoints:
 
     def publish_best(self) -> str:
         """Copies the best weights to `weights.npz` of the attempt; returns that path."""
-        path = f"{self._attempt_path}/weights.npz"
+        path = f"{self._attempt_path}/{WEIGHTS}"
         with scratch_folder(self._scratch) as folder:
-            local = folder / "weights.npz"
+            local = folder / WEIGHTS
             self._storage.download(f"{self.path}/best.npz", local)
             self._storage.upload(local, path)
         return path

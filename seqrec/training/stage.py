@@ -19,6 +19,7 @@ from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
+from seqrec.scoring.run_files import CONFIG, WEIGHTS
 from seqrec.training.checks import (
     TRAIN_FILES,
     check_prepared,
@@ -114,7 +115,7 @@ def _refuse_other_settings(output: StageOutput) -> None:
     for attempt_id in output.other_attempts():
         path = f"{dataset.path}/{attempt_id}"
         has_settings = storage.exists(f"{path}/{_SETTINGS}")
-        is_finished = storage.exists(f"{path}/weights.npz")
+        is_finished = storage.exists(f"{path}/{WEIGHTS}")
         if is_finished or not has_settings:
             continue
         if not any("/step-" in file.path for file in storage.list_files(f"{path}/checkpoints")):
@@ -160,7 +161,7 @@ def _ending(state: TrainingState, training: TrainingConfig) -> str:
 def _write_description(attempt: Attempt, inputs: _Inputs, recipe: Recipe) -> None:
     """Writes a run's settings, for people and for the next attempt, and the vocabulary that its indices refer to."""
     config = plain({"seed": inputs.seed, "model": inputs.model, "training": inputs.training})
-    attempt.storage.write_bytes(f"{attempt.path}/config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+    attempt.storage.write_bytes(f"{attempt.path}/{CONFIG}", yaml.safe_dump(config, sort_keys=False).encode())
     settings = {"settings": dict(recipe.settings), "inputs": dict(recipe.inputs)}
     attempt.storage.write_bytes(f"{attempt.path}/{_SETTINGS}", json.dumps(settings).encode())
     for name in (ITEMS, CATEGORIES):
@@ -203,7 +204,7 @@ def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifes
     storage.write_bytes(f"{attempt.path}/history.csv", history_csv(state.history))
     weights = Checkpoints(storage, attempt.path, training.keep_last, training.scratch).publish_best()
     details = {
-        "weights": "weights.npz",
+        "weights": WEIGHTS,
         "model": plain(inputs.model),
         "seed": inputs.seed,
         "prepared": inputs.prepared.name,

@@ -14,6 +14,7 @@ from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import read_names
 from seqrec.models.contract import SequenceModel
 from seqrec.models.layers.embedding import EmbeddingTable
+from seqrec.scoring.run_files import WEIGHTS
 
 
 def start_from_run(
@@ -30,8 +31,8 @@ def start_from_run(
     dataset = Dataset(storage, "runs", run)
     source = dataset.require("train")
     with scratch_folder(scratch) as folder:
-        local = folder / "weights.npz"
-        storage.download(f"{dataset.path}/{source.id}/weights.npz", local)
+        local = folder / WEIGHTS
+        storage.download(f"{dataset.path}/{source.id}/{WEIGHTS}", local)
         _check_names(local, model, run)
         return _assign(local, model, storage, source, prepared)
 

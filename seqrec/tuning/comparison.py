@@ -17,14 +17,15 @@ from seqrec.evaluation.checks import check_rows
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
 from seqrec.evaluation.rankings.catalogue import read_category_names
+from seqrec.evaluation.rankings.model_ranking import ranking_of_run
 from seqrec.evaluation.rankings.stored_candidates import Contest, matrix
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, dense_part
 from seqrec.evaluation.statistics.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.slices import build_slicer
-from seqrec.evaluation.trained_run import read_run
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION
 
@@ -99,7 +100,7 @@ def compare_runs(
     runs = [*winner_runs, *default_runs]
     contest = Contest(
         names=tuple(runs),
-        rankings=tuple(read_run(storage, run, prepared, config).ranking for run in runs),
+        rankings=tuple(ranking_of_run(storage, read_run(storage, run, prepared), config) for run in runs),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, read_category_names(storage, prepared)),
         top_k=1,
     )

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from seqrec.events.vocabulary import ITEMS, read_names, read_vocabulary
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.export.model_card import build_card, card_text, evaluations_of
 from seqrec.scoring.run import TrainedRun, read_run
+from seqrec.scoring.tensorflow_process import quieten_tensorflow
 
 _LOG = logging.getLogger(__name__)
 _EXAMPLE_TIME = 1_500_000_000
@@ -106,14 +106,15 @@ def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any])
 
 def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
     """Saves the run's best weights as a SavedModel; gives the first item's id, for the card's example."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quieten_tensorflow()
     import tensorflow as tf
 
     from seqrec.recommendation.export.serving import ServedModel
-    from seqrec.scoring.scorer import load_model
+    from seqrec.scoring.loaded_model import read_model
+    from seqrec.scoring.scorer import stored_model
 
     vocabulary = read_vocabulary(storage, run.manifest)
-    model = load_model(storage, run, vocabulary)
+    model = read_model(stored_model(storage, run, vocabulary, num_threads=0))
     with scratch_folder() as scratch:
         ids = scratch / "item_ids.txt"
         first_id = write_ids(storage, run, ids)

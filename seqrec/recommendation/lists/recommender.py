@@ -8,7 +8,7 @@ from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import SOURCES
 from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
 from seqrec.recommendation.config import RecommendationConfig
-from seqrec.scoring.scorer import Scorer, own_items
+from seqrec.scoring.scorer import RunScorer, own_items
 
 HISTORY, CATALOGUE, NO_HISTORY = "history", "catalogue", "popularity (no known item)"
 # What the column `source` may say: how the item was found; that it is the user's own; that all items were scored; that
@@ -30,7 +30,7 @@ class Recommender:
     """Everything that turns histories into lists."""
 
     config: RecommendationConfig
-    scorer: Scorer
+    scorer: RunScorer
     finder: CandidateFinder | None  # None when the whole catalogue is scored.
     popular_items: np.ndarray  # int32, the most popular first: for users of whom nothing is known.
     popular_shares: np.ndarray  # float32, their shares of all events.

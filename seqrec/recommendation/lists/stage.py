@@ -24,7 +24,7 @@ from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import write_item_names
 from seqrec.recommendation.lists.users import listed_users, read_histories_file, unknown_users, write_known_histories
 from seqrec.recommendation.lists.write_lists import LISTS, NAMES, ListJob, write_lists, write_popularity_lists
-from seqrec.scoring.run import TrainedRun, check_same_vocabulary, read_run
+from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
 from seqrec.tables.sessions import packing_session
@@ -87,8 +87,7 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
         DataError: something is not there, or made from other data than the rest; or the catalogue is too large.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    trained = read_run(storage, run)
-    check_same_vocabulary(trained, prepared)
+    trained = read_run(storage, run, prepared)
     if config.over == "catalogue":
         if prepared.details["num_items"] > config.max_catalogue:
             raise DataError(

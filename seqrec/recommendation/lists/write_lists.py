@@ -23,7 +23,7 @@ from seqrec.recommendation.lists.item_names import ItemNames
 from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists, Recommender
 from seqrec.recommendation.lists.users import keep_users
 from seqrec.scoring.run import TrainedRun
-from seqrec.scoring.scorer import load_scorer, vocabulary_of
+from seqrec.scoring.scorer import run_scorer, vocabulary_of
 from seqrec.tables.row_files import FileTask, RowFile
 
 LISTS, NAMES = "lists", "item_names.arrow"
@@ -124,7 +124,7 @@ def list_columns(users: pa.Array, found: Lists, names: ItemNames) -> dict[str, A
 def open_recommender(storage: Storage, job: ListJob) -> Recommender:
     """A worker's recommender; the model is read once per process, arrays are mapped."""
     config = job.config
-    scorer = load_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads)
+    scorer = run_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads)
     vocabulary = vocabulary_of(storage, job.run)
     if job.candidates is None:
         order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1

@@ -13,8 +13,9 @@ from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.export.stage import export_path, run_export
+from seqrec.scoring.loaded_model import read_model
 from seqrec.scoring.run import read_run
-from seqrec.scoring.scorer import load_model
+from seqrec.scoring.scorer import stored_model
 from tests.recommendation.world import DAY, NUM_ITEMS, START, item_id, write_run, write_world
 
 LENGTH = 6  # What the models of these tests read of a history.
@@ -63,7 +64,7 @@ def ask(storage: Storage, run: str, folder: Path, requests: list) -> list[dict]:
 def in_process(storage: Storage, run: str, items: list[int], times: list[int], as_of: int) -> np.ndarray:
     """Logits of the whole catalogue, [NUM_ITEMS]."""
     trained = read_run(storage, run)
-    model = load_model(storage, trained, read_vocabulary(storage, trained.manifest))
+    model = read_model(stored_model(storage, trained, read_vocabulary(storage, trained.manifest), num_threads=1))
     read, seconds = items[-LENGTH:], times[-LENGTH:] if items else []
     fill = [0] * (LENGTH - len(read))
     history = History(

@@ -85,11 +85,12 @@ def score_one_by_one(storage: Storage, run: str, number: int) -> dict[str, float
     """Logits of the whole catalogue after one user's last six events, straight from the model."""
     from seqrec.core.batch import History
     from seqrec.events.vocabulary import read_vocabulary
+    from seqrec.scoring.loaded_model import read_model
     from seqrec.scoring.run import read_run
-    from seqrec.scoring.scorer import load_model
+    from seqrec.scoring.scorer import stored_model
 
     trained = read_run(storage, run)
-    model = load_model(storage, trained, read_vocabulary(storage, trained.manifest))
+    model = read_model(stored_model(storage, trained, read_vocabulary(storage, trained.manifest), num_threads=1))
     items, times = events_of(number)
     newest = max(events_of(other)[1][-1] for other in range(len(users())))
     items, read = items[-6:], times[-6:]

@@ -10,7 +10,7 @@ _SHORTEST_DAYS = 0.5  # Times of day are unknown, so anything shorter counts as 
 
 def log_days(seconds: tf.Tensor) -> tf.Tensor:
     """Returns ln max(days, 0.5), which is finite for any difference from 0 to 20 years and beyond."""
-    return tf.math.log(tf.maximum(seconds / SECONDS_PER_DAY, _SHORTEST_DAYS))
+    return tf.math.log(tf.maximum(seconds / float(SECONDS_PER_DAY), _SHORTEST_DAYS))
 
 
 def log_days_to_target(history: History) -> tf.Tensor:

@@ -1,0 +1,23 @@
+"""TensorFlow as a process uses it: how much it prints and how many threads it takes. Both are set before it starts."""
+
+import os
+
+
+def quieten_tensorflow() -> None:
+    """Keeps TensorFlow's own notes off the screen, where they would drown the job's lines; an error still shows."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def limit_threads(intra_op: int, inter_op: int) -> bool:
+    """Sets the threads of an operation and between operations; False if TensorFlow already runs with others.
+
+    Spark runs one Python worker per core; without this each would start as many threads as there are cores.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(intra_op)
+        tf.config.threading.set_inter_op_parallelism_threads(inter_op)
+    except RuntimeError:
+        return False
+    return True
