@@ -8,7 +8,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from seqrec.core.errors import ConfigError, did_you_mean
 
 Config = TypeVar("Config")
+Value = TypeVar("Value")
 
 # Strict but for int -> float: a YAML "1" is a good learning rate, yet neither is "yes" a number nor 3 a path.
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -113,6 +114,49 @@ def load_section(
         # A misspelt key is also a missing one; the spelling is what the reader wants to hear about.
         first = min(error.errors(), key=lambda e: e["type"] != "unexpected_keyword_argument")
         raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
+
+
+def speed_only(default: Value) -> Value:
+    """The default of a key that changes how fast, where or how safely a stage works, as in `n: int = speed_only(1)`.
+
+    Of the result it changes the rounding at most. (The numbers of workers and threads do; over many training steps that
+    grows, even to another best epoch.) So a stage is not run again when such a key changes, and may be resumed.
+    """
+    return marked(default, "speed only", in_recipe=False)
+
+
+def not_in_recipe(default: Value) -> Value:
+    """The default of a key that does not make a stage's result another one, though it changes more than its speed.
+
+    It names the result, says how far it goes (a longer run continues a shorter one), asks for a further output, or
+    names a file whose content is among the inputs.
+    """
+    return marked(default, "not in recipe", in_recipe=False)
+
+
+def marked(default: Value, mark: str, *, in_recipe: bool) -> Value:
+    """The default of a key that `keys_marked` finds by `mark`.
+
+    Args:
+        in_recipe: whether the key decides the stage's result, as every key without a mark does.
+    """
+    return field(default=default, metadata={"mark": mark, "in_recipe": in_recipe})
+
+
+def keys_marked(config_class: Any, mark: str) -> list[str]:
+    """The keys of a dataclass of settings that have a mark, in the order of the class."""
+    return [each.name for each in fields(config_class) if each.metadata.get("mark") == mark]
+
+
+def recipe_keys(config_class: Any) -> list[str]:
+    """The keys of a dataclass of settings that decide a stage's result, in the order of the class."""
+    return [each.name for each in fields(config_class) if each.metadata.get("in_recipe", True)]
+
+
+def recipe_settings(config: Any) -> dict[str, Any]:
+    """The settings that decide a stage's result, in plain form: what the stage's recipe holds."""
+    values = {key: getattr(config, key) for key in recipe_keys(config)}
+    return {key: recipe_settings(value) if is_dataclass(value) else plain(value) for key, value in values.items()}
 
 
 def plain(settings: Any) -> Any:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from seqrec.core.config import not_in_recipe, speed_only
+
 BASELINES = ("popularity", "recent_popularity", "last_category", "co_visitation", "also_bought", "item_id")
 
 
@@ -25,10 +27,10 @@ class EvaluationConfig:
     max_users: int = 100_000  # Full protocol: so many users at most, chosen by a hash.
     full_candidates: Literal["all", "group"] = "all"  # Full protocol: the catalogue, or the target's main group.
     max_catalogue: int = 200_000  # Full protocol: more candidates are refused; no model is a dot product.
-    batch_size: int = 512  # Histories scored at once in a worker; changes speed and memory only.
-    tensorflow_threads: int = 1  # Of each Python worker; Spark already runs one worker per core.
-    report: bool = True  # Write report.html as well.
-    report_runs: tuple[str, ...] = ()  # Other runs whose evaluations the report shows beside this one.
+    batch_size: int = speed_only(512)  # Histories scored at once in a worker; changes speed and memory only.
+    tensorflow_threads: int = speed_only(1)  # Of each Python worker; Spark already runs one worker per core.
+    report: bool = not_in_recipe(True)  # Write report.html as well.
+    report_runs: tuple[str, ...] = not_in_recipe(())  # Other runs whose evaluations the report shows beside this one.
 
     def __post_init__(self) -> None:
         for name in ("ndcg_cutoffs", "hit_rate_cutoffs"):

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from seqrec.core.config import recipe_settings
 from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import SplitCounts
@@ -14,7 +15,6 @@ from seqrec.evaluation.results import FORMAT_VERSION
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.scoring.run import TrainedRun
 
-_NOT_IN_RECIPE = ("batch_size", "tensorflow_threads", "report", "report_runs")
 FULL = "full"
 
 
@@ -31,13 +31,12 @@ class Inputs:
 
     def recipe(self) -> str:
         """Digest of all that decides the numbers."""
-        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IN_RECIPE}
         contents = [self.prepared.content, *((run.name, run.manifest.id, run.manifest.content) for run in self.runs)]
         # Read by the baseline also_bought, and for main groups; the prepared data is the same for other metadata.
         ingested = Dataset(self.storage, "ingested", self.prepared.name).manifest()
         metadata = ingested.tables.get("items") if ingested is not None else None
         contents.append(metadata.content if metadata is not None else "none")
-        return digest_of([FORMAT_VERSION, settings, contents, self.seed])
+        return digest_of([FORMAT_VERSION, recipe_settings(self.config), contents, self.seed])
 
 
 def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dict[str, Any]:

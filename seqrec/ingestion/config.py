@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from seqrec.core.config import speed_only
 from seqrec.core.secrets import refuse_secret
 
 KINDS = ("synthetic", "files", "download")
@@ -121,8 +122,9 @@ class IngestionConfig:
     first_day: str = "1995-01-01"  # Reviews dated before are rejected (UTC, this day included).
     last_day: str = "2030-12-31"  # Reviews dated after are rejected (UTC, this day included).
     max_line_bytes: int = 16_000_000  # Longer lines are rejected unparsed.
-    split_above_mb: int = 256  # Archives larger than this are split into pieces, read on all cores; 0 never splits.
-    piece_mb: int = 64  # Size of such a piece, uncompressed.
+    # Archives larger than this are split into pieces, read on all cores; 0 never splits.
+    split_above_mb: int = speed_only(256)
+    piece_mb: int = speed_only(64)  # Size of such a piece, uncompressed.
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_reject_fraction <= 1:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from seqrec.core.config import recipe_settings
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.secrets import redact
@@ -61,7 +62,7 @@ def run_synthesize(
     spark: SparkSession, storage: Storage, name: str, config: SynthesisConfig, seed: int, force: bool
 ) -> Manifest:
     """Writes `raw/<name>`, unless it is there already."""
-    settings = asdict(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
+    settings = recipe_settings(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
     recipe = Recipe(stage="synthesize", settings=settings, inputs={})
     output = StageOutput(Dataset(storage, "raw", name), recipe, force)
     if (current := output.current()) is not None:
@@ -89,8 +90,7 @@ def run_ingest(
 ) -> Manifest:
     """Writes `ingested/<name>`, unless it is there already, made from the same files."""
     reviews, metadata, inputs = _sources(storage, name, source, config)
-    settings = {key: value for key, value in asdict(config).items() if key not in ("split_above_mb", "piece_mb")}
-    recipe = Recipe(stage="ingest", settings=settings | {"version": _INGEST_VERSION}, inputs=inputs)
+    recipe = Recipe(stage="ingest", settings=recipe_settings(config) | {"version": _INGEST_VERSION}, inputs=inputs)
     output = StageOutput(Dataset(storage, "ingested", name), recipe, force)
     if (current := output.current()) is not None:
         return current

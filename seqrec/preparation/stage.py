@@ -1,12 +1,12 @@
 """The preparation stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
+from seqrec.core.config import recipe_settings
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
@@ -55,7 +55,7 @@ def run_prepare(
     inputs = {"reviews": source.table("reviews").content, "items": source.table("items").content}
     if vocabulary is not None:
         inputs["vocabulary"] = vocabulary.content
-    recipe = Recipe(stage="prepare", settings=asdict(config) | {"seed": seed}, inputs=inputs)
+    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=inputs)
     output = StageOutput(Dataset(storage, "prepared", name), recipe, force)
     if (current := output.current()) is not None:
         return current

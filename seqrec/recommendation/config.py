@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
+from seqrec.core.config import not_in_recipe, speed_only
 from seqrec.core.secrets import refuse_secret
 
 
@@ -15,21 +16,22 @@ class RecommendationConfig:
     over: Literal["candidates", "catalogue"] = "candidates"  # What is scored; the catalogue only if it is small.
     # validation, test: the lists are measured too. No column tells apart the lists of a user with several targets.
     histories: Literal["latest", "validation", "test"] = "latest"
-    users: tuple[str, ...] | None = None  # Only these users; null is all.
-    users_file: str | None = None  # Only the users in this text file, one id a line.
+    users: tuple[str, ...] | None = not_in_recipe(None)  # Only these users; null is all.
+    users_file: str | None = not_in_recipe(None)  # Only the users in this text file, one id a line.
     # JSON lines or Parquet with user_id, item_ids (list of strings), timestamps (list of seconds): instead of users.
-    histories_file: str | None = None
-    user: str | None = None  # Print this one person's last items and recommendations; nothing is written.
+    histories_file: str | None = not_in_recipe(None)
+    # Print this one person's last items and recommendations; nothing is written.
+    user: str | None = not_in_recipe(None)
     exclude_own_items: bool = True  # Never recommend what the user has in the history.
     # Recommend as of this UTC day or time (ISO); null is the time of the newest event, also in a histories file. A
     # user's later events do not count, and their items may be recommended; but candidates and popularity still know all
     # later events, and so does the run.
     as_of: str | None = None
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
-    max_catalogue: int = 200_000  # A larger catalogue is not scored whole.
+    max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole.
     batch_size: int = 512  # Users read at once.
     pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is some 400 bytes each.
-    tensorflow_threads: int = 1  # Of each Python worker; Spark already runs one worker per core.
+    tensorflow_threads: int = speed_only(1)  # Of each Python worker; Spark already runs one worker per core.
 
     def __post_init__(self) -> None:
         for name in ("k", "max_catalogue", "batch_size", "pairs_at_once", "tensorflow_threads"):
@@ -69,9 +71,11 @@ class ExportConfig:
     exclude_own_items: bool = True  # Top k leaves out the items of the given history.
     max_k: int = 100  # The longest top-k list that the model can be asked for.
     block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
-    mlflow_tracking_uri: str | None = None  # Log the model there too, such as sqlite:///mlflow.db.
-    mlflow_experiment: str = "seqrec"  # Of MLflow; on Databricks a path, such as /Users/you@example.com/seqrec.
-    mlflow_model: str | None = None  # Register the model under this name, such as catalog.schema.seqrec; null: never.
+    mlflow_tracking_uri: str | None = not_in_recipe(None)  # Log the model there too, such as sqlite:///mlflow.db.
+    # Of MLflow; on Databricks a path, such as /Users/you@example.com/seqrec.
+    mlflow_experiment: str = not_in_recipe("seqrec")
+    # Register the model under this name, such as catalog.schema.seqrec; null: never.
+    mlflow_model: str | None = not_in_recipe(None)
 
     def __post_init__(self) -> None:
         for name in ("max_k", "block_size"):

@@ -4,13 +4,12 @@ import hashlib
 import json
 import logging
 import tempfile
-from dataclasses import asdict
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import yaml
 
-from seqrec.core.config import plain
+from seqrec.core.config import plain, recipe_settings
 from seqrec.core.errors import StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
@@ -28,7 +27,7 @@ from seqrec.training.checks import (
     layout_of,
     train_files_digest,
 )
-from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.watcher import launch
@@ -86,12 +85,11 @@ def _checked_plan(inputs: _Inputs) -> str:
 def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
     """What decides the numbers. The number of epochs does not: a longer run resumes where a shorter one ended."""
     training = inputs.training
-    settings = {key: value for key, value in asdict(training).items() if key not in FREE_SETTINGS}
     contents = {"prepared": inputs.prepared.content, "vocabulary": inputs.prepared.table(ITEMS).content}
     contents[TRAIN_FILES] = train_files_digest(inputs.prepared)
     if training.start_from:
         contents["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
-    decisive = plain({"model": inputs.model, "training": settings, "seed": inputs.seed})
+    decisive = plain({"model": inputs.model, "training": recipe_settings(training), "seed": inputs.seed})
     return Recipe(stage="train", settings=decisive, inputs=contents)
 
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seqrec.core.config import load_section
+from seqrec.core.config import Value, load_section, marked, not_in_recipe, speed_only
 from seqrec.core.errors import ConfigError
 from seqrec.training.config import check_metric
 from seqrec.tuning.search_space import ParameterConfig, flat_space
 
+COMPARISON_ONLY = "comparison only"
 _DEFAULT_SPACE: dict[str, Any] = {
     "training.optimizer.learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
     # Not for SLi-Rec, whose hidden size must follow; conf/tune_beauty.yaml chooses the two together.
@@ -45,26 +46,34 @@ class PruningConfig:
             raise ValueError(f"reduction_factor is {self.reduction_factor}: give at least 2.")
 
 
+def comparison_only(default: Value) -> Value:
+    """The default of a key of what follows the trials: a change repeats the comparison, and keeps the trials."""
+    return marked(default, COMPARISON_ONLY, in_recipe=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TuningConfig:
     """The `tuning` section of a run."""
 
-    study: str | None = None  # Name of the study; null: the names of the data and of the model.
+    study: str | None = not_in_recipe(None)  # Name of the study; null: the names of the data and of the model.
     metric: str | None = None  # Validation metric to raise: auc, group_auc, mrr, ...; null: training.metric.
-    num_trials: int = 20  # In all, those of an earlier, cut off or shorter study included.
+    num_trials: int = not_in_recipe(20)  # In all, those of an earlier, cut off or shorter study included.
     num_epochs: int | None = None  # Epochs of a trial at most; null: training.num_epochs.
     space: dict[str, Any] = field(default_factory=lambda: dict(_DEFAULT_SPACE))  # Key of model or training -> low and
     # high (log, step, repeat) or choices; with `when: {key: value}` only in trials where that holds.
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
     include_default: bool = True  # Trial 0 is the setting that the config holds without tuning.
-    executor: Literal["processes", "spark"] = "processes"  # Trials run as processes here, or of Spark tasks.
-    num_parallel: int = 1  # Trials at the same time; 1 draws the same trials every time.
-    max_trial_seconds: int | None = None  # A trial that takes longer is ended and counts as failed; null: no limit.
-    resume: Literal["auto", "never"] = "auto"  # Go on with a study that was cut off, or start over.
-    num_compared_seeds: int = 3  # Seeds for which winner and default are trained and compared; 0: no comparison.
-    num_replicates: int = 1000  # Draws of the comparison's interval and test.
-    confidence: float = 0.95  # Of the interval.
+    # Trials run as processes here, or of Spark tasks.
+    executor: Literal["processes", "spark"] = speed_only("processes")
+    num_parallel: int = speed_only(1)  # Trials at the same time; 1 draws the same trials every time.
+    # A trial that takes longer is ended and counts as failed; null: no limit.
+    max_trial_seconds: int | None = speed_only(None)
+    resume: Literal["auto", "never"] = speed_only("auto")  # Go on with a study that was cut off, or start over.
+    # Seeds for which winner and default are trained and compared; 0: no comparison.
+    num_compared_seeds: int = comparison_only(3)
+    num_replicates: int = comparison_only(1000)  # Draws of the comparison's interval and test.
+    confidence: float = comparison_only(0.95)  # Of the interval.
 
     def __post_init__(self) -> None:
         for name, least in (("num_trials", 1), ("num_parallel", 1), ("num_compared_seeds", 0), ("num_replicates", 100)):

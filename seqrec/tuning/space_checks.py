@@ -7,11 +7,11 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from seqrec.core.config import known_keys, plain
+from seqrec.core.config import keys_marked, known_keys, plain, recipe_keys
 from seqrec.core.errors import ConfigError, did_you_mean
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings, load_options
-from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.config import NOT_TUNABLE, TrainingConfig
 from seqrec.tuning.search_space import (
     SECTIONS,
     Parameter,
@@ -23,8 +23,9 @@ from seqrec.tuning.search_space import (
     value_at,
 )
 
-# Settings of what a trial is measured by: trials that differ in them would not compare.
-_MEASURING = {"metric", "metrics_at", "max_validation_rows", "start_from"}
+# Keys that do not change what is learned, and keys by which trials would not compare.
+_NOT_TUNABLE = {field.name for field in dataclasses.fields(TrainingConfig)} - set(recipe_keys(TrainingConfig))
+_NOT_TUNABLE |= set(keys_marked(TrainingConfig, NOT_TUNABLE))
 _MAX_COMBINATIONS = 200  # Of other draws, tried for one that a value goes with.
 
 
@@ -112,7 +113,7 @@ def _check_key(key: str, where: str) -> Any:
             f"{where}: '{key}' cannot be tuned: name a key of model or training, such as model.dropout. Other sections "
             "change the data, and then the validation metrics of two trials do not compare."
         )
-    if section == "training" and path[0] in FREE_SETTINGS | _MEASURING:
+    if section == "training" and path[0] in _NOT_TUNABLE:
         raise ConfigError(f"{where}: '{key}' cannot be tuned: it does not change what is learned, or what measures it.")
     kind: Any = SECTIONS[section]
     for depth, part in enumerate(path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seqrec.core.config import plain
+from seqrec.core.config import keys_marked, plain, recipe_settings
 from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.stage import StageOutput
@@ -16,9 +16,9 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings
 from seqrec.training.checks import check_prepared, train_files_digest
-from seqrec.training.config import FREE_SETTINGS, TrainingConfig
+from seqrec.training.config import TrainingConfig
 from seqrec.training.stage import run_train
-from seqrec.tuning.config import TuningConfig
+from seqrec.tuning.config import COMPARISON_ONLY, TuningConfig
 from seqrec.tuning.executors import Executor, LocalProcesses, SparkTasks
 from seqrec.tuning.search import Search, search
 from seqrec.tuning.space_checks import build_space
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from seqrec.tuning.comparison import Comparison
 
 BEST, REPORT, TRIALS, COMPARISON = "best.yaml", "report.html", "trials.csv", "comparison.json"
-# Settings that change neither the trials nor their order; a study with more trials goes on from a shorter one.
-_FREE = {"study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"}
-_COMPARING = ("num_compared_seeds", "num_replicates", "confidence")  # Change what follows the trials only.
 
 
 def run_tune(
@@ -94,10 +91,8 @@ def tuning_recipe(
     prepared: Manifest, model: ModelConfig, training: TrainingConfig, tuning: TuningConfig, seed: int
 ) -> Recipe:
     """What decides a study's trials, but not how many there are."""
-    own = {key: value for key, value in dataclasses.asdict(tuning).items() if key not in _FREE | set(_COMPARING)}
-    base = {key: value for key, value in dataclasses.asdict(training).items() if key not in FREE_SETTINGS}
-    base["num_epochs"] = tuning.num_epochs or training.num_epochs
-    settings = {"tuning": own, "model": dataclasses.asdict(model), "training": base, "seed": seed}
+    base = recipe_settings(training) | {"num_epochs": tuning.num_epochs or training.num_epochs}
+    settings = {"tuning": recipe_settings(tuning), "model": model, "training": base, "seed": seed}
     inputs = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
     return Recipe(stage="tune", settings=plain(settings), inputs=inputs)
 
@@ -124,7 +119,7 @@ def _is_finished(manifest: Manifest, tuning: TuningConfig, comparing: dict[str, 
 
 def _comparing(tuning: TuningConfig, training: TrainingConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
     """What changes the best setting's file and the comparison, but no trial: with another the trials stay."""
-    return {key: getattr(tuning, key) for key in _COMPARING} | {
+    return {key: getattr(tuning, key) for key in keys_marked(TuningConfig, COMPARISON_ONLY)} | {
         "num_epochs": training.num_epochs,  # Of a full training; trials may have their own.
         "ndcg_cutoffs": list(evaluation.ndcg_cutoffs),
         "hit_rate_cutoffs": list(evaluation.hit_rate_cutoffs),

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, ByteType, IntegerType, StringType, StructField, StructType
 
 from seqrec.core import columns as C
-from seqrec.core.config import plain
+from seqrec.core.config import recipe_settings
 from seqrec.core.console import print_table
 from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
@@ -54,9 +54,8 @@ def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> 
     prepared = Dataset(storage, "prepared", name).require("prepare")
     ingested = Dataset(storage, "ingested", name).manifest()
     items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
-    settings = plain(config)
     inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
-    return Recipe(stage="candidates", settings=settings, inputs=inputs)
+    return Recipe(stage="candidates", settings=recipe_settings(config), inputs=inputs)
 
 
 def run_candidates(

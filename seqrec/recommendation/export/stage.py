@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqrec.core.columns import ITEM, ITEM_INDEX
+from seqrec.core.config import recipe_settings
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Recipe, digest_of
 from seqrec.core.stage import log_skipped
@@ -31,10 +32,9 @@ def export_path(run: str) -> str:
 
 def export_recipe(storage: Storage, run: str, config: ExportConfig) -> Recipe:
     """What decides the export; needs neither Spark nor TensorFlow."""
-    settings = {key: value for key, value in asdict(config).items() if not key.startswith("mlflow")}
     manifest = read_run(storage, run).manifest
     inputs = {"run": manifest.content, "evaluations": digest_of(evaluations_of(storage, manifest))}
-    return Recipe(stage="export", settings=settings, inputs=inputs)
+    return Recipe(stage="export", settings=recipe_settings(config), inputs=inputs)
 
 
 def read_card(storage: Storage, run: str) -> dict[str, Any] | None:

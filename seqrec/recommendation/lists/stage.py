@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import FloatType, IntegerType, StringType, StructField, StructType
 
 from seqrec.core import columns as C
-from seqrec.core.config import plain
+from seqrec.core.config import recipe_settings
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
@@ -30,7 +30,6 @@ from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
 from seqrec.tables.sessions import packing_session
 
 _LOG = logging.getLogger(__name__)
-_SPEED_ONLY = ("user", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue")
 
 SCHEMA = StructType(
     [
@@ -108,7 +107,6 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
 def recommend_recipe(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Recipe:
     """What decides the lists; needs neither Spark nor TensorFlow."""
     sources = read_sources(storage, name, run, config)
-    settings = {key: value for key, value in asdict(config).items() if key not in _SPEED_ONLY}
     inputs = {
         "prepared": sources.prepared.content,
         "files": files_digest(sources.prepared, config.histories),
@@ -124,7 +122,7 @@ def recommend_recipe(storage: Storage, name: str, run: str, config: Recommendati
         inputs["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
     if config.histories_file is not None:
         inputs["histories_file"] = _file_digest(config.histories_file)
-    return Recipe(stage="recommend", settings=plain(settings), inputs=inputs)
+    return Recipe(stage="recommend", settings=recipe_settings(config), inputs=inputs)
 
 
 def run_recommend(
