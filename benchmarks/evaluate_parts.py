@@ -23,7 +23,6 @@ from seqrec.evaluation.rankings.model_ranking import ranking_of_run
 from seqrec.evaluation.rankings.stored_candidates import Contest, judge_stored
 from seqrec.evaluation.rows import USER_KEY, rows_of_arrow
 from seqrec.evaluation.statistics.aggregates import Plan, sums_of_batch
-from seqrec.evaluation.statistics.row_metrics import Cutoffs
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.scoring.run import read_run
@@ -43,8 +42,7 @@ def main(workdir: str, name: str, run_name: str) -> None:
     slicer = build_slicer(vocabulary.train_count, vocabulary.item_category, {})
     contest = Contest((run_name,), (ranking,), slicer, 10)
     num_labels = tuple(len(slicing.labels) for slicing in slicer.slicings)
-    cutoffs = Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs)
-    plan = Plan(1, num_labels, cutoffs, 1, config.num_replicates, False)
+    plan = Plan(1, num_labels, config.cutoffs, 1, config.num_replicates, False)
     (batch,) = table.combine_chunks().to_batches()
     rows = rows_of_arrow(batch)
     judged = judge_stored(rows, contest)

@@ -6,6 +6,7 @@ python docs/make_configuration.py
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqrec.core.metrics import METRICS, validation_metrics
 from seqrec.models.registry import MODELS, options_of
 from seqrec.pipeline.keys import Key, describe_keys, keys_of, sections
 from seqrec.pipeline.stages import STAGES
@@ -32,6 +33,13 @@ preparation:
 This page is made by `python docs/make_configuration.py` from the dataclasses beside the code.
 """
 
+_METRICS = """\
+### Metrics
+
+The metrics that `training.metric`, evaluations and reports name; `k` stands for a cutoff, as in `ndcg@10`. The last
+column says which are also computed after each epoch of training.
+"""
+
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
@@ -50,6 +58,8 @@ def page() -> str:
         if section == "model":
             for name in sorted(MODELS):
                 parts += [f"### model.options.{name}", "", *_table(keys_of(options_of(name))), ""]
+        if section == "evaluation":
+            parts += [_METRICS, *_table_of_metrics(), ""]
         if section == "tuning":
             parts += ["### An entry of tuning.space", "", *_table(keys_of(ParameterConfig)), ""]
     return "\n".join(parts).rstrip() + "\n"
@@ -61,6 +71,14 @@ def _table(keys: Sequence[Key]) -> list[str]:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key in keys:
         rows.append(f"| `{key.name}` | {_cell(key.type)} | {_cell(key.default)} | {_text(key.meaning)} |")
+    return rows
+
+
+def _table_of_metrics() -> list[str]:
+    rows = ["| metric | meaning | after each epoch |", "|---|---|---|"]
+    for metric in METRICS.values():
+        after_epoch = "yes" if metric in validation_metrics() else ""
+        rows.append(f"| `{metric.at('k')}` | {_text(metric.meaning)} | {after_epoch} |")
     return rows
 
 

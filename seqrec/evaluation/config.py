@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqrec.core.config import not_in_recipe, speed_only
+from seqrec.core.metrics import METRICS
 
 BASELINES = ("popularity", "recent_popularity", "last_category", "co_visitation", "also_bought", "item_id")
 
@@ -31,6 +32,12 @@ class EvaluationConfig:
     tensorflow_threads: int = speed_only(1)  # Of each Python worker; Spark already runs one worker per core.
     report: bool = not_in_recipe(True)  # Write report.html as well.
     report_runs: tuple[str, ...] = not_in_recipe(())  # Other runs whose evaluations the report shows beside this one.
+
+    @property
+    def cutoffs(self) -> dict[str, tuple[int, ...]]:
+        """The k of each metric that has cutoffs; one without a key of its own shares those of hit rate."""
+        names = [metric.name for metric in METRICS.values() if metric.has_cutoff]
+        return {name: getattr(self, f"{name}_cutoffs", self.hit_rate_cutoffs) for name in names}
 
     def __post_init__(self) -> None:
         for name in ("ndcg_cutoffs", "hit_rate_cutoffs"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from seqrec.core.config import recipe_settings
 from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
+from seqrec.core.metrics import METRICS
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import SplitCounts
 from seqrec.evaluation.config import EvaluationConfig
@@ -56,7 +57,7 @@ def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dic
         "num_trained_items": inputs.vocabulary.num_trained_items,
         "seed": inputs.seed,
         "ties": "against the target in ranks, half in AUC",
-        "group_auc": "AUC within each row, unweighted mean over rows",
+        "group_auc": METRICS["group_auc"].meaning,
         "averages": "means over rows, unweighted",
         "intervals": f"Poisson bootstrap over users, {config.num_replicates} replicates, {config.confidence:.0%}",
         "candidates_key": digest_of(

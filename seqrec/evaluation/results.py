@@ -12,6 +12,7 @@ from rich.text import Text
 from seqrec.core.console import print_table
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
+from seqrec.core.metrics import METRICS
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
@@ -139,7 +140,7 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
     names = _shown_metrics(first)
     table.add_column("ranking", no_wrap=True)
     for name in names:
-        table.add_column(name.replace("hit_rate@", "hit@").replace("group_auc", "gAUC"), justify="right", no_wrap=True)
+        table.add_column(heading_of(name), justify="right", no_wrap=True)
     for group in _same_candidates(evaluations):
         if group[0] is not first:
             table.add_section()
@@ -148,7 +149,7 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
         models = [result for evaluation in group for result in evaluation.results if result.kind == MODEL]
         unique = {result.name: result for result in reversed(models)}
         shown = [*baselines, *reversed(unique.values())]
-        best = {name: max(result.metrics.get(name, -1.0) for result in shown) for name in names}
+        best = {name: _best(name, shown) for name in names}
         for index, result in enumerate(shown):
             cells = [_cell(result.metrics.get(name), best[name]) for name in names]
             label = Text(result.name, style="bold" if result.kind == MODEL else "")
@@ -157,18 +158,31 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def _shown_metrics(evaluation: Evaluation) -> list[str]:
-    """Few enough for a screen of 80 columns: of NDCG and hit rate the smallest and the largest k.
+    """Few enough for a screen of 80 columns: metrics with a heading, each with its smallest and its largest k.
 
     A k that all candidates fit in is left out: every ranking hits there.
     """
     num_candidates = evaluation.setup.get("num_candidates", 1 << 62)
-    metrics = list(evaluation.results[0].metrics)
-    chosen: list[str] = [name for name in ("auc", "group_auc", "mrr") if name in metrics]
-    for prefix in ("ndcg@", "hit_rate@"):
-        own = [name for name in metrics if name.startswith(prefix)]
-        own = [name for name in own if int(name.removeprefix(prefix)) < num_candidates] or own
-        chosen += dict.fromkeys([own[0], own[-1]])
+    chosen: list[str] = []
+    for metric in METRICS.values():
+        own = [name for name in evaluation.results[0].metrics if metric.heading and metric.is_name(name)]
+        if metric.has_cutoff:
+            own = [name for name in own if int(name.partition("@")[2]) < num_candidates] or own
+        chosen += dict.fromkeys([*own[:1], *own[-1:]])
     return chosen
+
+
+def heading_of(name: str) -> str:
+    """Column title of a metric's value, such as hit@10."""
+    kind, at, k = name.partition("@")
+    return f"{METRICS[kind].heading}{at}{k}"
+
+
+def _best(name: str, results: Sequence[RankingResult]) -> float | None:
+    values = [result.metrics[name] for result in results if name in result.metrics]
+    if not values:
+        return None
+    return min(values) if METRICS[name.partition("@")[0]].less_is_better else max(values)
 
 
 def markdown_table(evaluations: Sequence[Evaluation]) -> str:
@@ -232,7 +246,7 @@ def _with_margin(result: RankingResult, name: str) -> str:
     return f"{value} ± {(high - low) / 2:.4f}" if high > low else value
 
 
-def _cell(value: float | None, best: float) -> Text:
+def _cell(value: float | None, best: float | None) -> Text:
     if value is None:
         return Text("-")
     return Text(f"{value:.4f}", style="bold" if value == best else "")

@@ -32,7 +32,6 @@ from seqrec.evaluation.results import (
 from seqrec.evaluation.statistics.aggregates import Plan, add_up, count_scores
 from seqrec.evaluation.statistics.exact_sums import Sums
 from seqrec.evaluation.statistics.measure import paired_test, ranking_results, slice_results, with_correction
-from seqrec.evaluation.statistics.row_metrics import Cutoffs
 from seqrec.evaluation.statistics.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
@@ -187,7 +186,7 @@ def _score(
     plan = Plan(
         num_rankings=len(contest.names),
         num_labels=tuple(len(slicing.labels) for slicing in contest.slicer.slicings),
-        cutoffs=Cutoffs(inputs.config.ndcg_cutoffs, inputs.config.hit_rate_cutoffs),
+        cutoffs=inputs.config.cutoffs,
         seed=inputs.seed,
         num_replicates=inputs.config.num_replicates,
         paired=len(inputs.runs) > 1 and inputs.config.num_replicates > 0,

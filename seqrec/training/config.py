@@ -1,16 +1,15 @@
 """Settings of training. Free of TensorFlow, Petastorm and Horovod."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from seqrec.core.config import Value, marked, not_in_recipe, speed_only
+from seqrec.core.metrics import validation_metrics
 from seqrec.core.secrets import refuse_secret
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 
 NOT_TUNABLE = "not tunable"
-_METRIC = re.compile(r"auc|group_auc|mrr|(ndcg|hit_rate)@[1-9]\d*")
 
 
 def not_tunable(default: Value) -> Value:
@@ -99,9 +98,12 @@ class TrainingConfig:
 
 
 def check_metric(metric: str) -> None:
-    """
+    """Refuses a metric that cannot decide which epoch is best.
+
     Raises:
-        ValueError: it is no validation metric.
+        ValueError: `metric` is not a validation metric, or less of it is better.
     """
-    if not _METRIC.fullmatch(metric):
-        raise ValueError(f"metric is {metric!r}: give auc, group_auc, mrr, ndcg@K or hit_rate@K.")
+    choices = [each for each in validation_metrics() if not each.less_is_better]
+    if not any(each.is_name(metric) for each in choices):
+        known = ", ".join(each.at_any for each in choices)
+        raise ValueError(f"metric is {metric!r}: give one of {known}, with a whole number for K.")

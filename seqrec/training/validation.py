@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core import metrics as M
 from seqrec.core.batch import EvalBatch, History
+from seqrec.core.metrics import measure_scores
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.training.workers.exchange import Workers
@@ -22,7 +22,7 @@ class Validation:
 
     Args:
         feed: this worker's rows.
-        metrics_at: the K of ndcg@K and hit_rate@K.
+        metrics_at: the K of the metrics with a cutoff, such as ndcg@K and hit_rate@K.
         metric: the metric that decides, computed even if its K is not among `metrics_at`.
     """
 
@@ -45,22 +45,8 @@ class Validation:
         # A worker without rows still has to say how wide the others' are: it sends none of one column.
         width = int(self._workers.largest(scores[0].shape[1] if scores else 0))
         own = np.concatenate(scores) if scores else np.zeros([0, width], np.float32)
-        return self._workers.broadcast(ranking_metrics(self._workers.gather_rows(own), self._metrics_at))
+        return self._workers.broadcast(measure_scores(self._workers.gather_rows(own), self._metrics_at))
 
     def _score_batch(self, batch: EvalBatch) -> tf.Tensor:
         state = self._model.encode(History(*batch.history))
         return self._model.score(state, batch.candidate_items)
-
-
-def ranking_metrics(scores: np.ndarray, metrics_at: Sequence[int]) -> dict[str, float]:
-    """Every metric of rows of scores, float32 [rows, N], the target's first; ties count against the target."""
-    ranks = M.target_ranks(scores)
-    metrics = {
-        "auc": M.pooled_auc(scores[:, 0], scores[:, 1:]),
-        "group_auc": M.group_auc(scores),
-        "mrr": M.mrr(ranks),
-    }
-    for k in metrics_at:
-        metrics[f"ndcg@{k}"] = M.ndcg(ranks, k)
-        metrics[f"hit_rate@{k}"] = M.hit_rate(ranks, k)
-    return metrics

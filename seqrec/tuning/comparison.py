@@ -18,8 +18,9 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
 from seqrec.evaluation.rankings.catalogue import read_category_names
 from seqrec.evaluation.rankings.model_ranking import ranking_of_run
-from seqrec.evaluation.rankings.stored_candidates import Contest, matrix
+from seqrec.evaluation.rankings.stored_candidates import Contest
 from seqrec.evaluation.rows import USER_KEY
+from seqrec.evaluation.statistics.aggregates import counts_of
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, dense_part
 from seqrec.evaluation.statistics.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
@@ -92,7 +93,7 @@ def compare_runs(
         winner_runs, default_runs: one for each of `seeds`.
         seed: of the bootstrap and the test.
     """
-    plan = _Plan(len(seeds), Cutoffs(config.ndcg_cutoffs, config.hit_rate_cutoffs), seed, num_replicates)
+    plan = _Plan(len(seeds), config.cutoffs, seed, num_replicates)
     rows = read_table(spark, storage, prepared, "sequences/test", EVALUATION)
     where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/test"
     vocabulary = read_vocabulary(storage, prepared)
@@ -121,10 +122,8 @@ def compare_runs(
 
 def _sums_of_batch(batch: pa.RecordBatch, plan: _Plan) -> Iterator[Part]:
     """One batch's share of all sums, in whole numbers."""
-    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
-    metrics = row_metrics(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives, plan.cutoffs)
-    values = to_whole(metrics)  # int64 [B, 2 P, M]
+    values = to_whole(row_metrics(counts_of(batch), plan.cutoffs))  # int64 [B, 2 P, M]
     difference = values[:, : plan.num_pairs] - values[:, plan.num_pairs :]  # int64 [B, P, M]
     yield dense_part("total", -1, values.sum(axis=0))
     weighted = np.concatenate([np.ones((batch.num_rows, 1), np.int64), difference.reshape(batch.num_rows, -1)], axis=1)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import log_loss
 
 from seqrec.core import metrics as M
 
@@ -13,6 +14,10 @@ from seqrec.core import metrics as M
 SCORES = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 6), st.integers(2, 7)), elements=st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 )
+
+
+def group_auc(scores: np.ndarray) -> float:
+    return float(M.row_auc(M.target_counts(scores)).mean())
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ def test_target_ranks_of_one_row(scores: list[float], rank: int) -> None:
 
 @pytest.mark.parametrize(("rank", "gain"), [(1, 1.0), (2, 0.6309297535714575), (3, 0.5), (4, 0.0)])
 def test_ndcg_at_3_of_one_row(rank: int, gain: float) -> None:
-    assert M.ndcg(np.array([rank]), 3) == pytest.approx(gain)
+    assert M.ndcg(np.array([rank]), 3) == pytest.approx([gain])
 
 
 @given(SCORES)
@@ -41,9 +46,11 @@ def test_metrics_are_ordered(scores: np.ndarray) -> None:
     ranks = M.target_ranks(scores)
 
     for k in range(1, scores.shape[1] + 1):
-        assert 0.0 <= M.ndcg(ranks, k) <= M.hit_rate(ranks, k) <= M.hit_rate(ranks, k + 1) <= 1.0
-    assert M.hit_rate(ranks, 1) <= M.mrr(ranks) + 1e-12
-    assert M.hit_rate(ranks, scores.shape[1]) == 1.0
+        for lower, higher in ((0.0, M.ndcg(ranks, k)), (M.ndcg(ranks, k), M.hit(ranks, k))):
+            assert (lower <= higher).all()
+        assert (M.hit(ranks, k) <= M.hit(ranks, k + 1)).all()
+    assert (M.hit(ranks, 1) <= M.reciprocal_rank(ranks)).all()
+    assert (M.hit(ranks, scores.shape[1]) == 1.0).all()
 
 
 @given(SCORES)
@@ -51,7 +58,7 @@ def test_metrics_ignore_an_increasing_rescaling(scores: np.ndarray) -> None:
     rescaled = np.exp(3.0 * scores) + 5.0
 
     assert M.target_ranks(rescaled).tolist() == M.target_ranks(scores).tolist()
-    assert M.group_auc(rescaled) == M.group_auc(scores)
+    assert group_auc(rescaled) == group_auc(scores)
     assert M.pooled_auc(rescaled[:, 0], rescaled[:, 1:]) == M.pooled_auc(scores[:, 0], scores[:, 1:])
 
 
@@ -59,7 +66,7 @@ def test_metrics_ignore_an_increasing_rescaling(scores: np.ndarray) -> None:
 def test_group_auc_counts_pairs(scores: np.ndarray) -> None:
     wins = [[(row[0] > n) + 0.5 * (row[0] == n) for n in row[1:]] for row in scores]
 
-    assert M.group_auc(scores) == pytest.approx(np.mean([np.mean(row) for row in wins]))
+    assert group_auc(scores) == pytest.approx(np.mean([np.mean(row) for row in wins]))
 
 
 @given(SCORES)
@@ -73,10 +80,69 @@ def test_pooled_auc_of_nothing_is_not_a_number() -> None:
     assert np.isnan(M.pooled_auc(np.zeros(0), np.zeros(3)))
 
 
-def test_log_loss_clips() -> None:
-    loss = M.log_loss(np.array([1, 0]), np.array([0.0, 0.5]))
+def test_row_log_loss_clips() -> None:
+    loss = M.row_log_loss(np.array([[-100.0, 0.0]]))
 
-    assert loss == pytest.approx((11 * np.log(10) + np.log(2)) / 2)
+    assert loss == pytest.approx([(11 * np.log(10) + np.log(2)) / 2])
+
+
+def test_row_log_loss_equals_scikit_learn() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (50, 5))
+
+    found = M.row_log_loss(logits)
+
+    labels = np.tile([1, 0, 0, 0, 0], (50, 1))
+    expected = [log_loss(a, 1 / (1 + np.exp(-b))) for a, b in zip(labels, logits, strict=True)]
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_row_log_loss_is_bounded_as_the_reference_clips() -> None:
+    found = M.row_log_loss(np.array([[-100.0, 100.0]]))
+
+    assert found == pytest.approx([-np.log(1e-11)])
+
+
+def test_measure_scores_of_two_rows() -> None:
+    scores = np.array([[3.0, 1.0, 2.0], [1.0, 3.0, 2.0]], np.float32)
+
+    metrics = M.measure_scores(scores, [1, 2])
+
+    expected = {"auc": 0.5, "group_auc": 0.5, "mrr": (1 + 1 / 3) / 2}
+    expected |= {"ndcg@1": 0.5, "hit_rate@1": 0.5, "ndcg@2": 0.5, "hit_rate@2": 0.5}
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    assert [name for name in metrics if name in expected] == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "is_name"),
+    [
+        ("mrr", "mrr", True),
+        ("mrr", "mrr@3", False),
+        ("ndcg", "ndcg@10", True),
+        ("ndcg", "ndcg", False),
+        ("ndcg", "ndcg@0", False),
+        ("ndcg", "catalogue_ndcg@10", False),
+    ],
+)
+def test_is_name_wants_a_cutoff_where_the_metric_has_one(metric: str, name: str, is_name: bool) -> None:
+    assert M.METRICS[metric].is_name(name) is is_name
+
+
+def test_every_metric_has_its_meaning_and_its_own_heading() -> None:
+    headings = [metric.heading for metric in M.METRICS.values() if metric.heading]
+
+    assert all(metric.meaning for metric in M.METRICS.values())
+    assert all(name == metric.name for name, metric in M.METRICS.items())
+    assert len(headings) == len(set(headings))
+
+
+def test_metrics_of_top_items_count_each_item_by_its_rows() -> None:
+    train_count = np.array([0, 6, 1, 0, 1])  # Four items, eight events.
+    top = M.TopItems(np.array([1, 3]), np.array([3, 1]), train_count)
+
+    assert M.coverage(top) == 0.5
+    assert M.average_popularity(top) == (3 * 6 + 0) / 4
+    assert M.novelty(top) == pytest.approx((3 * -np.log2(7 / 12) - np.log2(1 / 12)) / 4)
 
 
 def test_metrics_equal_the_reference(shared: Path) -> None:
@@ -87,9 +153,10 @@ def test_metrics_equal_the_reference(shared: Path) -> None:
     ranks = M.target_ranks(scores)
 
     assert M.pooled_auc(scores[:, 0], scores[:, 1:]) == pytest.approx(expected["auc"], abs=6e-5)
-    assert M.group_auc(scores) == pytest.approx(expected["group_auc"], abs=6e-5)
-    assert M.log_loss(golden["labels"], golden["preds"]) == pytest.approx(expected["logloss"], abs=6e-5)
+    assert group_auc(scores) == pytest.approx(expected["group_auc"], abs=6e-5)
+    logits = np.log(scores.astype(np.float64)) - np.log1p(-scores.astype(np.float64))
+    assert M.row_log_loss(logits).mean() == pytest.approx(expected["logloss"], abs=6e-5)
     # The reference breaks ties by an unstable sort; only 1 % of the groups hold a tie with the target.
-    assert M.mrr(ranks) == pytest.approx(expected["mean_mrr"], abs=0.01)
-    assert M.ndcg(ranks, 4) == pytest.approx(expected["ndcg@4"], abs=0.01)
-    assert M.hit_rate(ranks, 5) == pytest.approx(expected["hit@5"], abs=0.02)
+    assert M.reciprocal_rank(ranks).mean() == pytest.approx(expected["mean_mrr"], abs=0.01)
+    assert M.ndcg(ranks, 4).mean() == pytest.approx(expected["ndcg@4"], abs=0.01)
+    assert M.hit(ranks, 5).mean() == pytest.approx(expected["hit@5"], abs=0.02)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from seqrec.core import metrics
 from seqrec.core.batch import History
@@ -72,13 +72,13 @@ def test_run_evaluate_measures_the_model_as_core_metrics_do(sampled: Evaluation)
     labels[:, 0] = 1
     expected = {
         "auc": roc_auc_score(labels.ravel(), logits.ravel()),
-        "group_auc": metrics.group_auc(logits),
-        "mrr": metrics.mrr(ranks),
-        "ndcg@2": metrics.ndcg(ranks, 2),
-        "ndcg@10": metrics.ndcg(ranks, 10),
-        "hit_rate@1": metrics.hit_rate(ranks, 1),
-        "hit_rate@5": metrics.hit_rate(ranks, 5),
-        "log_loss": metrics.log_loss(labels, probabilities),
+        "group_auc": metrics.row_auc(metrics.target_counts(logits)).mean(),
+        "mrr": metrics.reciprocal_rank(ranks).mean(),
+        "ndcg@2": metrics.ndcg(ranks, 2).mean(),
+        "ndcg@10": metrics.ndcg(ranks, 10).mean(),
+        "hit_rate@1": metrics.hit(ranks, 1).mean(),
+        "hit_rate@5": metrics.hit(ranks, 5).mean(),
+        "log_loss": log_loss(labels.ravel(), probabilities.ravel()),
     }
     found = {name: sampled.results[0].metrics[name] for name in expected}
     assert found == pytest.approx(expected, abs=1e-6)
@@ -91,7 +91,9 @@ def test_run_evaluate_measures_popularity_on_the_same_candidates(sampled: Evalua
 
     popularity = next(result for result in sampled.results if result.name == "popularity")
     assert popularity.metrics["auc"] == pytest.approx(metrics.pooled_auc(scores[:, 0], scores[:, 1:]), abs=1e-9)
-    assert popularity.metrics["mrr"] == pytest.approx(metrics.mrr(metrics.target_ranks(scores)), abs=1e-8)
+    assert popularity.metrics["mrr"] == pytest.approx(
+        metrics.reciprocal_rank(metrics.target_ranks(scores)).mean(), abs=1e-8
+    )
 
 
 def test_run_evaluate_stores_what_it_returns(sampled: Evaluation, world: Storage) -> None:
@@ -161,7 +163,7 @@ def test_run_evaluate_measures_again_where_a_left_out_baseline_may_be_larger(
 
 def test_run_evaluate_compares_two_runs_on_the_same_rows(sampled: Evaluation) -> None:
     candidates = np.array([[row[5], *row[7]] for row in evaluation_rows(60, "test")], np.int32)
-    own, other = (metrics.row_aucs(model_logits(candidates, seed)) for seed in (3, 4))
+    own, other = (metrics.row_auc(metrics.target_counts(model_logits(candidates, seed))) for seed in (3, 4))
 
     comparison = sampled.comparison
 

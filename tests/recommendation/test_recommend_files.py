@@ -80,9 +80,7 @@ def test_run_recommend_refuses_lists_of_other_users(spark: SparkSession, tmp_pat
     attempt = Dataset(storage, "recommendations", "a2svd").begin(recommend_recipe(storage, "small", "a2svd", other))
     kept = whole.table(LISTS).files[0].path
     storage.write_bytes(f"{attempt.path}/{LISTS}/part-00000.parquet", storage.read_bytes(kept))
-    storage.write_bytes(
-        f"{attempt.path}/{LISTS}/part-00000.parquet.json", json.dumps({"users": 13, "hits": 0, "gain": 0.0}).encode()
-    )
+    storage.write_bytes(f"{attempt.path}/{LISTS}/part-00000.parquet.json", json.dumps({"users": 13}).encode())
 
     with pytest.raises(DataError, match="73 users instead of 90"):
         run_recommend(spark, storage, "small", "a2svd", other)

@@ -17,7 +17,7 @@ from seqrec.training.objectives.config import LossConfig
         ({"keep_last": 0}, "keep_last is 0: give at least 1"),
         ({"warmup_steps": -1}, "warmup_steps is -1: give at least 0"),
         ({"max_gradient_norm": 0.0}, "max_gradient_norm is 0.0: give more than 0, or null"),
-        ({"metric": "accuracy"}, "metric is 'accuracy': give auc, group_auc, mrr, ndcg@K or hit_rate@K"),
+        ({"metric": "accuracy"}, "metric is 'accuracy': give one of auc, group_auc, mrr, ndcg@K, hit_rate@K"),
         ({"metric": "ndcg@0"}, "metric is 'ndcg@0'"),
         (
             {"global_batch_size": 16, "num_streams": 4, "gradient_accumulation": 4},

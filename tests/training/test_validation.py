@@ -2,7 +2,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from seqrec.core import metrics as M
 from seqrec.core.manifest import Manifest
@@ -10,7 +9,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.feed.evaluation import EvaluationFeed
 from seqrec.models.registry import build_model
-from seqrec.training.validation import Validation, ranking_metrics
+from seqrec.training.validation import Validation
 from seqrec.training.workers.exchange import Workers
 from tests.training.small_runs import SEED, small_model
 
@@ -18,16 +17,6 @@ from tests.training.small_runs import SEED, small_model
 def feed_of(prepared: tuple[Storage, Manifest], batch_size: int) -> EvaluationFeed:
     files = prepared[1].table("sequences/validation").files
     return EvaluationFeed(storage=prepared[0], files=files, batch_size=batch_size, max_history_length=8)
-
-
-def test_ranking_metrics_of_two_rows() -> None:
-    scores = np.array([[3.0, 1.0, 2.0], [1.0, 3.0, 2.0]], np.float32)
-
-    metrics = ranking_metrics(scores, [1, 2])
-
-    expected = {"auc": 0.5, "group_auc": 0.5, "mrr": (1 + 1 / 3) / 2}
-    expected |= {"ndcg@1": 0.5, "hit_rate@1": 0.5, "ndcg@2": 0.5, "hit_rate@2": 0.5}
-    assert metrics == pytest.approx(expected)
 
 
 def test_validation_does_not_depend_on_the_batch_size(prepared: tuple[Storage, Manifest]) -> None:
@@ -57,7 +46,7 @@ def test_validation_scores_every_row_once(prepared: tuple[Storage, Manifest]) ->
     metrics = Validation(TargetsItem(), feed_of(prepared, 64), Workers(), [], "ndcg@3").run()  # type: ignore[arg-type]
 
     assert len(candidates) == 300
-    assert metrics["mrr"] == M.mrr(M.target_ranks(candidates))
+    assert metrics["mrr"] == float(M.reciprocal_rank(M.target_ranks(candidates)).mean())
     assert "ndcg@3" in metrics
 
 
@@ -74,7 +63,7 @@ def test_validation_gathers_the_rows_of_all_workers(prepared: tuple[Storage, Man
     metrics = Validation(model, feed_of(prepared, 64), listening, [], "auc").run()  # type: ignore[arg-type]
 
     assert gathered[0].shape == (300, 10)
-    assert metrics["mrr"] == M.mrr(M.target_ranks(gathered[0]))
+    assert metrics["mrr"] == float(M.reciprocal_rank(M.target_ranks(gathered[0])).mean())
 
 
 def test_validation_gives_the_metrics_of_worker_0(prepared: tuple[Storage, Manifest]) -> None:
@@ -86,4 +75,5 @@ def test_validation_gives_the_metrics_of_worker_0(prepared: tuple[Storage, Manif
 
     metrics = Validation(model, feed_of(prepared, 64), Second(), [], "auc").run()
 
-    assert metrics == {"auc": 0.75, "group_auc": 0.75, "mrr": 0.75}
+    assert metrics.keys() >= {"auc", "group_auc", "mrr"}
+    assert set(metrics.values()) == {0.75}

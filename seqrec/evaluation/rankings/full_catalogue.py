@@ -11,6 +11,7 @@ import pyarrow as pa
 from seqrec.evaluation.rankings.baselines import Ranking, Scorer, scorer_after
 from seqrec.evaluation.rankings.stored_candidates import Contest, Outcome, predictions_batch
 from seqrec.evaluation.rows import EvaluationRows
+from seqrec.evaluation.statistics.row_metrics import logit_metric_names
 
 _ROWS = 64  # Rows for which a block of items is scored at once.
 _BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 MB.
@@ -44,8 +45,8 @@ def judge_fully(rows: EvaluationRows, contest: Contest) -> pa.RecordBatch:
                 total.num_above[chosen, index] = one.num_above
                 total.num_tied[chosen, index] = one.num_tied
                 total.top[chosen, index] = one.top
-    no_losses, no_scores = np.full(shape, np.nan), np.zeros((*shape, 0), np.float32)
-    return predictions_batch(rows, contest, total, no_losses, no_scores).filter(pa.array(total.num_negatives > 0))
+    nothing, no_scores = np.full((*shape, len(logit_metric_names())), np.nan), np.zeros((*shape, 0), np.float32)
+    return predictions_batch(rows, contest, total, nothing, no_scores).filter(pa.array(total.num_negatives > 0))
 
 
 def rank_against(rows: EvaluationRows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from seqrec.core.metrics import target_counts
 from seqrec.evaluation.rankings.baselines import Ranking
 from seqrec.evaluation.rankings.model_ranking import ModelRanking
 from seqrec.evaluation.rows import USER_KEY, EvaluationRows
-from seqrec.evaluation.statistics.row_metrics import row_log_loss
+from seqrec.evaluation.statistics.row_metrics import logit_metric_names, logit_metrics
 from seqrec.evaluation.statistics.slices import Slicer
 
-PREDICTIONS = (USER_KEY, "parts", "num_negatives", "num_above", "num_tied", "log_loss", "top_items", "scores")
+PREDICTIONS = (USER_KEY, "parts", "num_negatives", "num_above", "num_tied", "of_logits", "top_items", "scores")
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,27 @@ def judge_stored(rows: EvaluationRows, contest: Contest) -> pa.RecordBatch:
     """Lets every ranking order the rows' stored candidates; a row of `PREDICTIONS` for each row."""
     candidates = rows.candidates
     scores = np.stack([ranking.scores(rows, candidates) for ranking in contest.rankings], axis=1).astype(np.float64)
-    target, negatives = scores[:, :, :1], scores[:, :, 1:]
-    losses = [
-        row_log_loss(scores[:, index]) if isinstance(ranking, ModelRanking) else np.full(len(rows), np.nan)
-        for index, ranking in enumerate(contest.rankings)
-    ]
+    of_logits = np.full((len(rows), len(contest.rankings), len(logit_metric_names())), np.nan)
+    for index, ranking in enumerate(contest.rankings):
+        if isinstance(ranking, ModelRanking):
+            of_logits[:, index] = logit_metrics(scores[:, index])
+    counts = target_counts(scores)
     outcome = Outcome(
-        np.full(len(rows), negatives.shape[2], np.int32),
-        (negatives > target).sum(axis=2, dtype=np.int32),
-        (negatives == target).sum(axis=2, dtype=np.int32),
+        np.full(len(rows), counts.num_negatives, np.int32),
+        counts.num_above.astype(np.int32),
+        counts.num_tied.astype(np.int32),
         top_items(scores, candidates, contest.top_k),
     )
-    return predictions_batch(rows, contest, outcome, np.stack(losses, axis=1), scores.astype(np.float32))
+    return predictions_batch(rows, contest, outcome, of_logits, scores.astype(np.float32))
 
 
 def predictions_batch(
-    rows: EvaluationRows, contest: Contest, outcome: Outcome, losses: np.ndarray, scores: np.ndarray
+    rows: EvaluationRows, contest: Contest, outcome: Outcome, of_logits: np.ndarray, scores: np.ndarray
 ) -> pa.RecordBatch:
     """An Arrow batch with the columns of `PREDICTIONS`; lists hold the rankings one after the other.
 
     Args:
-        losses: float64 [B, K], log loss, NaN where a ranking has none.
+        of_logits: float64 [B, K, metrics], those of `logit_metrics`, NaN where a ranking has no logits.
         scores: float32 [B, K, N], all scores, for the pooled AUC; N is 0 in the full protocol.
     """
     columns = [
@@ -85,7 +86,7 @@ def predictions_batch(
         pa.array(outcome.num_negatives),
         list_column(outcome.num_above),
         list_column(outcome.num_tied),
-        list_column(losses),
+        list_column(of_logits.reshape(len(rows), -1)),
         list_column(outcome.top.reshape(len(rows), -1)),
         list_column(scores.reshape(len(rows), scores.shape[1] * scores.shape[2])),
     ]

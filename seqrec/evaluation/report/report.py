@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from seqrec.core.manifest import Dataset
+from seqrec.core.metrics import METRICS, Reads, metrics_that_read
 from seqrec.core.storage import Storage
 from seqrec.evaluation.report import charts
 from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceResult, current_evaluations
@@ -18,18 +19,7 @@ from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceRes
 _SLICE_METRIC = "group_auc"
 _CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
 _SETUP = ("candidates", "negative_sampling", "correction", "split_method", "tie_order", "seed", "num_users", "num_rows")
-_BEYOND_ACCURACY = ("coverage", "average_popularity", "novelty")  # No measure of hits, and without intervals.
-_MEANINGS = {
-    "auc": "chance that a target scores above a negative, over all pairs of the split",
-    "mrr": "mean of 1 / rank of the target",
-    "ndcg@k": "mean of 1 / log2(1 + rank) where the target is among the first k, else of 0",
-    "hit_rate@k": "share of the rows whose target is among the first k",
-    "log_loss": "mean binary cross-entropy of the sigmoid of the logits; the models are not trained for it",
-    "coverage@k": "share of the catalogue that is among the first k of any row",
-    "average_popularity@k": "mean number of training events of the first k items",
-    "novelty@k": "mean of -log2 of an item's share of the training events, over the first k items",
-}
-_MORE_SETUP = ("num_items", "num_trained_items", "ties", "group_auc", "averages", "intervals")
+_MORE_SETUP = ("num_items", "num_trained_items", "ties", "averages", "intervals")
 
 
 def report_path(run: str) -> str:
@@ -115,13 +105,15 @@ def _evaluation_section(evaluation: Evaluation) -> str:
         parts.append(_comparison_part(evaluation.comparison))
     parts.append(_slices_part(evaluation))
     parts.append("<h3>What the numbers are</h3>")
-    parts.append(_definitions([*((key, evaluation.setup.get(key)) for key in _MORE_SETUP), *_MEANINGS.items()]))
+    meanings = [(metric.at("k"), metric.meaning) for metric in METRICS.values()]
+    parts.append(_definitions([*((key, evaluation.setup.get(key)) for key in _MORE_SETUP), *meanings]))
     return "".join(parts)
 
 
 def _split_metrics(result: RankingResult) -> tuple[list[str], list[str]]:
-    """Names of the metrics of accuracy, and of the others."""
-    beyond = [name for name in result.metrics if name.split("@")[0] in _BEYOND_ACCURACY]
+    """Names of the metrics of accuracy, and of those of the first items, which have no intervals."""
+    of_top_items = {metric.name for metric in metrics_that_read(Reads.TOP_ITEMS)}
+    beyond = [name for name in result.metrics if name.split("@")[0] in of_top_items]
     return [name for name in result.metrics if name not in beyond], beyond
 
 

@@ -8,11 +8,12 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
+from seqrec.core.metrics import TargetCounts
 from seqrec.evaluation.rankings.stored_candidates import matrix
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, counted_part, dense_part
 from seqrec.evaluation.statistics.intervals import poisson_weights, signs, weighted_sums
-from seqrec.evaluation.statistics.row_metrics import Cutoffs, metric_names, row_metrics, to_whole
+from seqrec.evaluation.statistics.row_metrics import Cutoffs, logit_metric_names, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, row_auc_terms, score_bins
 
 
@@ -32,8 +33,8 @@ class Plan:
 
     @property
     def num_metrics(self) -> int:
-        """Metrics of a row: those of `metric_names`, then log loss, then the term of the pooled AUC."""
-        return len(metric_names(self.cutoffs)) + 2
+        """Metrics of a row: those of `metric_names`, those of `logit_metric_names`, and the term of the pooled AUC."""
+        return len(metric_names(self.cutoffs)) + len(logit_metric_names()) + 1
 
 
 def count_scores(predictions: DataFrame, num_rankings: int, dropped: int) -> tuple[ScoreCounts, ...]:
@@ -58,7 +59,7 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
     """One batch's share of every sum."""
     values = whole_metrics(batch, plan)  # int64 [B, K, M]
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
-    ranks, top_items = _ranks(batch), _top_items(batch, plan.num_rankings)
+    ranks, top_items = counts_of(batch).ranks, _top_items(batch, plan.num_rankings)
     for ranking in range(plan.num_rankings):
         yield dense_part("total", ranking, values[:, ranking].sum(axis=0))
         yield counted_part("rank", ranking, ranks[:, ranking])
@@ -79,15 +80,20 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
 
 def whole_metrics(batch: pa.RecordBatch, plan: Plan) -> np.ndarray:
     """int64 [B, K, M]: every metric of every row in multiples of 1 / ONE; 0 where a ranking has none."""
-    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
-    ranked = row_metrics(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives, plan.cutoffs)
+    ranked = row_metrics(counts_of(batch), plan.cutoffs)
     terms = np.zeros(ranked.shape[:2])
     if plan.shares is not None and plan.pooled is not None:
         bins = score_bins(matrix(batch, "scores"), plan.dropped_bits).reshape(batch.num_rows, plan.num_rankings, -1)
         for ranking, (by_bin, pooled) in enumerate(zip(plan.shares, plan.pooled, strict=True)):
             terms[:, ranking] = row_auc_terms(bins[:, ranking], by_bin, pooled)
-    losses = np.nan_to_num(matrix(batch, "log_loss"))
-    return to_whole(np.concatenate([ranked, losses[:, :, None], terms[:, :, None]], axis=2))
+    of_logits = np.nan_to_num(matrix(batch, "of_logits")).reshape(*ranked.shape[:2], -1)
+    return to_whole(np.concatenate([ranked, of_logits, terms[:, :, None]], axis=2))
+
+
+def counts_of(batch: pa.RecordBatch) -> TargetCounts:
+    """int [B, K]: where every ranking puts the target of each row of predictions."""
+    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
+    return TargetCounts(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives[:, None])
 
 
 def _score_counts(sums: Sums, ranking: int) -> ScoreCounts:
@@ -109,10 +115,6 @@ def _slice_sums(batch: pa.RecordBatch, values: np.ndarray, plan: Plan) -> np.nda
         for index, num_labels in enumerate(plan.num_labels)
     ]
     return np.concatenate(sums).astype(np.int64)
-
-
-def _ranks(batch: pa.RecordBatch) -> np.ndarray:
-    return 1 + matrix(batch, "num_above") + matrix(batch, "num_tied")
 
 
 def _top_items(batch: pa.RecordBatch, num_rankings: int) -> np.ndarray:

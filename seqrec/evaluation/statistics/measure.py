@@ -5,20 +5,22 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
+from seqrec.core.metrics import Reads, TopItems, metrics_that_read
 from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
 from seqrec.evaluation.statistics.aggregates import Plan
 from seqrec.evaluation.statistics.exact_sums import Sums
 from seqrec.evaluation.statistics.intervals import interval, sign_flip_p_value
-from seqrec.evaluation.statistics.row_metrics import AUC, LOG_LOSS, MRR, from_whole, metric_names
+from seqrec.evaluation.statistics.row_metrics import from_whole, logit_metric_names, metric_names
 from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
 from seqrec.evaluation.statistics.slices import Slicing
 
+_AUC = "auc"  # The only metric of all scores together: it is taken from counts of score bins.
 _RANK_BINS = 40  # Bins of a stored rank distribution, at most.
 
 
 def all_metric_names(plan: Plan) -> tuple[str, ...]:
     """Names of the summed metrics, in their order; those that were not taken are left out of results."""
-    return (*metric_names(plan.cutoffs), LOG_LOSS, AUC)
+    return (*metric_names(plan.cutoffs), *logit_metric_names(), _AUC)
 
 
 def ranking_results(
@@ -42,7 +44,7 @@ def ranking_results(
     for ranking, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         own = _taken(plan, kind)
         metrics = {metric: float(means[ranking, column]) for metric, column in own.items()}
-        metrics |= popularity_metrics(*sums.sparse("top", ranking), train_count, top_k)
+        metrics |= top_item_metrics(*sums.sparse("top", ranking), train_count, top_k)
         intervals, ahead_by = {}, {}
         if replicates is not None:
             intervals = {m: interval(replicates[:, ranking, c], confidence) for m, c in own.items()}
@@ -63,11 +65,11 @@ def with_correction(
     sums: Sums, plan: Plan, results: list[RankingResult], num_negatives: int, num_items: int
 ) -> list[RankingResult]:
     """The results, with estimates of the full ranking's metrics from the sampled ones."""
-    kinds = {f"ndcg@{k}": ("ndcg", k) for k in plan.cutoffs.ndcg}
-    kinds |= {f"hit_rate@{k}": ("hit_rate", k) for k in plan.cutoffs.hit_rate}
-    kinds[MRR] = ("mrr", 0)
     return [
-        replace(result, corrected=corrected_metrics(*sums.sparse("rank", ranking), num_negatives, num_items, kinds))
+        replace(
+            result,
+            corrected=corrected_metrics(*sums.sparse("rank", ranking), num_negatives, num_items, plan.cutoffs),
+        )
         for ranking, result in enumerate(results)
     ]
 
@@ -88,7 +90,7 @@ def slice_results(
             name: {
                 metric: float(totals[k][cell, column] / rows[cell])
                 for metric, column in _taken(plan, kind).items()
-                if metric != AUC
+                if metric != _AUC
             }
             for k, (name, kind) in enumerate(zip(names, kinds, strict=True))
         }
@@ -116,33 +118,28 @@ def paired_test(sums: Sums, plan: Plan, results: list[RankingResult]) -> dict[st
     }
 
 
-def popularity_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.ndarray, k: int) -> dict[str, float]:
-    """Of the k best items of every row: how much of the catalogue they cover, how popular and how novel they are.
+def top_item_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.ndarray, k: int) -> dict[str, float]:
+    """The metrics of the k best items of every row: how much of the catalogue they cover, how popular they are.
 
-    Novelty is the mean of -log2 of an item's share of the training events, one event more for each item, so that
-    unseen items have one as well. Item 0 fills up rows of fewer than k candidates and counts for nothing.
+    Args:
+        items: int [n], each item once, and how many rows have it: `counts`. Item 0 fills up rows of fewer than k
+            candidates and counts for nothing.
     """
-    items, counts = items[items != PADDING_INDEX], counts[items != PADDING_INDEX]
-    total = max(1, counts.sum())
-    events = train_count[items]
-    share = (events + 1.0) / (train_count.sum() + len(train_count) - 1.0)
-    return {
-        f"coverage@{k}": float(len(items) / max(1, len(train_count) - 1)),
-        f"average_popularity@{k}": float((events * counts).sum() / total),
-        f"novelty@{k}": float((-np.log2(share) * counts).sum() / total),
-    }
+    real = items != PADDING_INDEX
+    top = TopItems(items[real], counts[real], train_count)
+    return {metric.at(k): metric.function(top) for metric in metrics_that_read(Reads.TOP_ITEMS)}
 
 
 def _taken(plan: Plan, kind: str) -> dict[str, int]:
-    """The metrics that a ranking has, with their columns: a baseline has no probabilities."""
+    """The metrics that a ranking has, with their columns: a baseline has no logits."""
     columns = {name: column for column, name in enumerate(all_metric_names(plan))}
+    if plan.pooled is None or kind == BASELINE:
+        for name in logit_metric_names():
+            columns.pop(name)
     if plan.pooled is None:
-        columns.pop(AUC)
-        columns.pop(LOG_LOSS)
-    elif kind == BASELINE:
-        columns.pop(LOG_LOSS)
-    first = [AUC] if AUC in columns else []
-    return {name: columns[name] for name in [*first, *(name for name in columns if name != AUC)]}
+        columns.pop(_AUC)
+    first = [_AUC] if _AUC in columns else []
+    return {name: columns[name] for name in [*first, *(name for name in columns if name != _AUC)]}
 
 
 def _replicate_means(sums: Sums, plan: Plan, shape: tuple[int, int]) -> np.ndarray | None:

@@ -1,63 +1,53 @@
 """Metrics of single rows, as whole numbers: so that sums do not depend on the order in which rows are added.
 
-Every metric of a row follows from how many negatives score above its target and how many tie with it. In ranks ties
-count against the model, in AUC they count half. Means of these are the functions of `core.metrics`.
+The formulas are those of `core.metrics`. In ranks ties count against the ranker, in AUC they count half.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from seqrec.core.metrics import Metric, Reads, TargetCounts, metrics_that_read
+
 ONE = 1 << 30  # A metric of 1.0. Metrics are rounded to multiples of 1e-9, and their sums are exact in int64.
+_OF_TARGETS = (Reads.COUNTS, Reads.RANKS)
 
-AUC = "auc"
-GROUP_AUC = "group_auc"
-MRR = "mrr"
-LOG_LOSS = "log_loss"
+Cutoffs = Mapping[str, Sequence[int]]  # The k of each metric that has cutoffs, by its name.
 
 
-class Cutoffs(NamedTuple):
-    ndcg: tuple[int, ...]  # The k of NDCG@k.
-    hit_rate: tuple[int, ...]  # The k of hit rate@k.
+def metrics_at(cutoffs: Cutoffs, *kinds: Reads) -> Iterator[tuple[Metric, int]]:
+    """Each metric that reads one of `kinds`, with each of its cutoffs in turn; with 0 if it has none."""
+    for metric in metrics_that_read(*kinds):
+        for k in cutoffs[metric.name] if metric.has_cutoff else (0,):
+            yield metric, k
 
 
 def metric_names(cutoffs: Cutoffs) -> tuple[str, ...]:
     """Names of the metrics of `row_metrics`, in its order."""
-    return (GROUP_AUC, MRR, *(f"ndcg@{k}" for k in cutoffs.ndcg), *(f"hit_rate@{k}" for k in cutoffs.hit_rate))
+    return tuple(metric.at(k) for metric, k in metrics_at(cutoffs, *_OF_TARGETS))
 
 
-def row_metrics(num_above: np.ndarray, num_tied: np.ndarray, num_negatives: np.ndarray, cutoffs: Cutoffs) -> np.ndarray:
+def row_metrics(counts: TargetCounts, cutoffs: Cutoffs) -> np.ndarray:
     """float64 [B, K, M]: each row's metrics, in the order of `metric_names`.
 
     Args:
-        num_above: int [B, K], negatives that each ranking puts above the target.
-        num_tied: int [B, K], negatives that tie with it.
-        num_negatives: int [B], at least 1.
+        counts: int [B, K], or arrays that broadcast to this shape.
     """
-    rank = 1 + num_above + num_tied
-    gain = 1.0 / np.log2(rank + 1.0)
-    return np.stack(
-        [
-            1.0 - (num_above + 0.5 * num_tied) / num_negatives[:, None],
-            1.0 / rank,
-            *(np.where(rank <= k, gain, 0.0) for k in cutoffs.ndcg),
-            *((rank <= k).astype(np.float64) for k in cutoffs.hit_rate),
-        ],
-        axis=2,
-    )
+    return np.stack([metric.of_rows(counts, k) for metric, k in metrics_at(cutoffs, *_OF_TARGETS)], axis=2)
 
 
-def row_log_loss(logits: np.ndarray, clip: float = 1.0e-11) -> np.ndarray:
-    """float64 [B]: mean over a row's candidates of the binary cross-entropy of sigmoid(logit), as `core.metrics`.
+def logit_metric_names() -> tuple[str, ...]:
+    """Names of the metrics of `logit_metrics`, in its order."""
+    return tuple(metric.name for metric in metrics_that_read(Reads.LOGITS))
+
+
+def logit_metrics(logits: np.ndarray) -> np.ndarray:
+    """float64 [B, metrics]: what is computed from all logits of a row.
 
     Args:
         logits: float [B, N], the target's first.
     """
-    signed = logits.astype(np.float64)
-    signed[:, 0] *= -1.0
-    # -ln(1 - p) of a negative is softplus(logit), -ln(p) of the target softplus(-logit); the clip bounds both.
-    loss = np.logaddexp(0.0, signed)
-    return np.clip(loss, -np.log1p(-clip), -np.log(clip)).mean(axis=1)
+    return np.stack([metric.function(logits) for metric in metrics_that_read(Reads.LOGITS)], axis=1)
 
 
 def to_whole(values: np.ndarray) -> np.ndarray:
@@ -76,4 +66,5 @@ def to_whole(values: np.ndarray) -> np.ndarray:
 
 
 def from_whole(values: np.ndarray) -> np.ndarray:
+    """float64: the values that were rounded by `to_whole`, or their sums."""
     return values / ONE

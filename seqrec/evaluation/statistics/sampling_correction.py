@@ -9,28 +9,32 @@ full ranking's. This holds for negatives drawn uniformly, and for no others. AUC
 
 import numpy as np
 
+from seqrec.core.metrics import Reads, TargetCounts
+from seqrec.evaluation.statistics.row_metrics import Cutoffs, metrics_at
+
 _TRADE_OFF = 0.1  # gamma of the paper's section 5.3: weight of the variance against the bias.
 _EXACT_RANKS = 4096  # Above this rank, ranks are taken in growing steps.
 
 
 def corrected_metrics(
-    ranks: np.ndarray, counts: np.ndarray, num_negatives: int, num_items: int, metrics: dict[str, tuple[str, int]]
+    ranks: np.ndarray, counts: np.ndarray, num_negatives: int, num_items: int, cutoffs: Cutoffs
 ) -> dict[str, float]:
-    """Estimates of full-ranking metrics from the distribution of sampled ranks.
+    """Estimates of full-ranking metrics, for every metric of ranks, from the distribution of sampled ranks.
 
     Args:
         ranks: int [n], sampled ranks, 1 to num_negatives + 1.
         counts: int [n], rows of each.
         num_items: items in the full ranking, the target among them.
-        metrics: name -> (kind, k), kind one of "ndcg", "hit_rate" and "mrr" (whose k is not used).
+        cutoffs: the k of each metric that has cutoffs.
     """
     share = np.zeros(num_negatives + 1)
     share[ranks - 1] = counts / counts.sum()
     full_ranks, weight = _rank_grid(num_items)
     given = sampled_rank_probabilities(full_ranks, num_negatives, num_items)
+    places = TargetCounts(full_ranks - 1, np.zeros_like(full_ranks), np.full_like(full_ranks, num_items - 1))
     return {
-        name: float(share @ _corrected(_metric(kind, k, full_ranks), weight, given))
-        for name, (kind, k) in metrics.items()
+        metric.at(k): float(share @ _corrected(metric.of_rows(places, k), weight, given))
+        for metric, k in metrics_at(cutoffs, Reads.RANKS)
     }
 
 
@@ -62,13 +66,6 @@ def _rank_grid(num_items: int) -> tuple[np.ndarray, np.ndarray]:
     ranks = np.concatenate([np.arange(1, _EXACT_RANKS), later])
     steps = np.diff(np.append(ranks, num_items + 1))
     return ranks, steps / num_items
-
-
-def _metric(kind: str, k: int, ranks: np.ndarray) -> np.ndarray:
-    if kind == "mrr":
-        return 1.0 / ranks
-    gain = 1.0 / np.log2(ranks + 1.0) if kind == "ndcg" else 1.0
-    return np.where(ranks <= k, gain, 0.0)
 
 
 def _log_choose(n: np.ndarray | float, k: np.ndarray | float) -> np.ndarray:

@@ -23,7 +23,14 @@ from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import write_item_names
 from seqrec.recommendation.lists.users import listed_users, read_histories_file, unknown_users, write_known_histories
-from seqrec.recommendation.lists.write_lists import LISTS, NAMES, ListJob, write_lists, write_popularity_lists
+from seqrec.recommendation.lists.write_lists import (
+    LISTS,
+    NAMES,
+    ListJob,
+    list_metrics,
+    write_lists,
+    write_popularity_lists,
+)
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
@@ -154,11 +161,12 @@ def run_recommend(
     if not storage.exists(f"{attempt.path}/{NAMES}"):
         write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
     counted = _write_all_lists(session, attempt, sources, config)
+    measured = _measured(counted, config)
     table = describe_table(session, attempt, LISTS, SCHEMA)
     for scratch in (NAMES, "histories"):
         storage.delete(f"{attempt.path}/{scratch}")
     manifest = attempt.publish(
-        tables={LISTS: table}, counts={"rows": table.rows, **counted}, details={"measured": _measured(counted, config)}
+        tables={LISTS: table}, counts={"rows": table.rows, **counted}, details={"measured": measured}
     )
     _report(manifest)
     return manifest
@@ -228,10 +236,11 @@ def _aligned_inputs(sources: Sources, config: RecommendationConfig) -> list[tupl
 
 
 def _measured(counted: dict[str, Any], config: RecommendationConfig) -> dict[str, float] | None:
+    """Takes the sums of the metrics out of `counted`, and gives their means over the users; None without targets."""
     if config.histories == "latest":
         return None
     users = max(1, counted["users"])
-    return {f"hit_rate@{config.k}": counted["hits"] / users, f"ndcg@{config.k}": counted["gain"] / users}
+    return {name: counted.pop(name) / users for name in list_metrics(config.k)}
 
 
 def _report(manifest: Manifest) -> None:

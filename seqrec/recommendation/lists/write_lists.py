@@ -11,6 +11,7 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError
 from seqrec.core.local_copies import map_array
 from seqrec.core.manifest import Manifest
+from seqrec.core.metrics import Reads, metrics_that_read
 from seqrec.core.storage import Storage
 from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.ragged import lists
@@ -45,7 +46,9 @@ def write_lists(job: ListJob, wanted: frozenset[str] | None, task: FileTask, fil
     """Lists of the users of one file, or of the `wanted` ones among them."""
     storage = Storage(job.root)
     recommender, names = open_recommender(storage, job), ItemNames.open(storage, job.names)
-    counted = {"users": 0, "hits": 0, "gain": 0.0}
+    counted: dict[str, Any] = {"users": 0}
+    if job.config.histories != "latest":
+        counted |= dict.fromkeys(list_metrics(job.config.k), 0.0)
     for histories, candidates in read_rows(storage, job, task.inputs):
         if wanted is not None:
             rows = np.array(keep_users(histories.users, wanted), np.int64)
@@ -57,10 +60,19 @@ def write_lists(job: ListJob, wanted: frozenset[str] | None, task: FileTask, fil
         file.write(list_columns(histories.users, found, names))
         counted["users"] += len(histories)
         if histories.target_items is not None:
-            hit = (found.items == histories.target_items[:, None]) & (found.items > 0)
-            counted["hits"] += int(hit.any(axis=1).sum())
-            counted["gain"] += float((hit / np.log2(np.arange(2, hit.shape[1] + 2))).sum())
+            is_target = (found.items == histories.target_items[:, None]) & (found.items > 0)
+            for name, by_rank in list_metrics(job.config.k).items():
+                counted[name] += float((is_target * by_rank[: is_target.shape[1]]).sum())
     return counted
+
+
+def list_metrics(k: int) -> dict[str, np.ndarray]:
+    """Metrics of lists of `k` items by name: float64 [k], the value of a row by the rank of its target in the list.
+
+    They are those that are 0 for a target outside the list: what reads ranks alone, and has a cutoff.
+    """
+    ranks = np.arange(1, k + 1)
+    return {metric.at(k): metric.function(ranks, k) for metric in metrics_that_read(Reads.RANKS) if metric.has_cutoff}
 
 
 def write_popularity_lists(job: ListJob, users: list[str], task: FileTask, file: RowFile) -> dict[str, Any]:

@@ -59,11 +59,11 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, is_best: bool) -> str:
 
 
 def history_csv(history: Sequence[Mapping[str, Any]]) -> bytes:
-    """The rows of all epochs as CSV."""
+    """The rows of all epochs as CSV; empty where an epoch has no value, as before a metric was added."""
     if not history:
         return b""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in history for name in row)))
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue().encode()

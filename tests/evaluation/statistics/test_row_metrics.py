@@ -6,27 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.metrics import log_loss, ndcg_score, roc_auc_score
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from seqrec.core import metrics
 from seqrec.evaluation.statistics.row_metrics import (
-    Cutoffs,
     from_whole,
     metric_names,
-    row_log_loss,
     row_metrics,
     to_whole,
 )
 
-CUTOFFS = Cutoffs((1, 2, 4, 6, 10), (1, 2, 5, 10))
+CUTOFFS = {**dict.fromkeys(metrics.METRICS, (1, 2, 5, 10)), "ndcg": (1, 2, 4, 6, 10)}
 
 
 def measure(scores: np.ndarray) -> dict[str, np.ndarray]:
     """Each metric of each row of scores [B, N], the target's first."""
-    above = (scores[:, 1:] > scores[:, :1]).sum(axis=1)
-    tied = (scores[:, 1:] == scores[:, :1]).sum(axis=1)
-    num_negatives = np.full(len(scores), scores.shape[1] - 1)
-    values = row_metrics(above[:, None], tied[:, None], num_negatives, CUTOFFS)[:, 0]
+    values = row_metrics(metrics.target_counts(scores[:, None]), CUTOFFS)[:, 0]
     return dict(zip(metric_names(CUTOFFS), values.T, strict=True))
 
 
@@ -62,26 +57,10 @@ def test_row_metrics_equal_a_plain_sort_on_golden_groups_without_a_tie(golden: t
     assert found["mrr"] == pytest.approx(1 / ranks)
     assert np.array_equal(found["hit_rate@5"], ranks <= 5)
     assert found["group_auc"] == pytest.approx([roc_auc_score(a, b) for a, b in zip(labels, scores, strict=True)])
-    for k in CUTOFFS.ndcg[1:]:
+    for k in CUTOFFS["ndcg"][1:]:
         # The ideal gain is 1, and scikit-learn averages over ties among negatives, which changes nothing here.
         expected = [ndcg_score([a], [b], k=k) for a, b in zip(labels, scores, strict=True)]
         assert found[f"ndcg@{k}"] == pytest.approx(expected, abs=1e-12)
-
-
-def test_row_log_loss_equals_scikit_learn() -> None:
-    logits = np.random.default_rng(0).normal(0, 3, (50, 5))
-
-    found = row_log_loss(logits)
-
-    labels = np.tile([1, 0, 0, 0, 0], (50, 1))
-    expected = [log_loss(a, 1 / (1 + np.exp(-b))) for a, b in zip(labels, logits, strict=True)]
-    assert found == pytest.approx(expected, rel=1e-9)
-
-
-def test_row_log_loss_is_bounded_as_the_reference_clips() -> None:
-    found = row_log_loss(np.array([[-100.0, 100.0]]))
-
-    assert found == pytest.approx([-np.log(1e-11)])
 
 
 finite_scores = arrays.arrays(np.float64, (7, 12), elements=st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.0]))
