@@ -1,7 +1,4 @@
-"""Histories to recommend from: rows of `latest`, `validation`, `test` or a file of them, read in batches without Spark.
-
-Legend of this package: B users of a batch, E events of all of them, M candidates of a user.
-"""
+"""Files of histories, read in batches without Spark: rows of `latest`, `validation`, `test`, or files of that form."""
 
 from collections.abc import Iterator
 
@@ -23,10 +20,10 @@ _TARGET_COLUMNS = [C.TARGET_ITEM, C.TARGET_TIMESTAMP]
 def read_histories(
     storage: Storage, path: str, batch_size: int, as_of: int | None, with_targets: bool = False
 ) -> Iterator[UserHistories]:
-    """Batches of one file, each of `batch_size` rows but the last, in the file's order.
+    """Batches of one file in the file's order; all but the last have `batch_size` rows.
 
     Args:
-        as_of: the time for which items are sought; with targets each target's own time.
+        as_of: the time in seconds for which items are sought; with targets, each target's own time counts instead.
 
     Raises:
         DataError: the file cannot be read.
@@ -63,7 +60,11 @@ def events_of(batch: pa.RecordBatch) -> tuple[Ragged, np.ndarray]:
 
 
 def read_batches(storage: Storage, path: str, columns: list[str], batch_size: int) -> Iterator[pa.RecordBatch]:
-    """Record batches of exactly `batch_size` rows, the last one shorter: row groups do not show."""
+    """Record batches of exactly `batch_size` rows, only the last one shorter, whatever row groups the file has.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     with storage.open_input(path) as stream:
         try:
             held: list[pa.RecordBatch] = []
@@ -83,12 +84,14 @@ def read_batches(storage: Storage, path: str, columns: list[str], batch_size: in
 
 
 def files_digest(prepared: Manifest, histories: str) -> str:
-    """Of the histories' files. Outputs are made file by file, so the same rows in other files are another input."""
+    """Digest of the list of history files. Outputs are made file by file, so other files are another input, even with
+    the same rows.
+    """
     return digest_of([(file.path, file.rows) for file in prepared.table(f"sequences/{histories}").files])
 
 
 def newest_timestamp(storage: Storage, files: tuple[FileEntry, ...], column_name: str) -> int:
-    """The largest value in a column of lists of seconds, mostly from the files' footers; 0 where there is none."""
+    """The largest value in a column of lists of seconds, mostly from the files' footers; 0 if there is no value."""
     newest = 0
     for entry in files:
         with storage.open_input(entry.path) as stream:

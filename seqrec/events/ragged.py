@@ -1,4 +1,4 @@
-"""Lists of unequal length as flat NumPy arrays: `values` of all lists in a row, `offsets` [n + 1] between them."""
+"""Lists of unequal length as two flat NumPy arrays: the values of all lists, and the offsets where lists begin."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Ragged:
-    """n lists: list i is values[offsets[i]:offsets[i + 1]]."""
+    """n lists, one after the other: list i is values[offsets[i]:offsets[i + 1]]."""
 
-    values: np.ndarray
-    offsets: np.ndarray  # int64 [n + 1], first 0, last len(values).
+    values: np.ndarray  # The values of all lists; any dtype.
+    offsets: np.ndarray  # int64 [n + 1]; the first is 0, the last is len(values).
 
     @classmethod
     def from_lengths(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
@@ -20,35 +20,36 @@ class Ragged:
 
     @classmethod
     def from_arrow(cls, column: pa.ListArray) -> "Ragged":
-        """Without copying, whatever slice of a larger array the column is."""
+        """The lists of an Arrow column without nulls, which may be a slice of a larger array; values are not copied."""
         offsets = column.offsets.to_numpy().astype(np.int64)
         values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
         return cls(values.to_numpy(zero_copy_only=False), offsets - offsets[0])
 
     @property
     def lengths(self) -> np.ndarray:
+        """int64 [n], number of values in each list."""
         return np.diff(self.offsets)
 
     @property
     def owners(self) -> np.ndarray:
-        """For each value the number of the list that it is in."""
+        """int64 [len(values)], the number of the list that each value is in."""
         return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
 
     def sums(self, amounts: np.ndarray) -> np.ndarray:
-        """Sums of `amounts` (one for each value) over each list, int64 [n]."""
+        """int64 [n], the sum over each list of `amounts`, which has one entry per value."""
         running = np.concatenate([[0], np.cumsum(amounts, dtype=np.int64)])
         return running[self.offsets[1:]] - running[self.offsets[:-1]]
 
     def keep(self, mask: np.ndarray) -> "Ragged":
-        """Only the values where `mask` is True; a list may become empty."""
+        """The same lists with only the values where `mask` is True; a list may become empty."""
         return Ragged.from_lengths(self.values[mask], self.sums(mask))
 
     def take(self, rows: np.ndarray) -> "Ragged":
-        """The lists `rows`, in that order."""
+        """The lists numbered `rows`, in that order."""
         return self.slices(self.offsets[rows], self.offsets[rows + 1])
 
     def slices(self, starts: np.ndarray, ends: np.ndarray) -> "Ragged":
-        """New lists, values[starts[i]:ends[i]], positions counted over all values."""
+        """New lists: list i is values[starts[i]:ends[i]], with positions counted over the values of all lists."""
         lengths = ends - starts
         return Ragged.from_lengths(self.values[ranges(starts, lengths)], lengths)
 
@@ -57,7 +58,7 @@ class Ragged:
 
 
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
-    """int64 [n + 1]: where each of n consecutive parts begins, and where the last one ends."""
+    """int64 [n + 1]: the positions where each of n consecutive parts begins, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -68,13 +69,13 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def gather(batches: Iterable[pa.RecordBatch]) -> pa.Table | None:
-    """All batches of a partition as one table with one chunk a column; None for an empty partition."""
-    table = [batch for batch in batches if batch.num_rows]
-    return pa.Table.from_batches(table).combine_chunks() if table else None
+    """All batches as one table with one chunk per column; None if they have no rows."""
+    filled = [batch for batch in batches if batch.num_rows]
+    return pa.Table.from_batches(filled).combine_chunks() if filled else None
 
 
 def column(table: pa.Table | pa.RecordBatch, name: str) -> np.ndarray:
-    """A column without nulls as NumPy."""
+    """A column without nulls as a NumPy array; of a table only its first chunk."""
     values = table.column(name)
     if isinstance(values, pa.ChunkedArray):
         values = values.chunk(0)
@@ -82,6 +83,6 @@ def column(table: pa.Table | pa.RecordBatch, name: str) -> np.ndarray:
 
 
 def lists(table: pa.Table | pa.RecordBatch, name: str) -> Ragged:
-    """A column of lists, none of them null."""
+    """A column of lists without nulls; of a table only its first chunk."""
     values = table.column(name)
     return Ragged.from_arrow(values.chunk(0) if isinstance(values, pa.ChunkedArray) else values)

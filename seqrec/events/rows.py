@@ -1,4 +1,4 @@
-"""Histories of many users as flat arrays: one type of row for training, evaluation and recommendation.
+"""Histories of many users as flat arrays: one type of row for validation, evaluation and recommendation.
 
 Legend of this package: B rows, E events of all of them, L padded history length.
 """

@@ -1,4 +1,4 @@
-"""The vocabulary as arrays over item indices. Models take it as it is; reading it needs no JVM."""
+"""The vocabulary as arrays over item indices. Models take it as it is, and reading it needs no JVM."""
 
 from dataclasses import dataclass
 
@@ -80,7 +80,7 @@ def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
 
 def read_names(storage: Storage, table: Table, index_column: str, name_column: str) -> tuple[np.ndarray, pa.Array]:
     """Indices (int64, sorted) and names (a string array) of a vocabulary table, such as item ids; it may be empty."""
-    if not table.rows:  # As that of categories is of data without metadata; it has no files then.
+    if not table.rows:  # A table without rows has no files, such as the categories of data without metadata.
         return np.zeros(0, np.int64), pa.array([], pa.string())
     columns = _read_columns(storage, table, [index_column, name_column])
     index = columns[index_column].to_numpy().astype(np.int64)

@@ -1,6 +1,6 @@
 """Windows over flat arrays of events: histories and their times, cut for a whole batch at once.
 
-B examples, L padded history length, E events, T targets. Nothing loops over examples in Python.
+Legend: B examples, L padded history length, E events, R segments, T targets. No Python loop runs over examples.
 """
 
 from typing import NamedTuple
@@ -51,17 +51,19 @@ def cut_histories(
     """The last events before `ends`, right padded.
 
     Args:
-        ends: int64 [B], the event that follows the history (the target itself, or where the next row starts).
-        available: int [B], events that the history may reach back over.
-        target_seconds: [B], of the target, counted like `events.seconds`.
-    Returns: a History of arrays [B, L], L = max_history_length.
+        ends: int64 [B], number of the event that follows the history (the target, or the next row's first event).
+        available: int [B], how many events the history may reach back.
+        target_seconds: int [B], time of the target, counted like `events.seconds`.
+
+    Returns:
+        A History of arrays [B, L], L = max_history_length.
     """
     length = np.minimum(available, max_history_length).astype(np.int32)
     starts = ends - length
     is_real = np.arange(max_history_length, dtype=np.int32) < length[:, None]  # [B, L]
     items = _windows(events.items, starts, max_history_length)
     items *= is_real
-    # Differences of whole seconds; float32 only holds them exactly up to 2^24, so they are taken before the cast.
+    # Seconds are subtracted as integers and cast afterwards: float32 is exact only up to 2^24.
     seconds = _windows(events.seconds, starts, max_history_length)
     to_target = target_seconds[:, None] - seconds
     to_target *= is_real
@@ -70,13 +72,13 @@ def cut_histories(
 
 
 def cut_examples(events: WindowEvents, targets: np.ndarray, max_history_length: int) -> tuple[History, np.ndarray]:
-    """History [B, L] and item [B] of the training targets given by their event numbers, int64 [B]."""
+    """History [B, L] and item [B] of the training targets whose event numbers are `targets`, int64 [B]."""
     history = cut_histories(events, targets, events.position[targets], events.seconds[targets], max_history_length)
     return history, events.items[targets]
 
 
 def _windows(flat: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """[B, length]: runs of `flat` beginning at `starts`; each run is copied as one block of memory."""
+    """[B, length]: row b is flat[starts[b]:starts[b] + length], copied as one block of memory."""
     blocks: np.ndarray = np.ndarray(
         shape=(len(flat) - length + 1,), dtype=f"V{length * flat.itemsize}", buffer=flat, strides=(flat.itemsize,)
     )
@@ -88,8 +90,8 @@ def _padded(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def _narrow(seconds: np.ndarray) -> np.ndarray:
-    """int32 where that is exact: half the memory to copy."""
+    """The seconds as int32 if all of them fit, which halves the memory to copy; else as they are."""
     limits = np.iinfo(np.int32)
-    # Half the range, so that differences fit as well.
+    # They must fit half the range, so that differences fit the whole.
     fits = len(seconds) == 0 or (seconds.min() >= limits.min // 2 and seconds.max() <= limits.max // 2)
     return seconds.astype(np.int32) if fits else seconds

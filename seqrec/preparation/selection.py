@@ -18,7 +18,7 @@ from seqrec.preparation.filters.user_events import EventRule, build_user_events,
 from seqrec.preparation.writing.run_vocabulary import RunVocabulary
 from seqrec.preparation.writing.vocabulary import ItemIndices
 from seqrec.tables.prepared_schemas import ALL_EVENTS, NUM_EVENTS, NUM_REVIEWS, NUM_UNIQUE, NUM_USERS
-from seqrec.tables.sessions import packed_session
+from seqrec.tables.sessions import bucket_session
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def select_interactions(
     num_buckets = num_buckets_for(filtered.counts["filtered_reviews"])
     build_user_events(kept_reviews, shared, rule, num_buckets).write.parquet(f"{scratch}/events", mode="overwrite")
     shared.destroy()
-    events = packed_session(spark).read.schema(ALL_EVENTS).parquet(f"{scratch}/events")
+    events = bucket_session(spark).read.schema(ALL_EVENTS).parquet(f"{scratch}/events")
     counts: dict[str, Any] = filtered.counts | _count_events(events, filtered)
 
     item_counts = count_items(events, numbers.size)

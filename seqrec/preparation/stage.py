@@ -37,7 +37,7 @@ from seqrec.preparation.writing.vocabulary import (
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.tables.schemas import ITEMS, REVIEWS
-from seqrec.tables.sessions import own_session, packed_session
+from seqrec.tables.sessions import own_session, bucket_session
 
 
 def run_prepare(
@@ -147,7 +147,7 @@ def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str)
     kept = selection.events.transform(keep_indexed, index_by_number, selection.k)
     kept.write.parquet(f"{scratch}/kept", mode="overwrite")
     index_by_number.destroy()
-    return packed_session(spark).read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
+    return bucket_session(spark).read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
 
 
 def _population(

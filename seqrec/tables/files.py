@@ -1,4 +1,4 @@
-"""Tables on disk: written below an attempt, read from what a manifest lists."""
+"""Spark tables on disk: written below an attempt, read from the files that a manifest lists."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +22,14 @@ def write_table(
     *,
     num_targets: Callable[[str], int] | None = None,
 ) -> Table:
-    """Writes `table` as Parquet below `attempt`, one file per partition, and says what lies there.
+    """Writes `table` as Parquet below `attempt`, one file per partition, and returns the manifest's entry for it.
 
-    Rows and digest are taken from the files, not from the plan that made them: what is counted is what can be read.
+    Rows and digest are taken from the written files, not from the plan that made them, so they describe what a reader
+    will find.
 
     Args:
-        num_targets: training targets of a file, given its path relative to the workdir; sequence tables only.
+        num_targets: gives the number of training targets in a file, from its path relative to the workdir; only for
+            `sequences/train`.
 
     Raises:
         DataError: the footers and Spark disagree on the number of rows.
@@ -46,7 +48,10 @@ def describe_table(
 ) -> Table:
     """The manifest's entry for the Parquet files written below `attempt`, checked against their footers.
 
-    Empty files (of empty partitions) are left out.
+    Files without rows, which empty partitions leave, are not listed.
+
+    Raises:
+        DataError: the footers and Spark disagree on the number of rows.
     """
     storage = attempt.storage
     stored = [f for f in storage.list_files(f"{attempt.path}/{name}") if f.path.endswith(".parquet")]
@@ -70,7 +75,7 @@ def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: 
     """The rows of the files that `manifest` lists for the table `name`, and of no others.
 
     Raises:
-        DataError: a listed file is missing, or has another size than the manifest says.
+        DataError: a listed file is missing, or its size is not the one in the manifest.
     """
     table = manifest.table(name)
     check_files(storage, table)
@@ -78,12 +83,16 @@ def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: 
 
 
 def strict_reader(spark: SparkSession) -> DataFrameReader:
-    """`spark.read` that fails at a damaged or missing file, though the cluster's settings ask to leave it out."""
+    """`spark.read` that fails on a damaged or missing file, even if the cluster's settings ask to skip such files."""
     return spark.read.option("ignoreCorruptFiles", False).option("ignoreMissingFiles", False)
 
 
 def count_rows(storage: Storage, path: str) -> int:
-    """Rows that the footer of one Parquet file promises."""
+    """Number of rows according to the footer of one Parquet file.
+
+    Raises:
+        DataError: the file has no readable footer.
+    """
     with storage.open_input(path) as file:
         try:
             return pq.ParquetFile(file).metadata.num_rows

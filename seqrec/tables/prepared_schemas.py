@@ -1,6 +1,6 @@
-"""Spark schemas of the tables that this stage writes, and of its scratch tables.
+"""Spark schemas of the tables that `prepare` writes, and of its scratch tables.
 
-Nothing is null and lists are flat: Petastorm turns a null integer into another number, and drops structs.
+No column is nullable and lists are flat, because Petastorm turns a null integer into another number and drops structs.
 """
 
 from pyspark.sql import Column
@@ -22,17 +22,17 @@ from seqrec.tables.arrow_bytes import arrow_row_schema
 _INTEGERS = ArrayType(IntegerType(), containsNull=False)
 _LONGS = ArrayType(LongType(), containsNull=False)
 
-USER_KEY = "user_key"  # xxhash64 of the user id: what random draws and the order within files hang on.
+USER_KEY = "user_key"  # xxhash64 of the user id; random draws and the order within files depend on it.
 ITEM_KEY = "item_key"
-ITEM_NUMBER = "item_number"  # Rank of the item id among all ids, from 0: an item's name until it has an index.
+ITEM_NUMBER = "item_number"  # Rank of the item id among all ids, from 0; identifies an item until it has an index.
 TIE = "tie"
 NUM_REVIEWS = "num_reviews"
 NUM_UNIQUE = "num_unique"
 NUM_USERS = "num_users"
 NUM_EVENTS = "num_events"
 FILE_KEY = "file_key"
-ROW = "row"  # Orders the rows of one user.
-CHUNK = "chunk"  # Rows of one bucket for one file.
+ROW = "row"  # Number that orders the rows of one user.
+CHUNK = "chunk"  # The rows that one bucket contributes to one file, as bytes.
 
 
 def _table(**fields: DataType) -> StructType:
@@ -41,7 +41,7 @@ def _table(**fields: DataType) -> StructType:
 
 VOCABULARY_ITEMS_TABLE = "vocabulary/items"
 VOCABULARY_CATEGORIES_TABLE = "vocabulary/categories"
-# Item indices begin at 1; no row for 0, which is padding. Category 0, a missing category, has no row either.
+# Item indices begin at 1, as 0 is padding. Category indices begin at 1 too: 0 is a missing category.
 VOCABULARY_ITEMS = _table(
     **{C.ITEM_INDEX: IntegerType(), C.ITEM: StringType(), C.CATEGORY_INDEX: IntegerType(), C.TRAIN_COUNT: LongType()}
 )
@@ -79,19 +79,19 @@ LATEST = _table(
 # One row per user, events in time order. Items are numbers before the k-core and indices after it.
 USER_EVENTS = _table(**{C.USER: StringType(), USER_KEY: LongType(), C.ITEM_INDICES: _INTEGERS, C.TIMESTAMPS: _LONGS})
 
-# Scratch tables: one row holds USER_EVENTS of a bucket of users, packed; and what it was made of.
+# Scratch tables: one row holds the USER_EVENTS of a bucket of users as bytes (`to_arrow_row`), and its counts.
 KEPT_EVENTS = arrow_row_schema(USER_EVENTS)
 ALL_EVENTS = arrow_row_schema(
     USER_EVENTS,
     NUM_USERS,
-    NUM_REVIEWS,  # Before duplicates went.
-    NUM_UNIQUE,  # After exact duplicates went.
-    NUM_EVENTS,  # After repeated items went.
+    NUM_REVIEWS,  # Reviews before duplicates were dropped.
+    NUM_UNIQUE,  # Reviews after exact duplicates were dropped.
+    NUM_EVENTS,  # Events after repeated items were dropped.
 )
 CHUNKS = StructType(
     [StructField(FILE_KEY, LongType(), nullable=False), StructField(CHUNK, BinaryType(), nullable=False)]
 )
-ROUTING = (USER_KEY, ROW)  # Bring a row to its place in its file; they are not written.
+ROUTING = (USER_KEY, ROW)  # Columns that place a row within its file; they are not written.
 
 
 def num_repeated_events() -> Column:

@@ -1,7 +1,7 @@
-"""One output file for every input file, made by Spark's workers and skipped where an earlier attempt left it.
+"""One output file for every input file, made by Spark's workers; files that an earlier attempt finished are kept.
 
-The input files are what they are, so the output does not depend on how Spark spreads the work. An output appears
-whole or not at all, after a small file beside it with what was counted on the way: a resumed stage reads those.
+There is one task per output, so the output does not depend on how Spark spreads the work. An output appears whole or
+not at all, and after the small file beside it that holds the counts of its task: a resumed stage reads those counts.
 """
 
 import json
@@ -21,16 +21,18 @@ from seqrec.core.storage import Storage, scratch_folder
 
 @dataclass(frozen=True)
 class FileTask:
+    """One output file, and the files that it is made from."""
+
     number: int
     inputs: tuple[str, ...]  # Paths in the storage.
-    output: str
+    output: str  # Path in the storage.
 
 
-Work = Callable[[FileTask, "RowFile"], dict[str, Any]]  # Writes the rows; gives what was counted, for JSON.
+Work = Callable[[FileTask, "RowFile"], dict[str, Any]]  # Writes the rows and returns counts that JSON can hold.
 
 
 class RowFile:
-    """A Parquet file that grows batch by batch on the local disk."""
+    """A Parquet file on the local disk that is written batch by batch."""
 
     def __init__(self, path: Path, schema: pa.Schema):
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
@@ -46,18 +48,19 @@ class RowFile:
 def write_row_files(
     spark: SparkSession, root: str, tasks: Sequence[FileTask], schema: pa.Schema, work: Work
 ) -> list[dict[str, Any]]:
-    """Runs `work` for every task whose output is not there yet; what each counted, in order."""
+    """Runs `work` for every task whose output does not exist yet; returns the counts of all tasks, in order."""
     storage = Storage(root)
     missing = [task for task in tasks if not storage.exists(task.output)]
     if missing:
         spark.sparkContext.parallelize(missing, len(missing)).foreach(_Runner(root, schema, work))
-    return [json.loads(storage.read_bytes(_facts_path(task))) for task in tasks]
+    return [json.loads(storage.read_bytes(_counts_path(task))) for task in tasks]
 
 
 def check_num_users(attempt: Attempt, found: int, expected: int) -> None:
-    """
+    """Compares the users of all outputs, some of which an earlier attempt may have left, with those of the inputs.
+
     Raises:
-        DataError: what an earlier attempt left there is not of the same users.
+        DataError: the numbers differ.
     """
     if found != expected:
         raise DataError(
@@ -66,7 +69,7 @@ def check_num_users(attempt: Attempt, found: int, expected: int) -> None:
         )
 
 
-def _facts_path(task: FileTask) -> str:
+def _counts_path(task: FileTask) -> str:
     return f"{task.output}.json"
 
 
@@ -80,8 +83,8 @@ class _Runner:
         with scratch_folder() as scratch:
             local = scratch / "rows.parquet"
             file = RowFile(local, self.schema)
-            facts = self.work(task, file)
+            counts = self.work(task, file)
             file.close()
             storage = Storage(self.root)
-            storage.write_bytes(_facts_path(task), json.dumps(facts).encode())
+            storage.write_bytes(_counts_path(task), json.dumps(counts).encode())
             storage.upload(local, task.output)

@@ -1,4 +1,4 @@
-"""Spark schemas of what ingest writes and preparation reads. Readers pass them on, so nothing is inferred."""
+"""Spark schemas of the tables that `ingest` writes. Readers pass them to Spark, so that it infers nothing."""
 
 from pyspark.sql.types import (
     ArrayType,

@@ -1,4 +1,4 @@
-"""Spark sessions: that of a job (the one that runs already, or one of our own), and those of stages beside it."""
+"""Spark sessions: the session of a job (one that runs already, or one started here), and sessions of its stages."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ _ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
 def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
     """Yields a session; stops it afterwards only if it was started here.
 
-    A session that runs already (Databricks, a notebook, another stage in this process) is neither stopped nor
-    configured, and is the active one again afterwards. Settings given to `spark-submit` win over `settings`.
+    A session that runs already (on Databricks, in a notebook, of another stage in this process) is neither stopped nor
+    configured, and it is the active one again afterwards. Settings given to `spark-submit` win over `settings`.
     """
     running = _running_session()
     if running is not None:
@@ -32,7 +32,7 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
     on_interrupt = signal.getsignal(signal.SIGINT)
     session = builder.getOrCreate()
     if threading.current_thread() is threading.main_thread():
-        # Spark's own handler calls the JVM in the midst of another call to it, which breaks both.
+        # Spark's own handler calls the JVM in the middle of another call to it, which breaks both calls.
         signal.signal(signal.SIGINT, on_interrupt)
     session.sparkContext.setLogLevel("ERROR")
     try:
@@ -42,9 +42,9 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
 
 
 def _running_session() -> SparkSession | None:
-    """The session of whoever started Spark; None if nobody has.
+    """The session of the code that started Spark; None if no Spark runs.
 
-    A thread other than the one that started it has no active session, though Spark runs.
+    In any other thread than the one that started Spark no session is active, though Spark runs.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -54,38 +54,38 @@ def _running_session() -> SparkSession | None:
 
 
 def keep_jvm_at_interrupts() -> None:
-    """Has the JVM of `spark-submit` ignore a Ctrl-C, which reaches it too, and end when this process has ended.
+    """Makes the JVM of `spark-submit` ignore a Ctrl-C, which reaches it too, so that it ends only after this process.
 
-    Otherwise it is gone at once: what this process prints goes through it, and so does the end of its session.
+    Otherwise the JVM is gone at once, although this process still prints through it and ends its session through it.
     """
     if "PYSPARK_GATEWAY_PORT" not in os.environ or _ON_DATABRICKS in os.environ:
-        return  # Nobody's JVM yet (one that Python starts ignores it anyway), or not ours alone.
+        return  # No JVM runs yet (one that Python starts ignores the signal anyway), or others use this JVM too.
     SparkContext._ensure_initialized()  # type: ignore[attr-defined]
     java = SparkContext._jvm.sun.misc  # type: ignore[union-attr]
     java.Signal.handle(java.Signal("INT"), java.SignalHandler.SIG_IGN)
 
 
 def make_active(session: SparkSession) -> None:
-    """Makes `session` what new tables and `getOrCreate` use, whichever was active before.
+    """Makes `session` the one that new tables and `getOrCreate` use, whichever was active before.
 
-    A stage with a session of its own leaves that one active, with other SQL settings than its caller's.
+    A stage with a session of its own leaves that session active, and its SQL settings differ from its caller's.
     """
     session._jvm.SparkSession.setActiveSession(session._jsparkSession)  # type: ignore[union-attr]
     SparkSession._activeSession = session  # type: ignore[attr-defined]
 
 
-# One scratch file is one partition (a bucket of users): files cost as much to open as a partition may hold.
+# Opening a file "costs" as much as a partition may hold, so that one scratch file (a bucket of users) is one partition.
 _WHOLE_FILES = str(1 << 40)
 
 _SETTINGS = {
-    "spark.sql.adaptive.enabled": "false",  # The number of partitions is the number of files written.
-    "spark.sql.autoBroadcastJoinThreshold": "-1",  # A broadcast join brings strings to the driver.
+    "spark.sql.adaptive.enabled": "false",  # The number of partitions must be the number of files written.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",  # A broadcast join would bring strings to the driver.
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.files.maxPartitionBytes": _WHOLE_FILES,
     "spark.sql.files.openCostInBytes": _WHOLE_FILES,
-    "spark.sql.files.maxRecordsPerFile": "0",  # As a cluster may set it, it would cut a partition into more files.
+    "spark.sql.files.maxRecordsPerFile": "0",  # A limit set by the cluster would cut a partition into several files.
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.compression.codec": "zstd",
@@ -93,9 +93,9 @@ _SETTINGS = {
 
 
 def own_session(spark: SparkSession) -> SparkSession:
-    """A session on the same Spark context whose SQL settings are this stage's; `spark` keeps its own.
+    """A session on the same Spark context with the SQL settings that stages need; `spark` keeps its own settings.
 
-    Tables of one session can be read in the other; only settings and temporary views are apart.
+    Tables of one session can be read in the other; only settings and temporary views are separate.
     """
     session = spark.newSession()
     for key, value in _SETTINGS.items():
@@ -103,30 +103,30 @@ def own_session(spark: SparkSession) -> SparkSession:
     return session
 
 
-def packed_session(spark: SparkSession) -> SparkSession:
-    """As `own_session`, but Python gets a few rows at a time: a packed one is a bucket of users."""
+def bucket_session(spark: SparkSession) -> SparkSession:
+    """As `own_session`, but Python gets a few rows at a time, because each row is a whole bucket of users."""
     session = own_session(spark)
     session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "8")
     return session
 
 
 def num_tasks(spark: SparkSession) -> int:
-    """How many tasks to cut a cheap pass into: results do not depend on it."""
+    """Number of tasks for a cheap pass over a table; results do not depend on it."""
     return max(2, spark.sparkContext.defaultParallelism)
 
 
-# Here no partition becomes a file that lasts, so Spark may pack small files and small shuffles into few tasks: with a
+# Where no partition becomes a file that lasts, Spark may pack small files and small shuffles into few tasks: with a
 # task for every file and every shuffle partition, a small catalogue's candidates cost mostly the starting of tasks.
-_PACKED = {
+_ADAPTIVE = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.files.maxPartitionBytes": str(128 << 20),
     "spark.sql.files.openCostInBytes": str(4 << 20),
 }
 
 
-def packing_session(spark: SparkSession) -> SparkSession:
-    """A session that spreads its work by the size of the data; `spark` keeps its own settings."""
+def adaptive_session(spark: SparkSession) -> SparkSession:
+    """As `own_session`, but the number of tasks follows the size of the data instead of the number of files."""
     session = own_session(spark)
-    for key, value in _PACKED.items():
+    for key, value in _ADAPTIVE.items():
         session.conf.set(key, value)
     return session

@@ -1,0 +1,1 @@
+"""Item indices, and the tables of vocabulary and sequences, written as files of equal size."""

@@ -25,7 +25,7 @@ from seqrec.neighbours.finder import CandidateFinder, Candidates
 from seqrec.recommendation.candidates.recall import count_found, recall_results, recall_table
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, RowFile, check_num_users, write_row_files
-from seqrec.tables.sessions import packing_session
+from seqrec.tables.sessions import adaptive_session
 
 CANDIDATES = "candidates"
 CANDIDATE_ITEMS, CANDIDATE_SOURCES = "candidate_items", "candidate_sources"
@@ -77,7 +77,7 @@ def run_candidates(
         return current
     vocabulary = read_vocabulary(storage, prepared)
     attempt = output.begin()
-    session = packing_session(spark)
+    session = adaptive_session(spark)
     built = f"{attempt.path}/{GRAPH}/sizes.json"
     if not storage.exists(built):
         sizes = build_graph(GraphInputs(session, storage, prepared, vocabulary, config), attempt)

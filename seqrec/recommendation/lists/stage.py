@@ -34,7 +34,7 @@ from seqrec.recommendation.lists.write_lists import (
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
-from seqrec.tables.sessions import packing_session
+from seqrec.tables.sessions import adaptive_session
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def run_recommend(
         return current
     sources = read_sources(storage, name, run, config)
     attempt = output.begin()
-    session = packing_session(spark)
+    session = adaptive_session(spark)
     if not storage.exists(f"{attempt.path}/{NAMES}"):
         write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
     counted = _write_all_lists(session, attempt, sources, config)
