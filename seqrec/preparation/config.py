@@ -1,4 +1,4 @@
-"""Settings of the preparation stage. No Spark here: every job can load them."""
+"""Settings of the `prepare` stage. This module needs no Spark, so every job can load it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,34 +7,40 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationConfig:
-    exact_duplicates: Literal["drop", "keep"] = "drop"  # Byte-identical review lines; the reference keeps them.
-    tie_order: Literal["hash", "item_id"] = "hash"  # Order of a user's events at one time; item_id leaks the target.
-    min_interactions: int = 5  # The k of the k-core, for users and items alike; 0 or 1 is off.
-    min_rating: float | None = None  # Reviews below, or without a rating, are left out; null keeps all.
+    exact_duplicates: Literal["drop", "keep"] = (
+        "drop"  # Whether byte-identical review lines are dropped; the reference keeps them.
+    )
+    tie_order: Literal["hash", "item_id"] = (
+        "hash"  # Order of a user's events with equal times; item_id leaks the target.
+    )
+    min_interactions: int = 5  # The k of the k-core, for users and items alike; 0 or 1 turns it off.
+    min_rating: float | None = None  # Reviews with a lower rating or none are left out; null keeps all.
     groups: tuple[str, ...] | None = None  # High-level groups to keep, such as "Gift Cards"; null keeps all.
     start_date: str | None = None  # First day to keep, YYYY-MM-DD, UTC.
     end_date: str | None = None  # Last day to keep, YYYY-MM-DD, UTC.
     repeated_items: Literal["all", "first", "last"] = "all"  # Which of a user's reviews of one item to keep.
     item_sample_rate: float = 1.0  # Share of the items to keep, drawn by popularity without replacement.
-    # leave_last_out: a user's last event is for test, the one before for validation; temporal: by the boundaries.
+    # leave_last_out: a user's last event is for test, the one before for validation; temporal: split at two boundaries.
     split: Literal["leave_last_out", "temporal"] = "leave_last_out"
     validation_boundary: float | str = 0.8  # Temporal split: first day of validation, or the share of events before it.
     test_boundary: float | str = 0.9  # Temporal split: first day of test, or the share of events before it.
     temporal_targets: Literal["first", "every"] = "first"  # Temporal split: a user's targets after each boundary.
-    max_stored_history: int = 200  # Events before a target that are stored; models read at most these.
+    max_stored_history: int = 200  # Events stored before each target; models cannot read more.
     max_targets_per_segment: int = 512  # Longer training parts are cut into overlapping segments.
-    num_streams_max: int = 64  # The number of training files is a multiple of it, except for tiny data.
-    max_targets_per_file: int = 1_000_000  # Bounds a training file, and with it what a reader holds in memory.
-    min_targets_per_file: int = 128  # Below it, tiny data gets fewer files than num_streams_max.
+    num_streams_max: int = 64  # The number of training files is a multiple of this, except for tiny data.
+    max_targets_per_file: int = 1_000_000  # Limits the size of a training file, and so the memory of a reader.
+    min_targets_per_file: int = 128  # If files would hold fewer, tiny data gets fewer files than num_streams_max.
     num_validation_negatives: int = 4  # Drawn for each validation target.
     num_test_negatives: int = 49  # Drawn for each test target.
-    # popularity: by kept events, those of validation and test too; power: by them ** negative_exponent; uniform;
-    # category: of the target's category, by kept events.
+    # popularity: by kept events, also those of validation and test; power: by their number ** negative_exponent; uniform:
+    # all items alike; category: from the target's category, by kept events.
     negative_sampling: Literal["popularity", "power", "uniform", "category"] = "popularity"
-    negative_exponent: float = 0.75  # Weight of an item is count ** exponent; only for negative_sampling: power.
-    exclude_own_items: bool = False  # Never draw an item that the user has anywhere; the reference does draw them.
-    latest_users: Literal["all", "kept"] = "all"  # Users to recommend to: with any known item, or only in the k-core.
-    # A run whose vocabulary to use; training learns no target that the run was not trained on. Null makes a new one.
+    negative_exponent: float = 0.75  # The exponent of an item's weight; only for negative_sampling: power.
+    exclude_own_items: bool = False  # Whether to draw no items that the user has anywhere; the reference draws them.
+    latest_users: Literal["all", "kept"] = (
+        "all"  # Users to recommend to: all with a known item, or those in the k-core.
+    )
+    # A run whose vocabulary is used; training then skips targets the run was not trained on. Null makes a new one.
     vocabulary: str | None = None
 
     def __post_init__(self) -> None:
@@ -75,11 +81,15 @@ class PreparationConfig:
 
 
 def day_number(text: str, key: str) -> int:
-    """Days from 1970-01-01 to a date as YYYY-MM-DD."""
+    """Days from 1970-01-01 to a date written as YYYY-MM-DD.
+
+    Raises:
+        ValueError: the text is not such a date; `key` names the setting.
+    """
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None or day.isoformat() != text:  # Python 3.11 also reads 20180101, which sorts otherwise as text.
+    if day is None or day.isoformat() != text:  # Python 3.11 also reads 20180101, but as text that sorts differently.
         raise ValueError(f"{key} is '{text}': give a date as YYYY-MM-DD.")
     return (day - date(1970, 1, 1)).days

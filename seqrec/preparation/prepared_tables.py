@@ -1,4 +1,4 @@
-"""The six tables of a prepared dataset: written, described for the manifest, and checked against what was counted."""
+"""The six tables of a prepared dataset: written, checked against the counts, and described for the manifest."""
 
 from operator import attrgetter
 from typing import Any
@@ -20,7 +20,7 @@ from seqrec.preparation.writing.vocabulary import (
     build_items,
     with_category,
 )
-from seqrec.preparation.writing.writer import Negatives, build_evaluation, build_latest, build_train, write_files
+from seqrec.preparation.writing.writer import NegativeDraw, build_evaluation, build_latest, build_train, write_files
 from seqrec.tables.files import write_table
 from seqrec.tables.prepared_schemas import VOCABULARY_CATEGORIES, VOCABULARY_CATEGORIES_TABLE, VOCABULARY_ITEMS_TABLE
 
@@ -30,7 +30,7 @@ TEST_TABLE = "sequences/test"
 LATEST_TABLE = "sequences/latest"
 
 _VALIDATION_SALT, _TEST_SALT = 1, 2
-_MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE = 50_000, 1_000  # Of validation, test and latest.
+_MAX_ROWS_PER_FILE, _MIN_ROWS_PER_FILE = 50_000, 1_000  # Bounds for the files of validation, test and latest.
 
 
 def write_vocabulary(
@@ -40,7 +40,7 @@ def write_vocabulary(
     items: DataFrame,
     vocabulary: RunVocabulary | None,
 ) -> dict[str, Table]:
-    """Writes the two vocabulary tables: new ones, or the very ones of a run."""
+    """Writes the two vocabulary tables: new ones, or copies of a run's."""
     if vocabulary is not None:
         return {
             VOCABULARY_ITEMS_TABLE: write_table(vocabulary.items.coalesce(1), attempt, VOCABULARY_ITEMS_TABLE),
@@ -80,7 +80,9 @@ def write_sequences(
     """Writes the four sequence tables.
 
     Args:
-        kept: events of the k-core by user; recent: events of known items by user, for `latest`.
+        kept: events of the k-core by user.
+        recent: events of known items by user, for `latest`.
+        expected: how many rows and targets there will be, which decides the number of files.
     """
     history = config.max_stored_history
     num_files = num_files_for(
@@ -94,10 +96,8 @@ def write_sequences(
         (VALIDATION_TABLE, "validation", expected.validation, config.num_validation_negatives, _VALIDATION_SALT),
         (TEST_TABLE, "test", expected.test, config.num_test_negatives, _TEST_SALT),
     ):
-        negatives = Negatives(shared, num_negatives, seed, salt, config.exclude_own_items)
-        rows = kept.transform(
-            build_evaluation, attrgetter(part), rule, history, negatives, _num_row_files(num_rows, config)
-        )
+        draw = NegativeDraw(shared, num_negatives, seed, salt, config.exclude_own_items)
+        rows = kept.transform(build_evaluation, attrgetter(part), rule, history, draw, _num_row_files(num_rows, config))
         tables[name] = write_files(rows, attempt, name)
     shared.destroy()
 
@@ -109,10 +109,10 @@ def write_sequences(
 def check_tables(
     tables: dict[str, Table], expected: SplitCounts, indices: ItemIndices, config: PreparationConfig
 ) -> None:
-    """Compares what was written with what was counted before.
+    """Compares the rows and targets that were written with those that were counted before.
 
     Raises:
-        DataError: naming the first table that differs.
+        DataError: a table differs; the message names the first one.
     """
     rows = {
         VOCABULARY_ITEMS_TABLE: indices.num_items,
@@ -129,13 +129,12 @@ def check_tables(
 
 
 def num_latest(expected: SplitCounts, config: PreparationConfig) -> int:
+    """Rows of `sequences/latest`, one per user."""
     return expected.latest if config.latest_users == "all" else expected.users
 
 
-def describe(
-    tables: dict[str, Table], indices: ItemIndices, config: PreparationConfig, rule: SplitRule
-) -> dict[str, Any]:
-    """What later stages need to know beside the tables."""
+def describe(tables: dict[str, Table], indices: ItemIndices, config: PreparationConfig) -> dict[str, Any]:
+    """The details in the manifest, which later stages need beside the tables."""
     return {
         "num_trained_items": indices.num_trained_items,
         "num_items": indices.num_items,

@@ -1,4 +1,4 @@
-"""From reviews to the interactions that stay: events by user, item sample, k-core."""
+"""From reviews to the interactions that stay: row filters, events by user, item sample, k-core."""
 
 import logging
 from dataclasses import dataclass
@@ -20,37 +20,42 @@ from seqrec.preparation.writing.vocabulary import ItemIndices
 from seqrec.tables.prepared_schemas import ALL_EVENTS, NUM_EVENTS, NUM_REVIEWS, NUM_UNIQUE, NUM_USERS
 from seqrec.tables.sessions import bucket_session
 
-logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The interactions that stay: events of kept items, of users with at least `k` of them."""
+    """The interactions that stay: events of kept items, by users with at least `k` of them."""
 
-    events: DataFrame  # ALL_EVENTS: the users that pass the row filters, all their events, items as numbers.
-    numbered_items: DataFrame
+    events: DataFrame  # ALL_EVENTS: all events that pass the row filters, with items as numbers.
+    numbered_items: DataFrame  # One row per item of those events: its id and number.
     filtered: Filtered
-    counts: dict[str, Any]  # Of every step so far.
-    is_kept: np.ndarray  # bool, by item number.
+    counts: dict[str, Any]  # The counts of every step so far, by name.
+    is_kept: np.ndarray  # bool, by item number: the items of the k-core.
     item_counts: np.ndarray  # int64, kept interactions by item number.
     k: int
-    run_indices: ItemIndices | None  # The indices of the run whose vocabulary is used.
+    run_indices: ItemIndices | None  # The indices of the run whose vocabulary is used; None for a new vocabulary.
+
+    @property
+    def is_known(self) -> np.ndarray:
+        """bool, by item number: the items in the vocabulary."""
+        return self.is_kept if self.run_indices is None else self.run_indices.by_number > 0
 
 
 def select_interactions(
     reviews: DataFrame, config: PreparationConfig, seed: int, scratch: str, vocabulary: RunVocabulary | None
 ) -> Selection:
-    """Applies every filter, writing what is used more than once below the URI `scratch`.
+    """Applies every filter; tables that are used more than once are written below the URI `scratch`.
 
     Raises:
-        DataError: nothing is left, or the counts of two steps do not fit together.
+        DataError: nothing is left, or the counts of two steps differ.
     """
     spark = reviews.sparkSession
     filtered = count_filtered(reviews, config)
     kept_reviews = filter_reviews(reviews, config)
     numbered_items = write_numbered_items(kept_reviews, f"{scratch}/items")
     numbers = collect_item_numbers(numbered_items)
-    logger.info("%d reviews of %d items pass the row filters", filtered.counts["filtered_reviews"], numbers.size)
+    _LOG.info("%d reviews of %d items pass the row filters", filtered.counts["filtered_reviews"], numbers.size)
 
     rule = EventRule(
         drop_duplicates=config.exact_duplicates == "drop",

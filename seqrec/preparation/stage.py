@@ -1,6 +1,8 @@
-"""The preparation stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
+"""The `prepare` stage: reviews and items in, vocabulary and sequences out. Read `_prepare` first."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,8 @@ from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.filters.interactions import with_item_groups
 from seqrec.preparation.filters.user_events import keep_indexed, max_own_items
-from seqrec.preparation.health.health import Days, count_test, count_users, measure_health
-from seqrec.preparation.health.health_report import draw_distributions, print_health, warnings_of
+from seqrec.preparation.health.health_figures import Days, count_test, count_users, measure_health
+from seqrec.preparation.health.health_report import publish_health
 from seqrec.preparation.negatives.population import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,
@@ -37,86 +39,88 @@ from seqrec.preparation.writing.vocabulary import (
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.tables.schemas import ITEMS, REVIEWS
-from seqrec.tables.sessions import own_session, bucket_session
+from seqrec.tables.sessions import bucket_session, own_session
+
+
+@dataclass(frozen=True)
+class PreparationInputs:
+    """What `ingest` wrote, and the run whose vocabulary is used."""
+
+    reviews: DataFrame  # REVIEWS
+    items: DataFrame  # ITEMS
+    num_reviews: int  # Rows of the reviews according to their manifest.
+    vocabulary: RunVocabulary | None  # None makes a new vocabulary.
 
 
 def run_prepare(
     spark: SparkSession, storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool = False
 ) -> Manifest:
-    """Makes `prepared/<name>` from `ingested/<name>`, unless the same was made before.
+    """Makes `prepared/<name>` from `ingested/<name>`, unless it is there and made with the same recipe.
 
     Raises:
-        DataError: the input is not there, nothing passes the filters, too few items for the negatives, or the
-            counts of two steps do not fit together.
+        DataError: the input is missing, nothing passes the filters, there are too few items for the negatives, or the
+            counts of two steps differ.
     """
     source = Dataset(storage, "ingested", name).require(made_by="ingest")
     session = own_session(spark)
     vocabulary = None if config.vocabulary is None else read_run_vocabulary(session, storage, config.vocabulary)
-    inputs = {"reviews": source.table("reviews").content, "items": source.table("items").content}
+    contents = {"reviews": source.table("reviews").content, "items": source.table("items").content}
     if vocabulary is not None:
-        inputs["vocabulary"] = vocabulary.content
-    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=inputs)
+        contents["vocabulary"] = vocabulary.content
+    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=contents)
     output = StageOutput(Dataset(storage, "prepared", name), recipe, force)
     if (current := output.current()) is not None:
         return current
     attempt = output.begin()
-    reviews = read_table(session, storage, source, "reviews", REVIEWS)
-    items = read_table(session, storage, source, "items", ITEMS)
+    inputs = PreparationInputs(
+        reviews=read_table(session, storage, source, "reviews", REVIEWS),
+        items=read_table(session, storage, source, "items", ITEMS),
+        num_reviews=source.table("reviews").rows,
+        vocabulary=vocabulary,
+    )
     try:
-        return _prepare(attempt, reviews, items, config, seed, vocabulary, source.table("reviews").rows)
+        return _prepare(attempt, inputs, config, seed)
     except Exception:
-        attempt.discard()  # Gigabytes of scratch; whoever is killed instead leaves them to the next attempt.
+        attempt.discard()  # It holds gigabytes of scratch. A killed process leaves them for the next attempt to delete.
         raise
 
 
-def _prepare(
-    attempt: Attempt,
-    reviews: DataFrame,
-    items: DataFrame,
-    config: PreparationConfig,
-    seed: int,
-    vocabulary: RunVocabulary | None,
-    num_reviews: int,
-) -> Manifest:
-    spark = reviews.sparkSession
-    scratch = attempt.uri("scratch")
-    if config.groups is not None:  # A shuffle of all reviews: only where it is asked for.
-        reviews = reviews.transform(with_item_groups, items)
-    selection = select_interactions(reviews, config, seed, scratch, vocabulary)
-    if selection.counts["reviews"] != num_reviews:
-        raise DataError(
-            f"Spark reads {selection.counts['reviews']} reviews of the {num_reviews} that the job 'ingest' wrote: "
-            "files were damaged or left out. Run it again (--set force=true)."
-        )
+def _prepare(attempt: Attempt, inputs: PreparationInputs, config: PreparationConfig, seed: int) -> Manifest:
+    """Filters, splits, indexes, writes and checks; publishes the manifest last."""
+    selection = _select(attempt, inputs, config, seed)
     rule = _split_rule(selection, config)
-    is_known = selection.is_kept if selection.run_indices is None else selection.run_indices.by_number > 0
-    expected, train_counts = count_split(selection.events, selection.is_kept, is_known, selection.k, rule)
-    _check_split(expected, selection, vocabulary)
-
+    expected, train_counts = count_split(selection.events, selection.is_kept, selection.is_known, selection.k, rule)
+    _check_split(expected, selection, inputs.vocabulary)
     indices = selection.run_indices or number_items(selection.is_kept, train_counts)
-    tables = write_vocabulary(attempt, selection.numbered_items, indices, items, vocabulary)
-    kept = _write_kept_events(selection, indices, scratch)
-    recent, shared = kept, None
-    if config.latest_users == "all":
-        shared = spark.sparkContext.broadcast(indices.by_number)
-        recent = selection.events.transform(keep_indexed, shared, 1)
 
-    category_of = None
-    if config.negative_sampling == "category":
-        stored = spark.read.schema(VOCABULARY_ITEMS).parquet(attempt.uri(VOCABULARY_ITEMS_TABLE))
-        category_of = collect_categories(stored, indices.num_items)
-    population = _population(kept, indices.counts_by_index(selection.item_counts), category_of, config)
-    tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
-    if shared is not None:
-        shared.destroy()  # As long as the catalogue: in a session that goes on they would add up.
+    tables = write_vocabulary(attempt, selection.numbered_items, indices, inputs.items, inputs.vocabulary)
+    kept = _write_kept_events(attempt, selection, indices)
+    population = _population(attempt, kept, selection, indices, config)
+    with _recent_events(selection, kept, indices, config) as recent:
+        tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
     check_tables(tables, expected, indices, config)
+
     _report_health(attempt, kept, selection, expected, indices, rule)
     attempt.storage.delete(f"{attempt.path}/scratch")
     return attempt.publish(
         tables=tables,
         counts=selection.counts | {"split": expected.to_json()},
-        details=describe(tables, indices, config, rule),
+        details=describe(tables, indices, config),
     )
+
+
+def _select(attempt: Attempt, inputs: PreparationInputs, config: PreparationConfig, seed: int) -> Selection:
+    """The interactions that stay; checks that Spark read every review."""
+    reviews = inputs.reviews
+    if config.groups is not None:  # This shuffles all reviews, so it is done only where groups are asked for.
+        reviews = reviews.transform(with_item_groups, inputs.items)
+    selection = select_interactions(reviews, config, seed, attempt.uri("scratch"), inputs.vocabulary)
+    if selection.counts["reviews"] != inputs.num_reviews:
+        raise DataError(
+            f"Spark reads {selection.counts['reviews']} reviews of the {inputs.num_reviews} that the job 'ingest' "
+            "wrote: files were damaged or left out. Run it again (--set force=true)."
+        )
+    return selection
 
 
 def _split_rule(selection: Selection, config: PreparationConfig) -> SplitRule:
@@ -140,20 +144,41 @@ def _check_split(expected: SplitCounts, selection: Selection, vocabulary: RunVoc
         )
 
 
-def _write_kept_events(selection: Selection, indices: ItemIndices, scratch: str) -> DataFrame:
-    """The events of the k-core with item indices, written down because four tables are made of them."""
-    spark = selection.events.sparkSession
+def _write_kept_events(attempt: Attempt, selection: Selection, indices: ItemIndices) -> DataFrame:
+    """The events of the k-core with item indices. They are written down because four tables are made from them."""
+    spark, uri = selection.events.sparkSession, attempt.uri("scratch/kept")
     index_by_number = spark.sparkContext.broadcast(np.where(selection.is_kept, indices.by_number, 0))
     kept = selection.events.transform(keep_indexed, index_by_number, selection.k)
-    kept.write.parquet(f"{scratch}/kept", mode="overwrite")
+    kept.write.parquet(uri, mode="overwrite")
     index_by_number.destroy()
-    return bucket_session(spark).read.schema(KEPT_EVENTS).parquet(f"{scratch}/kept")
+    return bucket_session(spark).read.schema(KEPT_EVENTS).parquet(uri)
+
+
+@contextmanager
+def _recent_events(
+    selection: Selection, kept: DataFrame, indices: ItemIndices, config: PreparationConfig
+) -> Iterator[DataFrame]:
+    """The events that `latest` is made from: all events of known items, or only those of the k-core."""
+    if config.latest_users != "all":
+        yield kept
+        return
+    shared = selection.events.sparkSession.sparkContext.broadcast(indices.by_number)
+    try:
+        yield selection.events.transform(keep_indexed, shared, 1)
+    finally:
+        shared.destroy()  # It is as long as the catalogue, and a session that stays alive would collect one per run.
 
 
 def _population(
-    kept: DataFrame, item_counts: np.ndarray, category_of: np.ndarray | None, config: PreparationConfig
+    attempt: Attempt, kept: DataFrame, selection: Selection, indices: ItemIndices, config: PreparationConfig
 ) -> Population:
-    """What negatives are drawn from: all kept interactions, those of validation and test among them."""
+    """The items that negatives are drawn from, weighted by all kept interactions, also those of validation and test."""
+    category_of = None
+    if config.negative_sampling == "category":
+        uri = attempt.uri(VOCABULARY_ITEMS_TABLE)
+        stored = selection.numbered_items.sparkSession.read.schema(VOCABULARY_ITEMS).parquet(uri)
+        category_of = collect_categories(stored, indices.num_items)
+    item_counts = indices.counts_by_index(selection.item_counts)
     population = Population.build(item_counts, config.negative_sampling, config.negative_exponent, category_of)
     barred = max_own_items(kept) if config.exclude_own_items else 1
     check_enough(population, config.num_validation_negatives, barred, "num_validation_negatives")
@@ -169,17 +194,13 @@ def _report_health(
     indices: ItemIndices,
     rule: SplitRule,
 ) -> None:
-    """Writes `health.json` and `health.png` beside the tables, and prints the figures."""
+    """Measures the prepared data; writes `health.json` and `health.png` beside the tables, and prints the figures."""
     id_ranks = np.maximum(indices.numbers_by_index(), 0).astype(np.int32)
     days = Days(selection.filtered.first_day, selection.filtered.last_day - selection.filtered.first_day + 1)
     users = count_users(kept, rule, id_ranks, days)
     test = kept.sparkSession.newSession().read.schema(EVALUATION).parquet(attempt.uri(TEST_TABLE))
     candidates = count_test(test, indices.num_trained_items, id_ranks)
-    item_counts = selection.item_counts[selection.is_kept]
     health: dict[str, Any] = {"steps": selection.counts, "split": expected.to_json()}
-    health |= measure_health(users, candidates, item_counts)
+    health |= measure_health(users, candidates, selection.item_counts[selection.is_kept])
     health["cold_items"] = indices.num_items - indices.num_trained_items
-    health["warnings"] = warnings_of(health)
-    attempt.storage.write_bytes(f"{attempt.path}/health.json", json.dumps(health, indent=1).encode())
-    attempt.storage.write_bytes(f"{attempt.path}/health.png", draw_distributions(health))
-    print_health(health, attempt.dataset.name)
+    publish_health(attempt, health)

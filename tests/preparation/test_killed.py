@@ -6,6 +6,7 @@ from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.preparation import prepared_tables, stage
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.health import health_report
 from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import DAY, publish_ingested, reviews_of
 
@@ -26,7 +27,7 @@ def test_a_killed_job_publishes_nothing_and_the_next_one_cleans_up(spark, tmp_pa
     publish_ingested(spark, storage, REVIEWS)
     prepared = Dataset(storage, "prepared", "small")
 
-    for module, step in ((stage, "count_split"), (prepared_tables, "build_latest"), (stage, "print_health")):
+    for module, step in ((stage, "count_split"), (prepared_tables, "build_latest"), (health_report, "print_health")):
         with monkeypatch.context() as patch:
             patch.setattr(module, step, dies)
             with pytest.raises(Killed):

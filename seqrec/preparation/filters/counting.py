@@ -1,8 +1,8 @@
 """Counting into arrays: how often each small integer occurs over a whole table, without shuffling its rows.
 
-Each task counts its part into one array of the full length, cut into chunks; only chunks that are not empty
-travel, as bytes, and are added up. For a catalogue of 15 million items that is 120 MB a task, however many
-events there are.
+Each task counts its part into one array of the full length. The array is cut into chunks, and only chunks that are not
+empty travel, as bytes, to be added up. For a catalogue of 15 million items that is 120 MB per task, however many events
+there are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,16 +16,16 @@ from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 from seqrec.tables.sessions import num_tasks
 
 _CHUNK = 1 << 16
-_BUFFERED = 1 << 24  # Integers gathered before they are counted: a pass over the whole array costs too.
+_BUFFERED = 1 << 24  # Integers gathered before they are counted, because each count passes over the whole array.
 _SCHEMA = StructType([StructField("chunk", IntegerType()), StructField("counts", BinaryType())])
 _ARROW = pa.schema([("chunk", pa.int32()), ("counts", pa.binary())])
 
-# Integers in [0, size) to count, for one batch of rows; more than one array if that is easier.
+# Gives the integers in [0, size) to count for one batch of rows, in one or more arrays.
 Pick = Callable[[pa.RecordBatch], Iterable[np.ndarray]]
 
 
 def count_into_array(table: DataFrame, pick: Pick, size: int) -> np.ndarray:
-    """How often `pick` yields each of 0 .. size - 1 over all batches of `table`: int64 [size]."""
+    """int64 [size]: how often `pick` yields each of 0 .. size - 1 over all batches of `table`."""
     tasks = num_tasks(table.sparkSession)
     rows = (
         table.coalesce(tasks)

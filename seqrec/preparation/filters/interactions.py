@@ -1,4 +1,4 @@
-"""Which reviews count as interactions: one pure DataFrame -> DataFrame step per function."""
+"""The row filters, which decide which reviews are interactions. Each is a pure function from DataFrame to DataFrame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,19 @@ from seqrec.core.errors import DataError, nearest
 from seqrec.preparation.config import PreparationConfig, day_number
 from seqrec.tables.prepared_schemas import TIE
 
-_MAX_GROUPS = 1000  # There are a few dozen; if a column of something else stands there, do not collect it.
+_MAX_GROUPS = 1000  # Groups that are collected for a message. There are a few dozen, unless the column is another one.
 
 
 def keep_rated(reviews: DataFrame, min_rating: float | None) -> DataFrame:
-    """Reviews rated at least `min_rating`; a review without a rating is not. None keeps all."""
+    """Reviews with a rating of at least `min_rating`, so none without a rating; None keeps all."""
     return reviews if min_rating is None else reviews.filter(_rated(min_rating))
 
 
 def with_item_groups(reviews: DataFrame, items: DataFrame) -> DataFrame:
-    """A review whose file named no group (the whole dump is one file) gets that of its item, from the metadata."""
+    """Gives a review without a group the group of its item in the metadata.
+
+    Reviews lack a group if their file does not name one, as the file of the whole dump.
+    """
     of_item = F.col("group_of_item")
     named = items.select(ITEM, F.col(GROUP).alias("group_of_item"))
     with_both = reviews.join(named, on=ITEM, how="left").withColumn(GROUP, F.coalesce(GROUP, of_item))
@@ -28,22 +31,22 @@ def with_item_groups(reviews: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def keep_groups(reviews: DataFrame, groups: Sequence[str] | None) -> DataFrame:
-    """Reviews of the named groups; None keeps all."""
+    """Reviews in the named groups; None keeps all."""
     return reviews if groups is None else reviews.filter(F.col(GROUP).isin(*groups))
 
 
 def keep_dates(reviews: DataFrame, start_date: str | None, end_date: str | None) -> DataFrame:
-    """Reviews from the first to the last day (YYYY-MM-DD, UTC), both included; None is open."""
+    """Reviews from the first to the last day (YYYY-MM-DD, UTC), both included; None means no bound."""
     if start_date is not None:
         reviews = reviews.filter(_from_day(start_date))
     return reviews if end_date is None else reviews.filter(_until_day(end_date))
 
 
 def with_tie_hash(reviews: DataFrame) -> DataFrame:
-    """Adds `tie`, the xxhash64 of user and item: the order of a user's events that share a timestamp.
+    """Adds `tie`, the xxhash64 of user and item, which orders a user's events that share a timestamp.
 
-    Whole-day timestamps tie often. Neither the item id nor the order of the input may decide: both put a
-    predictable item last, which becomes the target.
+    Whole-day timestamps tie often. Neither the item id nor the order of the input may decide: both put a predictable
+    item last, and the last item becomes the target.
     """
     return reviews.withColumn(TIE, F.xxhash64(USER, ITEM))
 
@@ -59,18 +62,18 @@ def filter_reviews(reviews: DataFrame, config: PreparationConfig) -> DataFrame:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What the row filters leave."""
+    """Counts of the row filters, and the days that the remaining reviews span."""
 
-    counts: dict[str, int]  # Rows dropped by each filter in its order, and left.
-    first_day: int  # Days since 1970.
+    counts: dict[str, int]  # Rows that each filter drops, in the order of the filters, and rows that remain.
+    first_day: int  # In days since 1970.
     last_day: int
 
 
 def count_filtered(reviews: DataFrame, config: PreparationConfig) -> Filtered:
-    """Counts what each filter drops, in one pass.
+    """Counts the rows that each filter drops, in one pass.
 
     Raises:
-        DataError: a user, item or timestamp is null, no review is of a group that `groups` names, or none is left.
+        DataError: a user, item or timestamp is null, a group that `groups` names has no reviews, or no review is left.
     """
     rated = _condition(config.min_rating, _rated(config.min_rating))
     grouped = rated & _condition(config.groups, F.col(GROUP).isin(*(config.groups or ())))
@@ -112,7 +115,7 @@ def count_filtered(reviews: DataFrame, config: PreparationConfig) -> Filtered:
 
 
 def _known_groups(reviews: DataFrame, wanted: str) -> str:
-    """What the reader may have meant."""
+    """Names the group that the user may have meant, or the groups there are."""
     rows = reviews.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().orderBy(GROUP).limit(_MAX_GROUPS).collect()
     known = [row[GROUP] for row in rows]
     close = nearest(wanted, known)
@@ -122,7 +125,8 @@ def _known_groups(reviews: DataFrame, wanted: str) -> str:
 
 
 def _rated(least: float | None) -> Column:
-    return F.col(RATING) >= F.lit(least).cast("float")  # As stored: 3.3 as a float32 is less than as a float64.
+    # The limit is compared as a float32, as ratings are stored: 3.3 as a float32 is less than 3.3 as a float64.
+    return F.col(RATING) >= F.lit(least).cast("float")
 
 
 def _condition(setting: object, condition: Column) -> Column:

@@ -8,14 +8,15 @@ _SALT = 3_000_017
 
 
 def sample_items(counts: np.ndarray, keys: np.ndarray, rate: float, seed: int) -> np.ndarray:
-    """Which items are in the sample: bool, int(rate * items) of them True.
+    """bool [items]: True for the int(rate * items) items in the sample.
 
-    Drawing a random interaction and taking its item, until there are enough, is an exponential race: each item
-    arrives after a time that is the shorter the more interactions it has, and the earliest are taken.
+    Drawing random interactions and taking their items until there are enough is an exponential race: each item arrives
+    after a random time, which is shorter the more interactions the item has, and the earliest items are taken.
 
     Args:
-        counts: interactions of each item; an item without any is never taken and does not count.
-        keys: what the draw of each item hangs on: a hash of its id.
+        counts: int64 [items], interactions of each item; an item without any is never taken and does not count.
+        keys: int64 [items], a hash of each item's id, which its random time depends on.
+        rate: share of the items to take, above 0 and at most 1.
     """
     present = counts > 0
     num_sampled = int(present.sum() * rate)

@@ -1,7 +1,7 @@
 """The k-core: the largest set of interactions in which every user and every item has at least k of them.
 
-Interactions are never shuffled: a round needs only which items are left, one flag an item, and gives back how
-many interactions each item has lost because their users fell below k.
+Interactions are never shuffled. A round needs only one flag per item, which says whether the item is left, and returns
+how many interactions each item has lost because their users fell below k.
 """
 
 import logging
@@ -19,12 +19,12 @@ from seqrec.events.ragged import Ragged, lists
 from seqrec.preparation.filters.counting import count_into_array
 from seqrec.tables.arrow_bytes import from_arrow_rows
 
-logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What is left when a round begins: items with enough interactions, users with enough of those."""
+    """The sizes when a round begins: items with enough interactions, users with enough of those items."""
 
     users: int
     items: int
@@ -38,23 +38,25 @@ class Core:
     rounds: tuple[Round, ...]
 
     def to_json(self) -> list[dict[str, int]]:
+        """The rounds, as dictionaries that JSON can hold."""
         return [asdict(r) for r in self.rounds]
 
 
 def count_items(events: DataFrame, num_items: int) -> np.ndarray:
-    """Interactions of each item, int64 [num_items]; `events` has one packed row per bucket of users."""
+    """int64 [num_items], interactions of each item number in `events` (ALL_EVENTS)."""
     return count_into_array(events.select(ITEM_INDICES), _items_of, num_items)
 
 
 def find_k_core(events: DataFrame, counts: np.ndarray, is_allowed: np.ndarray, k: int) -> Core:
-    """Peels users and items below `k` until nothing changes; runs one Spark job a round and logs its size.
+    """Drops users and items with fewer than `k` interactions until nothing changes.
+
+    Each round is one Spark job and logs its sizes. A user is in the core if at least `k` of its interactions are with
+    items in the core.
 
     Args:
-        events: packed, one row per bucket of users, with all their item numbers.
-        counts: interactions of each item over `events`.
-        is_allowed: bool, the items to begin with; interactions of others count for nobody.
-
-    A user is in the core when it has at least `k` interactions with items that are kept.
+        events: ALL_EVENTS, one row per bucket of users, with all their item numbers.
+        counts: int64 [num_items], interactions of each item in `events`.
+        is_allowed: bool [num_items], the items to begin with; interactions with other items are ignored.
     """
     columns = events.select(ITEM_INDICES)
     counts, rounds = counts.copy(), []
@@ -65,7 +67,7 @@ def find_k_core(events: DataFrame, counts: np.ndarray, is_allowed: np.ndarray, k
         flags.destroy()
         lost, users, interactions = tallied[:-2], int(tallied[-2]), int(tallied[-1])
         rounds.append(Round(users=users, items=int(now.sum()), interactions=interactions))
-        logger.info("k-core round %d: %d users, %d items, %d interactions", len(rounds), *asdict(rounds[-1]).values())
+        _LOG.info("k-core round %d: %d users, %d items, %d interactions", len(rounds), *asdict(rounds[-1]).values())
         counts -= lost
         before, now = now, now & (counts >= k)
         if (before == now).all():
@@ -73,7 +75,7 @@ def find_k_core(events: DataFrame, counts: np.ndarray, is_allowed: np.ndarray, k
 
 
 def has_enough(items: Ragged, is_kept: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which values are of kept items, and which lists have at least `k` (and one) of those."""
+    """Flags for the values that are kept items, and for the lists that have at least max(k, 1) of those."""
     in_kept = is_kept[items.values]
     return in_kept, items.sums(in_kept) >= max(k, 1)
 
@@ -84,9 +86,9 @@ def _items_of(batch: pa.RecordBatch) -> Iterator[np.ndarray]:
 
 
 def _peel(flags: Broadcast, k: int, is_first: bool, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
-    """Items of the interactions that go because their user has just fallen below `k`; then two totals.
+    """The items of interactions that are dropped because their user has just fallen below `k`; then two totals.
 
-    Whether a user was in before follows from the flags of the round before, so no state is kept between rounds.
+    The flags of the round before show whether a user was in the core before, so no state is kept between rounds.
     """
     before, now = flags.value
     for users in from_arrow_rows([batch]):

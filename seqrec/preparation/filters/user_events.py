@@ -1,6 +1,6 @@
-"""The one shuffle of all reviews: from any order to buckets of users, each user with its events in time order.
+"""The only shuffle of all reviews: from any order to buckets of users, each user with its events in time order.
 
-Users are hashed to buckets; all that is done per user happens inside its bucket, in NumPy over flat arrays.
+Users are hashed to buckets. All later work per user happens inside its bucket, in NumPy over flat arrays.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,21 +33,25 @@ from seqrec.tables.prepared_schemas import (
     USER_KEY,
 )
 
-_TIME_BITS = 36  # 2,000 years of seconds; the rest of a 64-bit sort key is for the users of a bucket.
-EVENTS_PER_BUCKET = 1_000_000  # A bucket is held in memory whole: about 200 bytes an event while sorting.
+_TIME_BITS = 36  # Enough for 2,000 years of seconds; the other bits of a 64-bit sort key number the bucket's users.
+EVENTS_PER_BUCKET = 1_000_000  # A whole bucket is held in memory, at about 200 bytes per event while it is sorted.
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventRule:
     """How a user's reviews become events."""
 
-    drop_duplicates: bool  # Byte-identical lines, told by their hash.
-    tie_by_hash: bool  # Else by item id.
-    repeated_items: Literal["all", "first", "last"]
+    drop_duplicates: bool  # Whether byte-identical lines, which have equal hashes, become one event.
+    tie_by_hash: bool  # Whether a hash orders events of one time; else the item id does.
+    repeated_items: Literal["all", "first", "last"]  # Which of a user's reviews of one item become events.
 
 
 def build_user_events(reviews: DataFrame, numbers: Broadcast, rule: EventRule, num_buckets: int) -> DataFrame:
-    """One packed row per bucket of users: their item numbers and timestamps in time order, ties as `rule` says."""
+    """ALL_EVENTS: one row per bucket of users, with item numbers and timestamps in the order that `rule` sets.
+
+    Args:
+        numbers: a broadcast `ItemNumbers`.
+    """
     salt = numbers.value.salt
     if rule.tie_by_hash:
         reviews = reviews.transform(with_tie_hash)
@@ -62,7 +66,9 @@ def build_user_events(reviews: DataFrame, numbers: Broadcast, rule: EventRule, n
 
 
 def num_buckets_for(num_reviews: int) -> int:
-    """Buckets that keep each small enough; a function of the data alone, so that nothing depends on the machine."""
+    """The number of buckets that keeps each small enough. It depends on the data alone, so results do not depend on the
+    machine.
+    """
     return max(1, -(-num_reviews // EVENTS_PER_BUCKET))
 
 
@@ -94,11 +100,14 @@ def group_events(
     """Orders the reviews of a bucket by (user, time, tie), and drops duplicates and repeated items.
 
     Args:
-        users: the user ids; keys: their hashes; owner: which of them each review is by.
-        lines: hash of each review's line, to drop byte-identical ones; None keeps them.
+        users: the user ids of the bucket.
+        keys: int64 [users], their hashes.
+        owner: int64 [reviews], the number of each review's user.
+        items, times, ties: int64 or int32 [reviews].
+        lines: int64 [reviews], hash of each review's line, to drop byte-identical ones; None keeps them.
 
     Returns:
-        USER_EVENTS, and the number of reviews after exact duplicates went.
+        USER_EVENTS, and the number of reviews after exact duplicates were dropped.
     """
     order = _time_order(owner, times, ties)
     owner, items, times = owner[order], items[order], times[order]
@@ -120,7 +129,7 @@ def group_events(
 
 
 def _encode_users(reviews: pa.StringArray, keys: np.ndarray) -> tuple[pa.StringArray, np.ndarray, np.ndarray]:
-    """The distinct users in the order of their keys, those keys, and for each review the number of its user."""
+    """The distinct users in the order of their keys, their keys, and the number of each review's user."""
     encoded = reviews.dictionary_encode()
     number = encoded.indices.to_numpy()
     key_of = np.empty(len(encoded.dictionary), np.int64)
@@ -132,7 +141,7 @@ def _encode_users(reviews: pa.StringArray, keys: np.ndarray) -> tuple[pa.StringA
 
 
 def _time_order(owner: np.ndarray, times: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """The order by (owner, time, tie), as `np.lexsort` gives it; most events need two of the three."""
+    """The order by (owner, time, tie), as `np.lexsort` gives it. Faster, as only tied events need the third key."""
     since_first = times - times.min()
     if int(since_first.max()) >= 1 << _TIME_BITS or int(owner.max()) >= 1 << (63 - _TIME_BITS):
         return np.lexsort((ties, times, owner))
@@ -147,9 +156,10 @@ def _time_order(owner: np.ndarray, times: np.ndarray, ties: np.ndarray) -> np.nd
 
 
 def _is_duplicate(owner: np.ndarray, items: np.ndarray, times: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """True for all but one of the reviews with the same user, time, item and line; sorted by (user, time, tie).
+    """True for all but one of the reviews with the same user, time, item and line.
 
-    Equal (user, item) have equal ties, so that equal reviews lie side by side, except for their lines.
+    The reviews are sorted by (user, time, tie). Ties are equal where user and item are, so reviews of one user, time
+    and item lie side by side; only their lines may be in any order.
     """
     same = (owner[1:] == owner[:-1]) & (times[1:] == times[:-1]) & (items[1:] == items[:-1])
     duplicate = np.zeros(len(owner), bool)
@@ -163,8 +173,8 @@ def _is_duplicate(owner: np.ndarray, items: np.ndarray, times: np.ndarray, lines
 
 
 def _is_first_or_last(owner: np.ndarray, items: np.ndarray, which: str) -> np.ndarray:
-    """True for a user's first (or last) event of each item; events are in time order."""
-    order = np.lexsort((items, owner))  # Stable: in time order within a user and an item.
+    """True for a user's first (or last) event with each item; events are in time order."""
+    order = np.lexsort((items, owner))  # The sort is stable, so events of one user and item stay in time order.
     changes = (owner[order][1:] != owner[order][:-1]) | (items[order][1:] != items[order][:-1])
     edge = np.concatenate([[True], changes] if which == "first" else [changes, [True]])
     chosen = np.zeros(len(owner), bool)
@@ -173,14 +183,18 @@ def _is_first_or_last(owner: np.ndarray, items: np.ndarray, which: str) -> np.nd
 
 
 def keep_indexed(events: DataFrame, index_by_number: Broadcast, k: int) -> DataFrame:
-    """The users with at least `k` events of items that have an index: those events, items as indices; packed."""
+    """KEPT_EVENTS: the users with at least `k` events of items that have an index, and those events with indices.
+
+    Args:
+        index_by_number: a broadcast array int32 [numbers], the index of each item number; 0 drops the item's events.
+    """
     return events.select(*USER_EVENTS.names).mapInArrow(partial(_index, index_by_number, k), KEPT_EVENTS)
 
 
 def keep_users_and_items(
     items: Ragged, times: Ragged, is_kept: np.ndarray, k: int
 ) -> tuple[np.ndarray, Ragged, Ragged]:
-    """The users with at least `k` events of kept items (by their place), and those events."""
+    """The numbers of the users with at least `k` events of kept items, and items and times of those events."""
     in_kept, enough = has_enough(items, is_kept, k)
     mask = in_kept & np.repeat(enough, items.lengths)
     lengths = items.sums(mask)[enough]
@@ -200,7 +214,7 @@ def _index(index_by_number: Broadcast, k: int, batches: Iterable[pa.RecordBatch]
 
 
 def max_own_items(events: DataFrame) -> int:
-    """The most different items that one user has."""
+    """The largest number of different items that one user has; `events` is KEPT_EVENTS or ALL_EVENTS."""
     most = events.select(ITEM_INDICES).mapInArrow(_max_own_items, "most int")
     return most.agg(F.max("most")).first()[0]
 

@@ -1,19 +1,29 @@
-"""The health figures where a user sees them: a table on the screen, a PNG of the two distributions."""
+"""The health figures for people: `health.json`, a PNG of the two distributions, a table on the screen."""
 
 import io
+import json
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from seqrec.preparation.health.health import WARN_ABOVE_AUC
+from seqrec.core.manifest import Attempt
+from seqrec.preparation.health.health_figures import WARN_ABOVE_AUC
 
-_ONE_SIDED = 0.9  # Share of same-day pairs that only an order by id reaches: by chance it is about a half.
-_FEW_TARGETS = 30  # Below, chance may reach it too.
+_ONE_SIDED = 0.9  # Share of same-day pairs that only an order by id reaches; by chance it is about a half.
+_FEW_TARGETS = 30  # With fewer targets than this, chance may reach that share too.
+
+
+def publish_health(attempt: Attempt, health: dict[str, Any]) -> None:
+    """Adds the warnings; writes `health.json` and `health.png` beside the tables, and prints the figures."""
+    health["warnings"] = warnings_of(health)
+    attempt.storage.write_bytes(f"{attempt.path}/health.json", json.dumps(health, indent=1).encode())
+    attempt.storage.write_bytes(f"{attempt.path}/health.png", draw_distributions(health))
+    print_health(health, attempt.dataset.name)
 
 
 def warnings_of(health: dict[str, Any]) -> list[str]:
-    """What should be mended before results are believed; empty when nothing is wrong."""
+    """The problems that should be fixed before results are trusted; empty if there are none."""
     found = []
     auc = health["auc_of_ranking_by_item_id"]
     if auc is not None and auc > WARN_ABOVE_AUC:
@@ -36,9 +46,9 @@ def warnings_of(health: dict[str, Any]) -> list[str]:
 
 
 def _one_sided_share(health: dict[str, Any]) -> float | None:
-    """How often the target of a tied day has the higher id, if only an order by id can explain it.
+    """Share of tied pairs whose target has the higher id, if only an order by id can explain it; else None.
 
-    The AUC of the id alone does not see it where popular items have ids that draw the other way.
+    The AUC of the id alone misses such an order where popular items tend to have ids at the other end.
     """
     higher = health["share_of_same_day_pairs_with_the_higher_id_as_target"]
     tied = health["share_of_test_targets_on_the_day_of_the_last_history_event"]
@@ -48,7 +58,7 @@ def _one_sided_share(health: dict[str, Any]) -> float | None:
 
 
 def print_health(health: dict[str, Any], name: str) -> None:
-    """Prints the figures as one table, k-core rounds as a second, warnings below."""
+    """Prints the figures as a table, the rounds of the k-core as a second one, and the warnings below."""
     console = Console()
     table = Table(title=f"prepared '{name}'", show_header=False)
     table.add_column("what")
@@ -76,8 +86,9 @@ def print_health(health: dict[str, Any], name: str) -> None:
 
 
 def draw_distributions(health: dict[str, Any]) -> bytes:
-    """Users by their number of events and items by theirs, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # Loads slowly; without a screen or global state.
+    """A PNG of two histograms: users and items by their number of events."""
+    # Imported here because it loads slowly; this backend needs no screen and has no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")

@@ -1,9 +1,9 @@
 """Negatives for validation and test: distinct items drawn for each target, never the target itself.
 
-Drawing with weights and rejecting what was drawn before is drawing without replacement. Every row has its own
-endless sequence of draws, made from its key, so that its negatives depend on nothing else; a row whose sequence
-repeats itself too long (few items, or one that outweighs all others) is finished by an exponential race, which
-has the same distribution (Efraimidis, Spirakis: "Weighted random sampling with a reservoir", 2006).
+Drawing with weights and rejecting items drawn before is drawing without replacement. Every row has its own endless
+sequence of draws, made from its key, so its negatives depend on nothing else. A row whose sequence repeats itself for
+too long (because there are few items, or one outweighs all others) is finished by an exponential race, which has the
+same distribution (Efraimidis, Spirakis: "Weighted random sampling with a reservoir", 2006).
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from seqrec.core.keyed_random import keyed, uniforms
 from seqrec.events.ragged import Ragged
 from seqrec.preparation.negatives.population import Population
 
-_MAX_DRAWS = 16  # Draws a row may use up, as a multiple of the negatives asked, before the race.
+_MAX_DRAWS = 16  # Draws that a row may use before the race, as a multiple of the wanted negatives.
 _RACE_SALT = 1_000_003
 _FILL_SALT = 2_000_003
-_CELLS = 1 << 22  # Cells of a race held at once.
+_CELLS = 1 << 22  # Pairs of row and item whose arrival times are held at once.
 
 
 def draw_negatives(
@@ -30,13 +30,13 @@ def draw_negatives(
 ) -> np.ndarray:
     """Distinct negatives for each target, int32 [R, num_negatives], in the order in which they were drawn.
 
-    With categories, a target whose category has too few items gets all of those and then others by popularity.
+    With categories, a target whose category has too few items gets all of them, and then other items by popularity.
 
     Args:
-        keys: uint64 [R], what the draws of each row hang on.
-        targets: item index of each target.
-        own: lists of further items that are barred, and for each row which of them is its own, in `owner`; without
-            that, each row has the list of its number.
+        keys: uint64 [R], the key that the draws of each row depend on.
+        targets: int32 [R], item index of each target.
+        own: lists of further items that are barred.
+        owner: int64 [R], the list in `own` that bars items for each row; None gives each row the list of its number.
     """
     result = _Drawn(np.zeros((len(keys), num_negatives), np.int32), np.zeros(len(keys), np.int64))
     barred = _Barred.of_owners(targets, own, np.arange(len(keys)) if owner is None else owner)
@@ -54,13 +54,13 @@ def draw_negatives(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What each row has got so far: the first `count` of `items`."""
+    """The negatives that each row has so far."""
 
-    items: np.ndarray  # int32 [R, N]
+    items: np.ndarray  # int32 [R, N]; the first `count` of each row are drawn, the others are 0.
     count: np.ndarray  # int64 [R]
 
     def append(self, rows: np.ndarray, more: np.ndarray, num_more: np.ndarray) -> None:
-        """Puts the first `num_more` of `more` behind what `rows` have, as far as there is room."""
+        """Appends the first `num_more` items of `more` to `rows`, as far as there is room."""
         place = np.arange(more.shape[1])
         column = self.count[rows][:, None] + place
         fits = (place < num_more[:, None]) & (column < self.items.shape[1])
@@ -68,6 +68,7 @@ class _Drawn:
         self.count[rows] += fits.sum(axis=1)
 
     def lacking(self) -> np.ndarray:
+        """Numbers of the rows that have too few items."""
         return np.flatnonzero(self.count < self.items.shape[1])
 
     def of(self, rows: np.ndarray) -> "_Drawn":
@@ -76,12 +77,12 @@ class _Drawn:
 
 @dataclass(frozen=True)
 class _Barred:
-    """Items that a row may not get: its target, what its owner has, and what it has drawn before."""
+    """Items that a row may not get: its target, its owner's items, and the items it has drawn before."""
 
-    targets: np.ndarray
-    owner: np.ndarray
-    owned: np.ndarray  # Sorted pairs of owner and item: once for all rows of an owner, who may have thousands.
-    drawn: Ragged  # By row.
+    targets: np.ndarray  # int32 [R]
+    owner: np.ndarray  # int64 [R]
+    owned: np.ndarray  # Sorted pairs of owner and item, kept once per owner, who may have thousands of items and rows.
+    drawn: Ragged  # Items drawn before, a list per row.
 
     @classmethod
     def of_owners(cls, targets: np.ndarray, own: Ragged | None, owner: np.ndarray) -> "_Barred":
@@ -89,7 +90,7 @@ class _Barred:
         return cls(targets, owner, _sorted_pairs(nothing if own is None else own), nothing)
 
     def contains(self, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """bool [len(rows), N] for items [len(rows), N]."""
+        """bool [len(rows), N]: True where an item of `items` [len(rows), N] is barred for its row."""
         found = items == self.targets[rows][:, None]
         for pairs, first in ((self.owned, self.owner[rows]), (_sorted_pairs(self.drawn), rows)):
             if len(pairs):
@@ -98,7 +99,7 @@ class _Barred:
         return found
 
     def of(self, rows: np.ndarray, drawn: _Drawn) -> "_Barred":
-        """The same for some of the rows, barring also what those have drawn."""
+        """The barred items of some rows, to which the items in `drawn` are added."""
         before = self.drawn.take(rows)
         taken = drawn.items[np.arange(drawn.items.shape[1]) < drawn.count[:, None]]
         owners = np.concatenate([before.owners, np.repeat(np.arange(len(rows)), drawn.count)])
@@ -118,14 +119,14 @@ def _pair(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
 def _draw(
     population: Population, keys: np.ndarray, low: np.ndarray, high: np.ndarray, barred: _Barred, result: _Drawn
 ) -> None:
-    """Fills each row from its range of places, as far as that has items."""
+    """Fills each row from its range of places, as far as the range has items."""
     num_wanted = result.items.shape[1]
     pending, count = np.flatnonzero(high > low), num_wanted + 8
     while len(pending) and count <= _MAX_DRAWS * (num_wanted + 8):
         items = _draw_with_replacement(population, keys[pending], low[pending], high[pending], count)
         usable = ~barred.contains(pending, items) & ~_occurred_before(items)
         first_usable = np.argsort(~usable, axis=1, kind="stable")[:, :num_wanted]
-        result.count[pending] = 0  # The longer sequence begins with the shorter one.
+        result.count[pending] = 0  # The longer sequence begins with the same draws, so the row is filled anew.
         result.append(pending, np.take_along_axis(items, first_usable, axis=1), usable.sum(axis=1))
         pending, count = pending[result.count[pending] < num_wanted], count * 4
     for rows in _same_range(pending, low):
@@ -142,7 +143,7 @@ def _draw_with_replacement(
 
 
 def _occurred_before(items: np.ndarray) -> np.ndarray:
-    """True where the same item stands further left in the row."""
+    """True where the same item occurs further left in its row."""
     order = np.argsort(items, axis=1, kind="stable")
     ascending = np.take_along_axis(items, order, axis=1)
     repeats = np.zeros(items.shape, bool)
@@ -168,7 +169,10 @@ def _race(
     barred: _Barred,
     result: _Drawn,
 ) -> None:
-    """Goes on for rows that share a range: each item left arrives after an exponential time, the earliest are drawn."""
+    """Finishes rows that share a range of places.
+
+    Each item that is not barred arrives after an exponential time; the earliest items are drawn.
+    """
     items, weights = population.items[low:high], np.diff(population.upto[low : high + 1])
     for part in np.array_split(rows, -(-len(rows) * len(items) // _CELLS)):
         arrival = -np.log1p(-uniforms(keyed(keys[part], _RACE_SALT), 0, len(items))) / weights

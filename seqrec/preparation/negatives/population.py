@@ -1,4 +1,4 @@
-"""The items that negatives are drawn from, and how a random number finds its item."""
+"""The items that negatives are drawn from, and the search that turns a random number into an item."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,21 +7,18 @@ import numpy as np
 
 from seqrec.core.errors import DataError
 from seqrec.events.ragged import offsets_of
-from seqrec.preparation.negatives.search_guide import Guide
+from seqrec.preparation.negatives.search_guide import SearchGuide
 
 
 @dataclass(frozen=True)
 class Population:
-    """Items to draw from, with weights; items of one category lie together.
+    """Items to draw from, with weights. Items of one category have neighbouring places if draws are by category."""
 
-    `upto[p]` is the total weight before place p, so that a uniform number finds its item by search.
-    """
-
-    items: np.ndarray  # int32 [P], item indices; only those with a weight above 0.
-    upto: np.ndarray  # float64 [P + 1]
-    category_of: np.ndarray | None  # int32 by item index; None when targets may be of any category.
-    category_start: np.ndarray | None  # int64 [categories + 1]: places of category c from [c] to [c + 1].
-    guide: Guide  # Into `upto`.
+    items: np.ndarray  # int32 [P], item indices; only items with a weight above 0.
+    upto: np.ndarray  # float64 [P + 1], total weight before each place: a uniform number finds its item by search.
+    category_of: np.ndarray | None  # int32 by item index; None if negatives may be of any category.
+    category_start: np.ndarray | None  # int64 [categories + 1]: category c has the places from [c] to [c + 1].
+    guide: SearchGuide  # Speeds up the search in `upto`.
 
     @classmethod
     def build(
@@ -31,7 +28,14 @@ class Population:
         exponent: float,
         category_of: np.ndarray | None = None,
     ) -> "Population":
-        """From the interactions of each item (by item index, 0 for padding); category draws go by popularity."""
+        """A population from the interactions of each item.
+
+        Args:
+            counts: int64 by item index, interactions; padding has 0.
+            sampling: how an item's weight follows from its count; "category" weighs as "popularity" does.
+            exponent: the power of the count, for "power".
+            category_of: int32 by item index, needed for "category".
+        """
         items = np.flatnonzero(counts > 0)
         weights = counts[items].astype(np.float64)
         if sampling == "power":
@@ -47,14 +51,14 @@ class Population:
             start = offsets_of(sizes)
         upto = np.concatenate([[0.0], np.cumsum(weights)])
         of_targets = category_of if sampling == "category" else None
-        return cls(items.astype(np.int32), upto, of_targets, start, Guide.to(upto))
+        return cls(items.astype(np.int32), upto, of_targets, start, SearchGuide.of(upto))
 
     def places_of(self, points: np.ndarray) -> np.ndarray:
-        """For each point of the range of all weights the place p with upto[p] <= point < upto[p + 1]."""
+        """For each point between 0 and the total weight, the place p with upto[p] <= point < upto[p + 1]."""
         return self.guide.find(self.upto, points) - 1
 
     def places_for(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each target the range of places to draw from."""
+        """The first place to draw from and the place after the last, for each target; int64 arrays."""
         if self.category_of is None or self.category_start is None:
             return np.zeros(len(targets), np.int64), np.full(len(targets), len(self.items))
         category = self.category_of[targets]
@@ -62,13 +66,14 @@ class Population:
 
 
 def check_enough(population: Population, num_negatives: int, max_own_items: int, what: str) -> None:
-    """Refuses a number of negatives that some target could not get.
+    """Checks that every target can get its negatives.
 
     Args:
-        max_own_items: the most items that are barred for one target: 1, itself, or all that its user has.
+        max_own_items: the largest number of items barred for one target: 1 (itself), or all items of its user.
+        what: the setting that is named in the error.
 
     Raises:
-        DataError: with the number of items there are.
+        DataError: there are too few items.
     """
     num_items = len(population.items)
     if num_items - max_own_items < num_negatives:

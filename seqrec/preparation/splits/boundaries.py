@@ -1,4 +1,4 @@
-"""The two boundaries of a temporal split, from dates or from shares of the events."""
+"""The two boundaries of a temporal split, made from dates or from shares of the events."""
 
 import numpy as np
 
@@ -9,23 +9,24 @@ from seqrec.preparation.splits.splits import SplitRule
 
 
 def needs_days(config: PreparationConfig) -> bool:
-    """Whether the boundaries depend on the events."""
+    """Whether the boundaries depend on the numbers of events per day."""
     return config.split == "temporal" and not (
         isinstance(config.validation_boundary, str) and isinstance(config.test_boundary, str)
     )
 
 
 def split_rule(config: PreparationConfig, events_per_day: np.ndarray | None, first_day: int) -> SplitRule:
-    """The rule that `config` asks for.
+    """The split rule that `config` asks for.
 
-    A share becomes the start of the first day before which at least that share of the events lies: most
-    timestamps are whole days, so a finer boundary would cut through ties.
+    A share becomes the start of the first day before which at least that share of the events lies. Most timestamps are
+    whole days, so a finer boundary would cut through ties.
 
     Args:
-        events_per_day: counts from `first_day` (days since 1970) on; None unless `needs_days`.
+        events_per_day: int64, counts of the days from `first_day` on; None unless `needs_days`.
+        first_day: in days since 1970.
 
     Raises:
-        DataError: the validation boundary is not before the test boundary, or a share leaves nothing behind it.
+        DataError: the validation boundary is not before the test boundary, or no event lies after a share.
     """
     if config.split == "leave_last_out":
         return SplitRule(kind="leave_last_out")

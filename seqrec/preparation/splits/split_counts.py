@@ -1,4 +1,4 @@
-"""One pass over the users' events that counts what a split will give, before anything of it is written."""
+"""One pass over the users' events that counts the rows and targets of a split before any of them is written."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,18 +21,19 @@ _TOTALS = ("users", "events", "training_part", "training_events", "training_targ
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCounts:
-    """What the tables must hold in the end."""
+    """The numbers that the written tables must hold."""
 
     users: int  # Users in the k-core.
-    events: int  # Their events.
-    training_part: int  # Events before the first that is kept out.
-    training_events: int  # Those of users with at least one training target.
+    events: int  # Events in the k-core.
+    training_part: int  # Events of the training part.
+    training_events: int  # Events of the training part whose users have at least one training target.
     training_targets: int
-    validation: int  # Targets.
-    test: int
-    latest: int  # Users with at least one known item, in the k-core or not.
+    validation: int  # Validation targets.
+    test: int  # Test targets.
+    latest: int  # Users with at least one known item, whether they are in the k-core or not.
 
     def to_json(self) -> dict[str, int]:
+        """The counts as a dictionary that JSON can hold."""
         return asdict(self)
 
 
@@ -42,7 +43,10 @@ def count_split(
     """The totals of a split, and how often each item number occurs in training, int64 [num_items].
 
     Args:
-        is_kept: items of the k-core; is_known: those in the vocabulary, all that `latest` needs.
+        events: ALL_EVENTS.
+        is_kept: bool [num_items], the items of the k-core.
+        is_known: bool [num_items], the items in the vocabulary, which `latest` is made from.
+        k: events of kept items that a user of the k-core has at least.
     """
     flags = events.sparkSession.sparkContext.broadcast((is_kept, is_known))
     size = len(is_kept) + len(_TOTALS)
@@ -53,7 +57,7 @@ def count_split(
 
 
 def count_days(events: DataFrame, is_kept: np.ndarray, k: int, first_day: int, num_days: int) -> np.ndarray:
-    """Kept events of each day from `first_day` (days since 1970) on, int64 [num_days]."""
+    """int64 [num_days], kept events of each day, beginning with `first_day` (days since 1970)."""
     flags = events.sparkSession.sparkContext.broadcast(is_kept)
     pick = partial(_days, flags, k, first_day)
     days = count_into_array(events.select(ITEM_INDICES, TIMESTAMPS), pick, num_days)

@@ -1,6 +1,6 @@
-"""Which of a user's events train and which are targets of validation and test. NumPy over flat arrays.
+"""The split: which of a user's events train, and which are targets of validation and test. NumPy over flat arrays.
 
-A target's history is every event of its user before it, whichever part those are in.
+A target's history is every earlier event of its user, whichever part those events are in.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from seqrec.events.ragged import Ragged
 
 @dataclass(frozen=True)
 class Targets:
-    """Of each user a range of target positions, counted from the user's first event: start <= position < end."""
+    """For each user a range of target positions, counted from the user's first event: start <= position < end."""
 
-    start: np.ndarray
-    end: np.ndarray
+    start: np.ndarray  # int64 [users]
+    end: np.ndarray  # int64 [users]; not above `start` where there is no target.
 
     @property
     def lengths(self) -> np.ndarray:
@@ -27,17 +27,19 @@ class Targets:
 class Split:
     """For each user the number of leading events that train, and its targets in the other two parts."""
 
-    num_train: np.ndarray
+    num_train: np.ndarray  # int64 [users]
     validation: Targets
     test: Targets
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRule:
+    """How each user's events are split; all fields but `kind` are for the temporal split."""
+
     kind: Literal["leave_last_out", "temporal"]
-    validation_from: int = 0  # First second of the validation part; temporal only.
-    test_from: int = 0
-    every_target: bool = False  # Else only a user's first event after each boundary.
+    validation_from: int = 0  # First second of the validation part.
+    test_from: int = 0  # First second of the test part.
+    every_target: bool = False  # Whether all events after a boundary are targets, or only a user's first one.
 
     def apply(self, times: Ragged) -> Split:
         """Splits the events of each user; `times` ascend within a user."""
@@ -51,14 +53,16 @@ class SplitRule:
         )
 
     def _targets(self, start: np.ndarray, end: np.ndarray) -> Targets:
-        """The events from `start` to `end`, or the first of them; a user's very first event has no history to go by."""
+        """The events from `start` to `end`, or the first of them. A user's very first event has no history, so it is
+        never a target.
+        """
         if self.every_target:
             return Targets(np.maximum(start, 1), end)
         return Targets(start, np.where(start >= 1, np.minimum(end, start + 1), start))
 
 
 def _leave_last_out(lengths: np.ndarray) -> Split:
-    """The last event is the test target, the one before it that of validation, the others train."""
+    """The last event is the test target, the event before it is the validation target, and all others train."""
     return Split(
         num_train=np.maximum(lengths - 2, 0),
         validation=Targets(np.maximum(lengths - 2, 1), lengths - 1),
@@ -67,10 +71,10 @@ def _leave_last_out(lengths: np.ndarray) -> Split:
 
 
 def num_training_events(split: Split) -> np.ndarray:
-    """Events of each user that occur in training: none where the training part holds no target."""
+    """int64 [users], events of each user that occur in training: 0 if the training part has no target."""
     return np.where(split.num_train >= 2, split.num_train, 0)
 
 
 def num_training_targets(split: Split) -> np.ndarray:
-    """All events of the training part but the first."""
+    """int64 [users], training targets of each user: all events of the training part but the first."""
     return np.maximum(split.num_train - 1, 0)

@@ -1,4 +1,4 @@
-"""Which row goes to which file, so that files are equal; and how many files there are."""
+"""The number of files of a table, and which row goes to which file, so that files are equal."""
 
 from itertools import pairwise
 
@@ -8,9 +8,10 @@ from pyspark.sql import functions as F
 
 
 def num_files_for(num_units: int, max_per_file: int, min_per_file: int, num_streams_max: int) -> int:
-    """A multiple of `num_streams_max` that keeps files below `max_per_file` units (targets or rows).
+    """The number of files: a multiple of `num_streams_max` that keeps files below `max_per_file` units.
 
-    Where that leaves fewer than `min_per_file` in a file, the largest divisor of `num_streams_max` that does not.
+    Units are targets or rows. If a file would hold fewer than `min_per_file` units, the largest divisor of
+    `num_streams_max` for which it does not.
     """
     if num_units >= num_streams_max * min_per_file:
         return num_streams_max * -(-num_units // (num_streams_max * max_per_file))
@@ -19,11 +20,11 @@ def num_files_for(num_units: int, max_per_file: int, min_per_file: int, num_stre
 
 
 def deal_evenly(sizes: np.ndarray, num_files: int, rotation: int) -> np.ndarray:
-    """A file for each row, so that the sizes in the files add up to nearly the same: int64 [len(sizes)].
+    """A file for each row, int64 [len(sizes)], so that the sizes in each file add up to nearly the same.
 
-    Rows of one size are spread evenly, the largest sizes first; what does not divide goes to the files that hold
-    least. Files end apart by at most one row's size, and mostly by one. `rotation` says which of equal files is
-    first, so that what is dealt in several parts does not always favour the same ones.
+    Rows of one size are spread evenly, the largest sizes first; the remainder goes to the files that hold least. Files
+    differ by at most one row's size, and mostly by one. `rotation` decides which of equal files comes first, so that
+    rows that are dealt in several parts do not always favour the same files.
     """
     files = np.empty(len(sizes), np.int64)
     order = np.argsort(-sizes, kind="stable")
@@ -41,9 +42,9 @@ def deal_evenly(sizes: np.ndarray, num_files: int, rotation: int) -> np.ndarray:
 
 
 def routing_keys(spark: SparkSession, num_files: int) -> np.ndarray:
-    """For each file j a number that Spark's hash partitioning brings to partition j of `num_files`: int64 [num_files].
+    """int64 [num_files]: for each file j a number that Spark's hash partitioning sends to partition j of `num_files`.
 
-    `repartition(n, column)` offers no other way to say which row goes where, and `repartitionByRange` samples.
+    `repartition(n, column)` offers no other way to choose a row's partition, and `repartitionByRange` samples.
     """
     keys = np.full(num_files, -1, np.int64)
     start, count = 0, 32 * num_files

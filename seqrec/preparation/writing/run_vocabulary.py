@@ -1,4 +1,4 @@
-"""The vocabulary of a trained run, to index new reviews with: last night's model serves tonight's data."""
+"""The vocabulary of a trained run, used to index new reviews, so that last night's model serves tonight's data."""
 
 from dataclasses import dataclass
 
@@ -22,12 +22,14 @@ from seqrec.tables.prepared_schemas import (
 
 @dataclass(frozen=True)
 class RunVocabulary:
-    items: DataFrame
-    categories: DataFrame
+    """The vocabulary tables that a run carries."""
+
+    items: DataFrame  # VOCABULARY_ITEMS
+    categories: DataFrame  # VOCABULARY_CATEGORIES
     content: str  # Digest of the items.
 
     def index(self, numbered_items: DataFrame, num_numbers: int) -> ItemIndices:
-        """The run's index of each item that occurs in the reviews; 0 for those that the run does not know."""
+        """The run's index of each item number in the reviews; 0 for items that the run does not know."""
         known = numbered_items.join(self.items, on=ITEM, how="inner").select(ITEM_NUMBER, ITEM_INDEX).toPandas()
         by_number = np.zeros(num_numbers, np.int32)
         by_number[known[ITEM_NUMBER].to_numpy()] = known[ITEM_INDEX].to_numpy()
@@ -38,10 +40,10 @@ class RunVocabulary:
 
 
 def read_run_vocabulary(spark: SparkSession, storage: Storage, run: str) -> RunVocabulary:
-    """Reads what the run `run` carries; it has no categories if it was trained on data without metadata.
+    """Reads the vocabulary of the run `run`; it has no categories if the run was trained on data without metadata.
 
     Raises:
-        DataError: there is no such finished run, or its vocabulary is missing or cut off.
+        DataError: there is no finished run of that name, or files of its vocabulary are missing or cut off.
     """
     manifest = Dataset(storage, "runs", run).require(made_by="train")
     items = read_table(spark, storage, manifest, VOCABULARY_ITEMS_TABLE, VOCABULARY_ITEMS)

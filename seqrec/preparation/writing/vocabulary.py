@@ -1,7 +1,7 @@
-"""Which index an item has: trained items first, by how often they occur in training, then all others.
+"""Item indices, and the rows of the vocabulary tables.
 
-Index 0 is padding and has no row. Category 0 is a missing category and has no row either, so it can never
-shift the others.
+Items that occur in training come first, ordered by how often they do, then all others. Index 0 is padding and has no
+row. Category 0 is a missing category and has no row either, so it never shifts the other categories.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,10 +24,10 @@ _ITEMS_PER_FILE = 1_000_000
 
 @dataclass(frozen=True)
 class ItemIndices:
-    """The index of each item by its number, and how often each index trains."""
+    """The index of each item number, and how often each index occurs in training."""
 
-    by_number: np.ndarray  # int32 [numbers]; 0 for an item that is not in the vocabulary.
-    train_counts: np.ndarray  # int64 [items + 1], by index; [0] is 0.
+    by_number: np.ndarray  # int32 [numbers], the index of each item number; 0 if the item is not in the vocabulary.
+    train_counts: np.ndarray  # int64 [items + 1], training events by index; [0] is 0.
 
     @property
     def num_items(self) -> int:
@@ -38,13 +38,13 @@ class ItemIndices:
         return int((self.train_counts > 0).sum())
 
     def counts_by_index(self, counts: np.ndarray) -> np.ndarray:
-        """int64 [items + 1] from counts by item number; items outside the vocabulary are left out."""
+        """int64 [items + 1], the given counts by item number as counts by index; unknown items are left out."""
         by_index = np.bincount(self.by_number, weights=counts, minlength=self.num_items + 1).astype(np.int64)
         by_index[0] = 0
         return by_index
 
     def numbers_by_index(self) -> np.ndarray:
-        """Item number (rank of the id) of each index; -1 for padding and for items that did not occur."""
+        """int64 [items + 1], the item number (rank of the id) of each index; -1 for padding and absent items."""
         numbers = np.full(self.num_items + 1, -1, np.int64)
         numbers[self.by_number] = np.arange(len(self.by_number))
         numbers[0] = -1
@@ -52,10 +52,11 @@ class ItemIndices:
 
 
 def number_items(is_kept: np.ndarray, train_counts: np.ndarray) -> ItemIndices:
-    """Indices from 1 for the kept items: by training events, most first, then by id.
+    """Indices from 1 for the kept items, ordered by training events, most first, then by id.
 
     Args:
-        is_kept, train_counts: by item number, which ascends with the item id.
+        is_kept: bool, by item number, which ascends with the item id.
+        train_counts: int64, training events by item number.
     """
     kept = np.flatnonzero(is_kept)
     kept = kept[np.lexsort((kept, -train_counts[kept]))]
@@ -65,24 +66,24 @@ def number_items(is_kept: np.ndarray, train_counts: np.ndarray) -> ItemIndices:
 
 
 def build_item_rows(numbered_items: DataFrame, indices: Broadcast) -> DataFrame:
-    """One row per item of the vocabulary: its id, index and training events."""
+    """One row per item of the vocabulary: its id, index and training events. `indices` broadcasts an `ItemIndices`."""
     schema = f"{ITEM} string, {ITEM_INDEX} int, {TRAIN_COUNT} long"
     return numbered_items.select(ITEM, ITEM_NUMBER).mapInArrow(partial(_with_index, indices), schema)
 
 
 def with_category(item_rows: DataFrame, items: DataFrame) -> DataFrame:
-    """Adds `category`, null where the catalogue names none."""
-    # Not `nullif`, at which Spark 3.5.0 fails, that of Databricks' 15.4 runtime.
+    """Adds `category`, null where the metadata names none."""
+    # `nullif` would be shorter, but fails on Spark 3.5.0, which Databricks' runtime 15.4 has.
     named = items.select(ITEM, F.when(F.col(CATEGORY) != "", F.col(CATEGORY)).alias(CATEGORY))
     return item_rows.join(named, on=ITEM, how="left")
 
 
 def build_categories(categorized: DataFrame) -> DataFrame:
-    """One row per category of the vocabulary's items: by training events, most first, then by name."""
+    """One row per category of the vocabulary's items, ordered by training events, most first, then by name."""
     counted = (
         categorized.filter(F.col(CATEGORY).isNotNull()).groupBy(CATEGORY).agg(F.sum(TRAIN_COUNT).alias(TRAIN_COUNT))
     )
-    # Categories are few, so one partition can number them in a row.
+    # Categories are few, so one partition can number them.
     ordered = counted.repartition(1).sortWithinPartitions(F.desc(TRAIN_COUNT), CATEGORY)
     index = (F.monotonically_increasing_id() + 1).cast("int")
     return ordered.select(index.alias(CATEGORY_INDEX), CATEGORY, TRAIN_COUNT).transform(
@@ -100,7 +101,7 @@ def build_items(categorized: DataFrame, categories: DataFrame, num_items: int) -
 
 
 def collect_categories(items: DataFrame, num_items: int) -> np.ndarray:
-    """Category index by item index, int32 [items + 1]; [0] is 0."""
+    """int32 [items + 1], the category index of each item index; [0] is 0."""
     columns = items.select(ITEM_INDEX, CATEGORY_INDEX).toPandas()
     category_of = np.zeros(num_items + 1, np.int32)
     category_of[columns[ITEM_INDEX].to_numpy()] = columns[CATEGORY_INDEX].to_numpy()
@@ -108,7 +109,7 @@ def collect_categories(items: DataFrame, num_items: int) -> np.ndarray:
 
 
 def _declared(table: DataFrame, schema: StructType) -> DataFrame:
-    """The columns of `schema`, declared as never null: a left join and an aggregate make Spark think otherwise."""
+    """The columns of `schema`, declared as never null, which Spark does not know after a left join or an aggregate."""
     defaults = {StringType(): "", IntegerType(): 0, LongType(): 0}
     return table.select(
         *[

@@ -1,6 +1,6 @@
-"""The sequence tables: built bucket by bucket, brought to files of equal size, written and checked.
+"""The sequence tables: built bucket by bucket, dealt to files of equal size, written and checked.
 
-What a bucket gives to a file travels as one binary value: see `tables/arrow_bytes`.
+The rows that a bucket contributes to a file travel as one binary value, see `tables/arrow_bytes.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.ragged import Ragged, column, lists
 from seqrec.preparation.negatives.negatives import draw_negatives
 from seqrec.preparation.negatives.population import Population
-from seqrec.preparation.splits.sequences import Events, Rows, cut_histories, cut_segments
+from seqrec.preparation.splits.sequences import SegmentRows, UserEvents, cut_histories, cut_segments
 from seqrec.preparation.splits.splits import Split, SplitRule
 from seqrec.preparation.writing.file_plan import deal_evenly, routing_keys
 from seqrec.tables.arrow_bytes import from_arrow_rows, from_bytes, to_bytes
@@ -41,43 +41,45 @@ from seqrec.tables.prepared_schemas import (
     USER_KEY,
 )
 
-_ONE_ROW_GROUP = str(256 << 20)  # Bytes; files are smaller.
-_ROWS_PER_BATCH = 10_000  # Of a file, on the way to Spark's writer.
-_ROWS_PER_DRAW = 20_000  # Rows whose negatives are drawn at once: about 100 MB with 49 each.
+_ONE_ROW_GROUP = str(256 << 20)  # Size of a row group in bytes, above that of any file.
+_ROWS_PER_BATCH = 10_000  # Rows of a file that are handed to Spark's writer at once.
+_ROWS_PER_DRAW = 20_000  # Rows whose negatives are drawn at once; with 49 each this needs about 100 MB.
 
 
 @dataclass(frozen=True)
 class Bucket:
     """A bucket of users, in the order of their keys."""
 
-    users: pa.Array
-    keys: np.ndarray  # uint64, hash of the user id.
-    events: Events
+    users: pa.Array  # string [users]
+    keys: np.ndarray  # uint64 [users], hash of the user id.
+    events: UserEvents
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> "Bucket":
-        events = Events(lists(rows, ITEM_INDICES), lists(rows, TIMESTAMPS))
+        """The bucket in a batch of USER_EVENTS."""
+        events = UserEvents(lists(rows, ITEM_INDICES), lists(rows, TIMESTAMPS))
         return cls(rows.column(USER), column(rows, USER_KEY).view(np.uint64), events)
 
-    def routing(self, rows: Rows) -> list[pa.Array]:
-        """User key and row number of each row: its place within a file."""
+    def routing(self, rows: SegmentRows) -> list[pa.Array]:
+        """The columns ROUTING: user key and row number, which place a row within its file."""
         keys = self.keys[rows.owner].view(np.int64)
         return [pa.array(keys), pa.array(rows.end - self.events.items.offsets[rows.owner])]
 
-    def slices(self, rows: Rows) -> tuple[Ragged, Ragged]:
+    def slices(self, rows: SegmentRows) -> tuple[Ragged, Ragged]:
         """Items and times of each row."""
         return self.events.items.slices(rows.start, rows.end), self.events.times.slices(rows.start, rows.end)
 
-    def names(self, rows: Rows) -> pa.Array:
+    def names(self, rows: SegmentRows) -> pa.Array:
+        """The user id of each row."""
         return self.users.take(pa.array(rows.owner))
 
 
-# From a bucket to the columns of a sequence table with ROUTING behind them, and what each row counts in its file.
+# Makes from a bucket the columns of a sequence table, followed by ROUTING, and the weight of each row in its file.
 Build = Callable[[Bucket], tuple[list[pa.Array], np.ndarray]]
 
 
 def build_train(events: DataFrame, rule: SplitRule, max_targets: int, max_history: int, num_files: int) -> DataFrame:
-    """One row per training segment, one partition per file, files equal in targets."""
+    """One row per training segment; one partition per file, with equal numbers of targets."""
     return _build(events, partial(_segments, rule, max_targets, max_history), TRAIN, num_files)
 
 
@@ -86,29 +88,30 @@ def build_evaluation(
     targets_of: Callable[[Split], object],
     rule: SplitRule,
     max_history: int,
-    negatives: "Negatives",
+    draw: "NegativeDraw",
     num_files: int,
 ) -> DataFrame:
     """One row per target of validation or test, with its history and negatives; one partition per file."""
-    return _build(events, partial(_targets, targets_of, rule, max_history, negatives), EVALUATION, num_files)
+    return _build(events, partial(_targets, targets_of, rule, max_history, draw), EVALUATION, num_files)
 
 
 def build_latest(events: DataFrame, num_files: int) -> DataFrame:
-    """One row per user with its whole history, one partition per file."""
+    """One row per user with the user's whole history; one partition per file."""
     return _build(events, _latest, LATEST, num_files)
 
 
 @dataclass(frozen=True)
-class Negatives:
-    """How to draw a part's negatives."""
+class NegativeDraw:
+    """How the negatives of validation or test are drawn."""
 
-    population: Broadcast  # Of a Population.
+    population: Broadcast  # A broadcast `Population`.
     num_negatives: int
     seed: int
-    salt: int  # Another for each part, so that their draws have nothing to do with each other.
+    salt: int  # Differs between validation and test, so that their draws are independent.
     exclude_own_items: bool
 
-    def draw(self, bucket: Bucket, rows: Rows, targets: np.ndarray) -> Ragged:
+    def draw(self, bucket: Bucket, rows: SegmentRows, targets: np.ndarray) -> Ragged:
+        """The negatives of each row, as lists of `num_negatives` items."""
         population: Population = self.population.value
         parts = [np.zeros((0, self.num_negatives), np.int32)]
         for start in range(0, len(rows), _ROWS_PER_DRAW):
@@ -123,7 +126,7 @@ class Negatives:
 
 
 def write_files(rows: DataFrame, attempt: Attempt, name: str, *, count_targets: bool = False) -> Table:
-    """Writes one file per partition with one row group each, and checks that against the footers.
+    """Writes one file per partition with one row group each, and checks the footers.
 
     Raises:
         DataError: a file has more than one row group, or a partition became several files.
@@ -151,18 +154,18 @@ def write_files(rows: DataFrame, attempt: Attempt, name: str, *, count_targets: 
 
 
 def _count_targets(storage: Storage, path: str) -> int:
-    """Training targets in a file: its events, as the footer counts them, less those that are only context."""
+    """Training targets in a file: its events, which the footer counts, less the events that are only context."""
     with storage.open_input(path) as stream:
         file = pq.ParquetFile(stream)
         column_names = [file.schema.column(i).path.partition(".")[0] for i in range(len(file.schema))]
         place = column_names.index(ITEM_INDICES)
         groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
-        num_events = sum(group.column(place).num_values for group in groups)  # No segment is empty.
+        num_events = sum(group.column(place).num_values for group in groups)  # An empty segment would count as one.
         return num_events - (pc.sum(file.read([NUM_CONTEXT]).column(0)).as_py() or 0)
 
 
 def _build(events: DataFrame, build: Build, schema: StructType, num_files: int) -> DataFrame:
-    """The rows that `build` makes of each bucket, dealt to files; in order in each, whatever the buckets."""
+    """Builds rows per bucket, deals them to files, and sorts each file, so the order does not depend on the buckets."""
     keys = routing_keys(events.sparkSession, num_files)
     names = [*schema.names, *ROUTING]
     chunks = events.select(*USER_EVENTS.names).mapInArrow(partial(_deal, build, keys, names), CHUNKS)
@@ -172,7 +175,7 @@ def _build(events: DataFrame, build: Build, schema: StructType, num_files: int) 
 def _deal(
     build: Build, file_keys: np.ndarray, names: list[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """One row per file that gets rows of a bucket; files get equal shares of the bucket."""
+    """For each bucket and file, the rows that the file gets, as bytes; files get equal shares of a bucket."""
     for rows in from_arrow_rows(batches):
         bucket = Bucket.of(rows)
         if not len(bucket.keys):
@@ -190,7 +193,7 @@ def _deal(
 
 
 def _assemble(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows of one file, in the order of user key, user and row number."""
+    """The rows of one file in the order of user key, user and row number."""
     chunks = [from_bytes(chunk.as_buffer()) for batch in batches for chunk in batch.column(0)]
     if not chunks:
         return
@@ -216,7 +219,7 @@ def _segments(rule: SplitRule, max_targets: int, max_history: int, bucket: Bucke
 
 
 def _targets(
-    targets_of: Callable, rule: SplitRule, max_history: int, negatives: Negatives, bucket: Bucket
+    targets_of: Callable, rule: SplitRule, max_history: int, draw: NegativeDraw, bucket: Bucket
 ) -> tuple[list[pa.Array], np.ndarray]:
     events = bucket.events
     rows = cut_histories(events.items.offsets, targets_of(rule.apply(events.times)), max_history)
@@ -230,14 +233,14 @@ def _targets(
         pa.array(events.first_times[rows.owner]),
         pa.array(targets),
         pa.array(events.times.values[rows.end]),
-        negatives.draw(bucket, rows, targets).to_arrow(),
+        draw.draw(bucket, rows, targets).to_arrow(),
         *bucket.routing(rows),
     ], np.ones(len(rows), np.int64)
 
 
 def _latest(bucket: Bucket) -> tuple[list[pa.Array], np.ndarray]:
     offsets = bucket.events.items.offsets
-    rows = Rows(np.arange(len(offsets) - 1), offsets[:-1], offsets[1:], np.diff(offsets))
+    rows = SegmentRows(np.arange(len(offsets) - 1), offsets[:-1], offsets[1:], np.diff(offsets))
     items, times = bucket.slices(rows)
     return [
         bucket.names(rows),

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.preparation.negatives.search_guide import Guide
+from seqrec.preparation.negatives.search_guide import SearchGuide
 
 NUMBERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-20, 20), st.integers(2**62, 2**62 + 9))
 
@@ -11,7 +11,7 @@ NUMBERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-20, 20), st.i
 def test_find_is_the_search_to_the_right_of_equal_integers(numbers, others):
     ascending, wanted = np.sort(np.array(numbers, np.int64)), np.array([*numbers, *others], np.int64)
 
-    found = Guide.to(ascending).find(ascending, wanted)
+    found = SearchGuide.of(ascending).find(ascending, wanted)
 
     assert found.tolist() == np.searchsorted(ascending, wanted, side="right").tolist()
 
@@ -21,4 +21,4 @@ def test_find_is_the_search_in_cumulative_weights(weights, shares):
     upto = np.concatenate([[0.0], np.cumsum(np.array(weights) ** 0.75)])
     points = np.concatenate([np.array(shares) * upto[-1], upto])[:, None]
 
-    assert (Guide.to(upto).find(upto, points) == np.searchsorted(upto, points, side="right")).all()
+    assert (SearchGuide.of(upto).find(upto, points) == np.searchsorted(upto, points, side="right")).all()

@@ -1,6 +1,6 @@
-"""What a user should know about a prepared dataset before training on it: most of `health.json`.
+"""Most figures of `health.json`: what a user should know about a prepared dataset before training on it.
 
-The figures come from two counting passes over numbers; nothing here looks at a string.
+They come from two counting passes over numbers; no pass reads strings.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from seqrec.preparation.filters.counting import count_into_array
 from seqrec.preparation.splits.splits import SplitRule, num_training_events
 from seqrec.tables.arrow_bytes import from_arrow_rows
 
-WARN_ABOVE_AUC = 0.55  # Of ranking by item id alone: above, the order of ties gives the target away.
+WARN_ABOVE_AUC = 0.55  # If ranking by item id alone reaches a higher AUC, the order of ties gives the target away.
 
-_MAX_LENGTH = 1 << 16  # Longer histories count as this long.
+_MAX_LENGTH = 1 << 16  # Longer histories are counted as this long.
 _USER_TOTALS = ("tied_events", "test_targets", "same_day_targets", "target_higher", "target_lower")
 _TEST_TOTALS = ("cold_targets", "negatives_lower", "negatives")
 
 
 @dataclass(frozen=True)
 class Days:
-    """The days that occur: `number` of them from `first` (days since 1970) on."""
+    """The days that occur: `number` days, beginning with `first` (days since 1970)."""
 
     first: int
     number: int
@@ -36,24 +36,28 @@ class Days:
 
 @dataclass(frozen=True)
 class UserFigures:
-    lengths: np.ndarray  # Users by number of events.
-    train_days: np.ndarray  # Training events by day.
-    test_days: np.ndarray  # Test targets by day.
+    """Counts over the users of the k-core."""
+
+    lengths: np.ndarray  # int64, number of users by their number of events.
+    train_days: np.ndarray  # int64, number of training events by day.
+    test_days: np.ndarray  # int64, number of test targets by day.
     totals: dict[str, int]
 
 
 @dataclass(frozen=True)
 class TestFigures:
-    targets: np.ndarray  # Test targets by rank of their id among all ids.
-    negatives: np.ndarray  # Their negatives likewise.
+    """Counts over the rows of `sequences/test`."""
+
+    targets: np.ndarray  # int64, number of test targets by the rank of their id among all ids.
+    negatives: np.ndarray  # int64, number of their negatives by the rank of their id.
     totals: dict[str, int]
 
 
 def measure_health(users: UserFigures, test: TestFigures, item_counts: np.ndarray) -> dict[str, Any]:
-    """The figures that are not counts of a step.
+    """The figures that are measured; counts of single steps are not among them.
 
     Args:
-        item_counts: kept events of each item that has any.
+        item_counts: int64, kept events of each item that has any.
     """
     num_events = int((np.arange(len(users.lengths)) * users.lengths).sum())
     totals = users.totals | test.totals
@@ -78,11 +82,11 @@ def measure_health(users: UserFigures, test: TestFigures, item_counts: np.ndarra
 
 
 def count_users(kept: DataFrame, rule: SplitRule, id_ranks: np.ndarray, days: Days) -> UserFigures:
-    """One pass over the k-core.
+    """Counts users' events in one pass over the k-core.
 
     Args:
-        kept: packed, one row per bucket of users, items as indices.
-        id_ranks: by item index, the rank of the item's id.
+        kept: KEPT_EVENTS, one row per bucket of users, with items as indices.
+        id_ranks: int32, by item index: the rank of the item's id among all ids.
     """
     size = _MAX_LENGTH + 1
     shared = kept.sparkSession.sparkContext.broadcast(id_ranks)
@@ -94,7 +98,7 @@ def count_users(kept: DataFrame, rule: SplitRule, id_ranks: np.ndarray, days: Da
 
 
 def count_test(test: DataFrame, num_trained_items: int, id_ranks: np.ndarray) -> TestFigures:
-    """One pass over `sequences/test`."""
+    """Counts targets and negatives in one pass over `sequences/test`; `id_ranks` as in `count_users`."""
     size = int(id_ranks.max()) + 1
     shared = test.sparkSession.sparkContext.broadcast(id_ranks)
     pick = partial(_pick_test, shared, num_trained_items, size)
@@ -105,14 +109,18 @@ def count_test(test: DataFrame, num_trained_items: int, id_ranks: np.ndarray) ->
 
 
 def auc_of_counts(targets: np.ndarray, negatives: np.ndarray) -> float | None:
-    """Chance that a target has a higher score than a negative, ties counting half; both counted by score, ascending."""
+    """The chance that a random target has a higher score than a random negative; ties count half.
+
+    Args:
+        targets, negatives: int64, their numbers by score, ascending.
+    """
     below = np.cumsum(negatives) - negatives
     pairs = int(targets.sum()) * int(negatives.sum())
     return None if not pairs else round(float((targets * (below + 0.5 * negatives)).sum() / pairs), 4)
 
 
 def share_after(train_days: np.ndarray, test_days: np.ndarray) -> float | None:
-    """For a random test target, the share of all training events on later days: 0 under a temporal split."""
+    """The share of training events on later days than a random test target; 0 under a temporal split."""
     later = train_days.sum() - np.cumsum(train_days)
     return _share(float((test_days * later).sum()), float(test_days.sum()) * float(train_days.sum()))
 
@@ -159,7 +167,7 @@ def _pick_test(id_ranks: Broadcast, num_trained_items: int, size: int, batch: pa
 
 
 def _runs(times: Ragged, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each event, where the events of its user and day begin, and how many they are."""
+    """For each event, the first event of the same user and day, and the number of those events; int64 arrays."""
     is_new = np.ones(len(day), bool)
     is_new[1:] = day[1:] != day[:-1]
     is_new[times.offsets[:-1]] = True
@@ -178,7 +186,7 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _spread(histogram: np.ndarray) -> dict[str, float]:
-    """Mean, quantiles and extremes of what a histogram (count by value) holds."""
+    """Mean, quantiles and extremes of the values in a histogram (count by value)."""
     until = np.cumsum(histogram)
     values = {f"p{q}": int(np.searchsorted(until, q / 100 * until[-1])) for q in (50, 90, 99)}
     mean = float((np.arange(len(histogram)) * histogram).sum() / max(until[-1], 1))
@@ -187,7 +195,7 @@ def _spread(histogram: np.ndarray) -> dict[str, float]:
 
 
 def _by_power_of_two(histogram: np.ndarray) -> dict[str, int]:
-    """The histogram in classes 1, 2-3, 4-7, 8-15, ..."""
+    """The histogram with its values grouped into classes 1, 2-3, 4-7, 8-15, ..."""
     values = np.flatnonzero(histogram)
     values = values[values > 0]
     classes = np.bincount(np.floor(np.log2(values)).astype(int), weights=histogram[values]).astype(int)
