@@ -7,12 +7,10 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationConfig:
-    exact_duplicates: Literal["drop", "keep"] = (
-        "drop"  # Whether byte-identical review lines are dropped; the reference keeps them.
-    )
-    tie_order: Literal["hash", "item_id"] = (
-        "hash"  # Order of a user's events with equal times; item_id leaks the target.
-    )
+    # Whether byte-identical review lines are dropped; the reference keeps them.
+    exact_duplicates: Literal["drop", "keep"] = "drop"
+    # Order of a user's events with equal times; item_id leaks the target.
+    tie_order: Literal["hash", "item_id"] = "hash"
     min_interactions: int = 5  # The k of the k-core, for users and items alike; 0 or 1 turns it off.
     min_rating: float | None = None  # Reviews with a lower rating or none are left out; null keeps all.
     groups: tuple[str, ...] | None = None  # High-level groups to keep, such as "Gift Cards"; null keeps all.
@@ -32,14 +30,13 @@ class PreparationConfig:
     min_targets_per_file: int = 128  # If files would hold fewer, tiny data gets fewer files than num_streams_max.
     num_validation_negatives: int = 4  # Drawn for each validation target.
     num_test_negatives: int = 49  # Drawn for each test target.
-    # popularity: by kept events, also those of validation and test; power: by their number ** negative_exponent; uniform:
-    # all items alike; category: from the target's category, by kept events.
+    # popularity: by kept events, also those of validation and test; power: by their number ** negative_exponent;
+    # uniform: all items alike; category: from the target's category, by kept events.
     negative_sampling: Literal["popularity", "power", "uniform", "category"] = "popularity"
     negative_exponent: float = 0.75  # The exponent of an item's weight; only for negative_sampling: power.
     exclude_own_items: bool = False  # Whether to draw no items that the user has anywhere; the reference draws them.
-    latest_users: Literal["all", "kept"] = (
-        "all"  # Users to recommend to: all with a known item, or those in the k-core.
-    )
+    # Users to recommend to: all with a known item, or those in the k-core.
+    latest_users: Literal["all", "kept"] = "all"
     # A run whose vocabulary is used; training then skips targets the run was not trained on. Null makes a new one.
     vocabulary: str | None = None
 
