@@ -16,7 +16,7 @@ from beauty_sequences import Sequences, cut_windows, read_sequences
 
 from seqrec.core.batch import History, TrainBatch
 from seqrec.events.vocabulary import Vocabulary
-from seqrec.feed.batching import prefetched
+from seqrec.feed.prefetching import prefetched
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model

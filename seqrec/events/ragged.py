@@ -68,6 +68,19 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return shift + np.arange(len(shift))
 
 
+def blocks(flat: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """[B, length]: row b is flat[starts[b]:starts[b] + length], copied as one block of memory."""
+    windows: np.ndarray = np.ndarray(
+        shape=(len(flat) - length + 1,), dtype=f"V{length * flat.itemsize}", buffer=flat, strides=(flat.itemsize,)
+    )
+    return windows[starts].view(flat.dtype).reshape(len(starts), length)
+
+
+def padded(values: np.ndarray, length: int) -> np.ndarray:
+    """The values with `length` zeros behind them, so that `blocks` may reach over their end."""
+    return np.concatenate([values, np.zeros(length, values.dtype)])
+
+
 def gather(batches: Iterable[pa.RecordBatch]) -> pa.Table | None:
     """All batches as one table with one chunk per column; None if they have no rows."""
     filled = [batch for batch in batches if batch.num_rows]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqrec.core.batch import History
-from seqrec.events.ragged import Ragged
+from seqrec.events.ragged import Ragged, blocks, padded
 
 
 class Segments(NamedTuple):
@@ -37,8 +37,8 @@ def build_events(segments: Segments, max_history_length: int) -> WindowEvents:
     targets = np.flatnonzero(position >= np.repeat(segments.num_context, lengths))
     seconds = segments.timestamps - np.repeat(segments.first_timestamps, lengths)
     return WindowEvents(
-        items=_padded(segments.items.values.astype(np.int32, copy=False), max_history_length),
-        seconds=_padded(_narrow(seconds), max_history_length),
+        items=padded(segments.items.values.astype(np.int32, copy=False), max_history_length),
+        seconds=padded(_narrow(seconds), max_history_length),
         position=position,
         num_targets=len(targets),
         targets=targets,
@@ -61,10 +61,10 @@ def cut_histories(
     length = np.minimum(available, max_history_length).astype(np.int32)
     starts = ends - length
     is_real = np.arange(max_history_length, dtype=np.int32) < length[:, None]  # [B, L]
-    items = _windows(events.items, starts, max_history_length)
+    items = blocks(events.items, starts, max_history_length)
     items *= is_real
     # Seconds are subtracted as integers and cast afterwards: float32 is exact only up to 2^24.
-    seconds = _windows(events.seconds, starts, max_history_length)
+    seconds = blocks(events.seconds, starts, max_history_length)
     to_target = target_seconds[:, None] - seconds
     to_target *= is_real
     seconds *= is_real
@@ -75,18 +75,6 @@ def cut_examples(events: WindowEvents, targets: np.ndarray, max_history_length: 
     """History [B, L] and item [B] of the training targets whose event numbers are `targets`, int64 [B]."""
     history = cut_histories(events, targets, events.position[targets], events.seconds[targets], max_history_length)
     return history, events.items[targets]
-
-
-def _windows(flat: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """[B, length]: row b is flat[starts[b]:starts[b] + length], copied as one block of memory."""
-    blocks: np.ndarray = np.ndarray(
-        shape=(len(flat) - length + 1,), dtype=f"V{length * flat.itemsize}", buffer=flat, strides=(flat.itemsize,)
-    )
-    return blocks[starts].view(flat.dtype).reshape(len(starts), length)
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    return np.concatenate([values, np.zeros(length, values.dtype)])
 
 
 def _narrow(seconds: np.ndarray) -> np.ndarray:

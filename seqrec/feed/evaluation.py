@@ -1,6 +1,6 @@
 """Batches of validation or test rows, spread over the workers.
 
-Legend: B rows of a batch, L padded history length, n negatives, N = 1 + n candidates.
+Legend: B rows of a batch, L padded history length, N candidates (the target and its negatives).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,10 @@ from seqrec.feed.reader import read_target_rows
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFeed:
-    """Rows first to last of a table of evaluation rows, each row on exactly one worker.
+    """The rows of a validation or test table, each on exactly one worker.
 
-    Worker r of n takes the r-th of n runs of rows, in the manifest's order, and reads only the files that hold them.
+    The rows are cut into n consecutive parts in the manifest's order; worker r of n takes part r, and reads only the
+    files that hold it.
     """
 
     storage: Storage
@@ -29,26 +30,27 @@ class EvaluationFeed:
     max_history_length: int
     worker_rank: int = 0
     num_workers: int = 1
-    max_rows: int | None = None  # Only the first rows of the table; all of them if None.
+    max_rows: int | None = None  # How many rows of the table are used, from the first on; None uses all.
     scratch: str | None = None  # Local folder for copies of remote files.
 
     @property
     def num_rows(self) -> int:
-        """Rows of all workers together."""
+        """Number of rows of all workers together."""
         total = sum(file.rows for file in self.files)
         return total if self.max_rows is None else min(total, self.max_rows)
 
     @property
     def own_rows(self) -> range:
+        """Numbers of this worker's rows."""
         return range(
             self.num_rows * self.worker_rank // self.num_workers,
             self.num_rows * (self.worker_rank + 1) // self.num_workers,
         )
 
     def batches(self) -> Iterator[tuple[EvalBatch, int]]:
-        """Batches of arrays [1, B, ...] with the number of rows that are real.
+        """Batches of arrays [1, B, ...], each with its number of real rows.
 
-        The last batch is filled up to B with empty histories and candidates 0, so that all have one shape.
+        The last batch is filled up to B with empty histories and candidates 0, so that all batches have one shape.
 
         Raises:
             DataError: a file is not what the manifest says, or rows differ in their number of negatives.

@@ -1,13 +1,11 @@
-"""Reading sequence files through Petastorm: the only place that knows it.
+"""Reading sequence files through Petastorm, which only this module uses.
 
-Of Petastorm 0.12.1 only what was found to lose nothing is used: the dummy pool, one pass, a new reader for every
-group of files, no filters, no shuffling of its own. A `TransformSpec` turns a row group into one row of flat arrays,
-because lists of unequal length cannot be collated. Every pass is compared with the manifest: rows, and targets.
-Petastorm reads local files only, so files elsewhere are copied to scratch first and deleted afterwards.
+Only those features of Petastorm 0.12.1 are used that were found to lose no rows: the dummy pool, one pass, a new reader
+for every group of files, no filters, and none of its shuffling. A `TransformSpec` turns a row group into one row of
+flat arrays, because lists of unequal length cannot be collated. The rows and targets of every pass are compared with
+the manifest. Petastorm reads local files only, so other files are copied to scratch first and deleted afterwards.
 """
 
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,28 +20,28 @@ import pyarrow.parquet as pq
 from seqrec.core import columns as C
 from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import FileEntry
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.ragged import Ragged
 from seqrec.events.rows import TargetRows
 from seqrec.events.windows import Segments
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Petastorm's imports are deprecated ones; its version is pinned.
+    warnings.simplefilter("ignore")  # Petastorm imports deprecated modules, and its version is pinned.
     from petastorm import make_batch_reader
     from petastorm.transform import TransformSpec
 
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\..*")
 
-_NOT_IN_URLS = set("#?")  # They end the path of a URL; files with such names are read through a link.
-_LENGTHS = "lengths"  # Flat column that holds how long each row's lists were.
+_NOT_IN_URLS = set("#?")  # These characters end the path of a URL; files with them in their names are read by a link.
+_LENGTHS = "lengths"  # Name of the flat column that holds the length of each row's lists.
 
 
 class Columns(NamedTuple):
     """Columns to read, by name, with the NumPy type of their values."""
 
-    lists: Mapping[str, Any]  # Of one length within a row.
+    lists: Mapping[str, Any]  # Lists, which have one length within a row.
     scalars: Mapping[str, Any]
-    matrices: Mapping[str, Any]  # Lists of one length altogether.
+    matrices: Mapping[str, Any]  # Lists, which have one length in all rows.
 
     @property
     def dtypes(self) -> dict[str, Any]:
@@ -57,7 +55,7 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
         scratch: local folder for copies of remote files; the system's temporary folder if None.
 
     Raises:
-        DataError: a file is missing, cut off or broken, holds other columns, or not the rows and targets that the
+        DataError: a file is missing, cut off or broken, or its columns, rows or targets are not those that the
             manifest lists.
     """
     flat = _read(
@@ -83,7 +81,7 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
 
 
 def read_target_rows(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> TargetRows:
-    """All rows of evaluation `files`, in a fixed order; errors as `read_segments`."""
+    """All rows of validation or test `files`, in a fixed order; raises as `read_segments`."""
     flat = _read(
         storage,
         files,
@@ -110,7 +108,7 @@ def _read(
     scratch: str | None,
     columns: Columns,
 ) -> dict[str, np.ndarray]:
-    """Flat columns of all files by name, and `_LENGTHS`."""
+    """Flat columns of all files by name, and the column `_LENGTHS`."""
     dtypes = columns.dtypes
     transform = TransformSpec(
         lambda frame: _flatten(frame, columns),
@@ -121,7 +119,7 @@ def _read(
             _check_file(storage.uri(file.path), file, path, columns)
         try:
             with make_batch_reader(
-                [f"file://{path}" for path in paths],  # Petastorm takes the path as it is, not percent-encoded.
+                [f"file://{path}" for path in paths],  # Petastorm expects the path without percent-encoding.
                 schema_fields=[f"^{name}$" for name in dtypes],
                 reader_pool_type="dummy",
                 shuffle_row_groups=False,
@@ -142,7 +140,7 @@ def _read(
 
 
 def _flatten(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """One row that holds a whole row group: each column as one array."""
+    """One row that holds a whole row group: each column is one flat array."""
     if not len(frame):
         raise DataError("a row group without rows")
     for name in [*columns.lists, *columns.matrices]:
@@ -157,16 +155,16 @@ def _flatten(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     flat = {name: np.concatenate(frame[name].to_list()) for name in [*columns.lists, *columns.matrices]}
     flat |= {name: frame[name].to_numpy() for name in columns.scalars}
     for name, dtype in columns.dtypes.items():
-        if flat[name].dtype != dtype:  # A null turns whole numbers into floats, or into -2147483648 further on.
+        if flat[name].dtype != dtype:  # A null turns whole numbers into floats, which a cast makes -2147483648.
             raise DataError(f"{name} holds nulls or {flat[name].dtype}, expected {np.dtype(dtype).name}")
     flat[_LENGTHS] = lengths[0]
     return pd.DataFrame({name: [values] for name, values in flat.items()})
 
 
 def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> None:
-    """Compares size, rows and columns with the manifest and what is expected, so that an error names the file.
+    """Checks the size, rows and columns of one file, so that an error names the file.
 
-    Petastorm drops columns of kinds that it does not know with only a warning.
+    Petastorm would drop columns of unknown types with only a warning.
     """
     size = path.stat().st_size if path.exists() else None
     if size != file.size:
@@ -193,16 +191,13 @@ def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> No
 
 @contextmanager
 def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | None) -> Iterator[list[Path]]:
-    """Paths by which Petastorm reads `files`: the files themselves, or copies that are deleted afterwards."""
+    """The local paths at which Petastorm reads `files`: the files themselves, or copies that are deleted afterwards."""
     paths = [storage.local(file.path) for file in files]
     local = [path for path in paths if path is not None and not _NOT_IN_URLS & set(str(path))]
     if len(local) == len(files):
         yield local
         return
-    if scratch:
-        Path(scratch).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="seqrec-feed-", dir=scratch))
-    try:
+    with scratch_folder(scratch) as folder:
         copies = [folder / f"{number:05d}-{Path(file.path).name}" for number, file in enumerate(files)]
         for file, path, copy in zip(files, paths, copies, strict=True):
             if path is not None:
@@ -210,8 +205,6 @@ def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | N
             else:
                 storage.download(file.path, copy)
         yield copies
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(storage: Storage, files: Sequence[FileEntry]) -> str:

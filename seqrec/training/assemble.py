@@ -13,8 +13,8 @@ from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
-from seqrec.feed.batching import TrainingFeed
 from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.feed.windows import WindowFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.training.checkpoints import Checkpoints
@@ -58,7 +58,7 @@ def train_run(
     checkpoints = Checkpoints(storage, job.attempt_path, config.keep_last, config.scratch)
     state = _start(job, workers, storage, prepared, checkpoints, model, everything)
 
-    feed = TrainingFeed(
+    feed = WindowFeed(
         storage,
         prepared.table(TRAIN).files,
         layout_of(config, job.seed),

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from seqrec.core.batch import TrainBatch
 from seqrec.core.errors import TrainingError
-from seqrec.feed.batching import TrainingFeed, prefetched
+from seqrec.feed.prefetching import prefetched
+from seqrec.feed.streams import TrainingFeed
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingState
 from seqrec.training.train_step import StepOutcome

@@ -14,7 +14,7 @@ from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
-from seqrec.feed.batching import TrainingFeed
+from seqrec.feed.windows import WindowFeed
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.models.registry import build_model
@@ -45,7 +45,7 @@ class Learner:
         self.optimizer = build_optimizer(config.optimizer, variables)
         self.sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
         files = prepared[1].table("sequences/train").files
-        self._feed = TrainingFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
+        self._feed = WindowFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
         self.step = TrainStep(
             self.model, self.optimizer, self.sampler, Workers(), config, SEED, self._feed.stream_ids
         )  # fmt: skip

@@ -1,5 +1,3 @@
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,18 +11,19 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments
-from seqrec.feed.batching import TrainingFeed, prefetched
 from seqrec.feed.plan import Layout
+from seqrec.feed.prefetching import prefetched
 from seqrec.feed.reader import read_segments
+from seqrec.feed.windows import WindowFeed
 
 LAYOUT = Layout(seed=1, num_streams=4, global_batch_size=40, files_per_group=1)
 L = 12
 
 
-def feed_of(prepared: tuple[Storage, Manifest], worker_rank: int = 0, **changes: Any) -> TrainingFeed:
+def feed_of(prepared: tuple[Storage, Manifest], worker_rank: int = 0, **changes: Any) -> WindowFeed:
     storage, manifest = prepared
     files = manifest.table("sequences/train").files
-    return TrainingFeed(storage, files, replace(LAYOUT, **changes), worker_rank=worker_rank, max_history_length=L)
+    return WindowFeed(storage, files, replace(LAYOUT, **changes), worker_rank=worker_rank, max_history_length=L)
 
 
 def examples_of(batch: TrainBatch) -> list[tuple[int, ...]]:
@@ -108,11 +107,11 @@ def test_batches_from_a_step_on_equal_the_rest_of_the_epoch(
 def test_batches_skip_whole_groups_without_reading_them(
     prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seqrec.feed.batching as batching
+    import seqrec.feed.streams as streams
 
     read = []
-    real = batching.read_segments
-    monkeypatch.setattr(batching, "read_segments", lambda *args: read.append(args[1]) or real(*args))
+    real = streams.read_segments
+    monkeypatch.setattr(streams, "read_segments", lambda *args: read.append(args[1]) or real(*args))
     feed = feed_of(prepared)
     last = feed.plan(0).steps - 1
 
@@ -134,39 +133,10 @@ def test_batches_differ_between_seeds_and_epochs(prepared: tuple[Storage, Manife
 def test_batches_raise_when_a_file_has_gone(prepared: tuple[Storage, Manifest]) -> None:
     storage, manifest = prepared
     files = [replace(file, size=file.size + 1) for file in manifest.table("sequences/train").files]
-    feed = TrainingFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=L)
+    feed = WindowFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=L)
 
     with pytest.raises(DataError, match="the manifest lists"):
         list(prefetched(feed.batches(0), 2))
-
-
-def test_prefetched_gives_all_elements_in_order() -> None:
-    assert list(prefetched(iter(range(100)), 3)) == list(range(100))
-
-
-def test_prefetched_raises_where_the_element_would_have_come() -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
-        raise OSError("gone")
-
-    elements = prefetched(numbers(), 3)
-
-    assert next(elements) == 1
-    with pytest.raises(OSError, match="gone"):
-        next(elements)
-
-
-def test_prefetched_ends_its_thread_when_closed() -> None:
-    def endless() -> Iterator[int]:
-        while True:
-            yield 1
-
-    elements = prefetched(endless(), 2)
-    next(elements)
-    elements.close()
-
-    time.sleep(0.05)
-    assert not [thread for thread in threading.enumerate() if thread.name == "feed"]
 
 
 def _split(segments: Segments) -> Iterator[tuple[Any, Any, int]]:

@@ -1,0 +1,43 @@
+"""Training batches of windows: each example is one target with the events before it.
+
+Legend: S streams of this worker, B examples of a stream in a step, L padded history length.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seqrec.core.batch import History, TrainBatch
+from seqrec.core.manifest import FileEntry
+from seqrec.core.storage import Storage
+from seqrec.events.windows import Segments, WindowEvents, build_events, cut_examples
+from seqrec.feed.plan import Layout
+from seqrec.feed.streams import Arrays, TrainingFeed
+
+
+class WindowFeed(TrainingFeed[TrainBatch]):
+    """Batches of arrays [S, B, L], with every training target once per epoch but those left over."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        files: Sequence[FileEntry],
+        layout: Layout,
+        *,
+        worker_rank: int,
+        max_history_length: int,
+        scratch: str | None = None,
+    ):
+        super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch)
+        self._max_history_length = max_history_length
+
+    def _lay_out(self, segments: Segments) -> tuple[WindowEvents, np.ndarray]:
+        events = build_events(segments, self._max_history_length)
+        return events, events.targets
+
+    def _cut(self, events: WindowEvents, examples: np.ndarray) -> Arrays:
+        history, target_item = cut_examples(events, examples, self._max_history_length)
+        return *history, target_item
+
+    def _batch(self, arrays: Arrays) -> TrainBatch:
+        return TrainBatch(History(*arrays[:-1]), arrays[-1])
