@@ -1,10 +1,10 @@
-"""How many training examples a second the feed alone gives on one core, at history 50.
+"""How many training examples per second the feed alone gives on one core, at history 50: windows, and runs of events.
 
     taskset -c 0 python -m benchmarks.feed_speed [--events 4000000]
 
-Writes segments as the preparation does (users of 5 to 200 events, zstd, one row group a file), then reads a whole
-epoch through Petastorm into batches of 400, once with a cold and once with a warm page cache, and reports how much of
-it was reading and how much cutting.
+Writes segments as the preparation does (users of 5 to 200 events, zstd, one row group per file), then reads a whole
+epoch through Petastorm into batches of 400 windows and of 400 runs, and reports how much of it was reading and how much
+cutting; for runs also the cost of counting them when training starts.
 """
 
 import argparse
@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from seqrec.core import columns as C
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
-from seqrec.feed.batching import TrainingFeed
 from seqrec.feed.plan import Layout
 from seqrec.feed.reader import read_segments
+from seqrec.feed.runs import RunFeed, count_runs
+from seqrec.feed.windows import WindowFeed
 
 NUM_FILES = 64
 
@@ -62,28 +63,63 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--history", type=int, default=50)
     arguments = parser.parse_args()
-    print("| users' events | examples | epoch, s | examples/s | reading alone, events/s | cutting alone, examples/s |")
-    print("|---|---|---|---|---|---|")
+    windows, runs, counts = [], [], []
     for longest in (20, 200):
         with tempfile.TemporaryDirectory(prefix="seqrec-feed-") as folder:
             files = write_segments(Path(folder), arguments.events, longest)
             storage = Storage(folder)
-            layout = Layout(seed=1, num_streams=8, global_batch_size=400, files_per_group=4)
-            feed = TrainingFeed(
-                storage, files, layout, worker_rank=0, max_history_length=arguments.history
-            )  # fmt: skip
-            started = time.process_time(), time.monotonic()
-            examples = sum(batch.target_item.size for batch in feed.batches(0))
-            seconds = time.monotonic() - started[1]
-            used = time.process_time() - started[0]
             before = time.process_time()
             events = sum(len(read_segments(storage, [file]).items.values) for file in files)
             reading = time.process_time() - before
-            print(
-                f"| 5 to {longest} | {examples:,} | {seconds:.1f} ({used:.1f} of processor) | "
-                f"{examples / used:,.0f} per core | {events / reading:,.0f} | {examples / (used - reading):,.0f} |"
-            )
+            windows.append(measure_windows(storage, files, longest, arguments.history, events, reading))
+            rows = measure_runs(storage, files, longest, arguments.history, events)
+            runs.append(rows[0])
+            counts.append(rows[1])
+    print("| users' events | examples | epoch, s | examples/s | reading alone, events/s | cutting alone, examples/s |")
+    print("|---|---|---|---|---|---|", *windows, sep="\n")
+    print("\n| users' events | runs | targets | epoch, s | runs/s | targets/s | batch slots that hold an event |")
+    print("|---|---|---|---|---|---|---|", *runs, sep="\n")
+    print("\n| users' events | counting the runs, s | events/s |\n|---|---|---|", *counts, sep="\n")
     print(f"\nlargest resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+def layout() -> Layout:
+    return Layout(seed=1, num_streams=8, global_batch_size=400, files_per_group=4)
+
+
+def measure_windows(
+    storage: Storage, files: list[FileEntry], longest: int, history: int, events: int, reading: float
+) -> str:
+    """A line of the table of windows."""
+    feed = WindowFeed(storage, files, layout(), worker_rank=0, max_history_length=history)
+    used, started = time.process_time(), time.monotonic()
+    examples = sum(batch.target_item.size for batch in feed.batches(0))
+    seconds, used = time.monotonic() - started, time.process_time() - used
+    return (
+        f"| 5 to {longest} | {examples:,} | {seconds:.1f} ({used:.1f} of processor) | {examples / used:,.0f} per core "
+        f"| {events / reading:,.0f} | {examples / (used - reading):,.0f} |"
+    )
+
+
+def measure_runs(storage: Storage, files: list[FileEntry], longest: int, history: int, events: int) -> tuple[str, str]:
+    """A line of the table of runs, and a line about counting them."""
+    used = time.process_time()
+    count_runs(storage, files, history)
+    counting = time.process_time() - used
+    feed = RunFeed(storage, files, layout(), worker_rank=0, max_history_length=history)
+    used, started = time.process_time(), time.monotonic()
+    runs = targets = slots = filled = 0
+    for batch in feed.batches(0):
+        runs += batch.runs.length.size
+        targets += int(np.count_nonzero(batch.target_items))
+        slots += batch.target_items.size
+        filled += int(batch.runs.length.sum())
+    seconds, used = time.monotonic() - started, time.process_time() - used
+    return (
+        f"| 5 to {longest} | {runs:,} | {targets:,} | {seconds:.1f} ({used:.1f} of processor) | {runs / used:,.0f} per "
+        f"core | {targets / used:,.0f} per core | {filled / slots:.0%} |",
+        f"| 5 to {longest} | {counting:.2f} of processor | {events / counting:,.0f} |",
+    )
 
 
 if __name__ == "__main__":
