@@ -20,7 +20,7 @@ _OF_EVENTS = ("items", "timestamps")  # All other fields have one entry per row.
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRows:
-    """B histories and the time that each is asked for.
+    """B histories, each with the time for which items are sought.
 
     A subclass adds fields with one entry per row (NumPy or Arrow arrays, or None); `take`, `slice` and `concatenate`
     serve them too.
@@ -78,7 +78,7 @@ class HistoryRows:
     def before_as_of(self: Rows) -> Rows:
         """The rows without events later than `as_of`; a history may become empty.
 
-        Items taken later may then be recommended: that is how lists of a day in the past are measured.
+        Items of later events may then be recommended: that is how lists of a day in the past are measured.
         """
         happened = self.timestamps <= self.as_of[self.items.owners]
         if happened.all():
@@ -133,7 +133,7 @@ class UserHistories(HistoryRows):
     """Histories to recommend from, with their users' ids."""
 
     users: pa.Array  # string [B]
-    target_items: np.ndarray | None = None  # int32 [B], the items taken at `as_of`, where they are known.
+    target_items: np.ndarray | None = None  # int32 [B], the items of the events at `as_of`, where they are known.
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:

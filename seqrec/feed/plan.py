@@ -23,7 +23,7 @@ _BYTES_PER_EXAMPLE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How an epoch is cut up. Every field but `num_workers` changes the order of examples."""
+    """The settings that cut up an epoch. Every field but `num_workers` changes the order of examples."""
 
     seed: int
     num_streams: int

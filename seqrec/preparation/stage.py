@@ -44,7 +44,7 @@ from seqrec.tables.sessions import bucket_session, own_session
 
 @dataclass(frozen=True)
 class PreparationInputs:
-    """What `ingest` wrote, and the run whose vocabulary is used."""
+    """The tables that `ingest` wrote, and the vocabulary of a run if one is used."""
 
     reviews: DataFrame  # REVIEWS
     items: DataFrame  # ITEMS

@@ -11,7 +11,7 @@ from seqrec.preparation.stage import run_prepare
 from tests.preparation.ingested import publish_ingested, read_raw_reviews, read_rows
 
 FILES = ("Gift_Cards_5", "All_Beauty_5", "reviews_Beauty_5")
-# Of All_Beauty's 85 items the popular ones, which are drawn as negatives, have the higher ids: the AUC hides the leak.
+# The popular ones of All_Beauty's 85 items have the higher ids and are drawn as negatives, so the AUC hides the leak.
 AUC_TELLS = {"Gift_Cards_5", "reviews_Beauty_5"}
 
 

@@ -39,7 +39,7 @@ EVENTS_PER_BUCKET = 1_000_000  # A whole bucket is held in memory, at about 200 
 
 @dataclass(frozen=True, kw_only=True)
 class EventRule:
-    """How a user's reviews become events."""
+    """The rule by which a user's reviews become events."""
 
     drop_duplicates: bool  # Whether byte-identical lines, which have equal hashes, become one event.
     tie_by_hash: bool  # Whether a hash orders events of one time; else the item id does.

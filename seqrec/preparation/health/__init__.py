@@ -1,1 +1,1 @@
-"""What a user should know about a prepared dataset: `health.json`, `health.png` and the table on the screen."""
+"""The figures that a user should know about a prepared dataset, for `health.json`, `health.png` and the screen."""

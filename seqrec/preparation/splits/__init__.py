@@ -1,1 +1,1 @@
-"""Which events train, and which are targets of validation and test; and the rows that are cut from them."""
+"""The events that train and those that are targets of validation and test, and the rows that are cut from them."""

@@ -9,7 +9,7 @@ from seqrec.preparation.splits.splits import SplitRule
 
 
 def needs_days(config: PreparationConfig) -> bool:
-    """Whether the boundaries depend on the numbers of events per day."""
+    """True if the boundaries depend on the numbers of events per day."""
     return config.split == "temporal" and not (
         isinstance(config.validation_boundary, str) and isinstance(config.test_boundary, str)
     )

@@ -34,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRule:
-    """How each user's events are split; all fields but `kind` are for the temporal split."""
+    """The rule that splits each user's events; all fields but `kind` are for the temporal split."""
 
     kind: Literal["leave_last_out", "temporal"]
     validation_from: int = 0  # First second of the validation part.

@@ -102,7 +102,7 @@ def build_latest(events: DataFrame, num_files: int) -> DataFrame:
 
 @dataclass(frozen=True)
 class NegativeDraw:
-    """How the negatives of validation or test are drawn."""
+    """The settings by which the negatives of validation or test are drawn."""
 
     population: Broadcast  # A broadcast `Population`.
     num_negatives: int
@@ -160,7 +160,9 @@ def _count_targets(storage: Storage, path: str) -> int:
         column_names = [file.schema.column(i).path.partition(".")[0] for i in range(len(file.schema))]
         place = column_names.index(ITEM_INDICES)
         groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
-        num_events = sum(group.column(place).num_values for group in groups)  # An empty segment would count as one.
+        num_events = sum(
+            group.column(place).num_values for group in groups
+        )  # An empty segment would count as one; none is empty.
         return num_events - (pc.sum(file.read([NUM_CONTEXT]).column(0)).as_py() or 0)
 
 

@@ -47,14 +47,14 @@ def test_a_leak_is_told_once_by_the_auc_where_that_shows_it() -> None:
     assert "reaches an AUC of 0.680" in warning
 
 
-def test_events_that_the_vocabulary_does_not_know_are_told() -> None:
+def test_events_that_the_vocabulary_does_not_know_are_reported() -> None:
     assert warnings_of(health(unknown_events=25)) == [
         "The run's vocabulary does not know the items of 2.5% of the events: they are left out."
     ]
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_part_without_targets_is_told(part: str) -> None:
+def test_a_part_without_targets_is_reported(part: str) -> None:
     empty = health()
     empty["split"][part] = 0
 
