@@ -29,9 +29,9 @@ _FILES_AT_ONCE = 4  # Files that are counted at the same time.
 class RunFeed(TrainingFeed[RunBatch]):
     """Batches of runs, with every training target once per epoch but those of the runs left over.
 
-    Within a stream's share the longest runs come first, and all arrays are cut to the smallest of `run_widths` that
-    holds the worker's longest run. So workers may have different widths in the same step, and nothing but padding
-    depends on the number of workers.
+    Within a stream's share the longest runs come first (with gradient accumulation, within each part of the share). All
+    arrays are cut to the smallest of `run_widths` that holds the worker's longest run, so workers may have different
+    widths in the same step, but nothing except padding depends on the number of workers.
 
     Args:
         max_history_length: the most events that a run reads.
@@ -65,14 +65,20 @@ class RunFeed(TrainingFeed[RunBatch]):
 
     def _batch(self, arrays: Arrays) -> RunBatch:
         items, length, seconds, targets = arrays
-        longest_first = np.argsort(-length, axis=1, kind="stable")
+        order = self._order(length)
         width = next(width for width in self._widths if width >= length.max())
 
         def ordered(values: np.ndarray) -> np.ndarray:
-            return np.take_along_axis(values[:, :, :width], longest_first[:, :, None], axis=1)
+            return np.take_along_axis(values[:, :, :width], order[:, :, None], axis=1)
 
-        length = np.take_along_axis(length, longest_first, axis=1)
+        length = np.take_along_axis(length, order, axis=1)
         return RunBatch(EventRuns(ordered(items), length, ordered(seconds)), ordered(targets))
+
+    def _order(self, length: np.ndarray) -> np.ndarray:
+        """int64 [S, B]: the longest runs first, dealt one by one to the parts that a step works on in turn."""
+        longest_first = np.argsort(-length, axis=1, kind="stable")
+        num_streams, num_parts = len(length), self._layout.num_parts
+        return longest_first.reshape(num_streams, -1, num_parts).transpose(0, 2, 1).reshape(num_streams, -1)
 
 
 def run_widths(max_history_length: int) -> tuple[int, ...]:

@@ -78,6 +78,16 @@ def test_batches_have_the_shapes_of_the_contract(segments: Prepared) -> None:
         assert (np.diff(batch.runs.length, axis=1) <= 0).all(), "the longest runs come first"
 
 
+def test_parts_of_a_share_are_alike_and_begin_with_their_longest_runs(segments: Prepared) -> None:
+    whole = feed_of(segments).batches(0)
+    for expected, batch in zip(whole, feed_of(segments, num_parts=5).batches(0), strict=True):
+        assert Counter(runs_in(batch)) == Counter(runs_in(expected))
+        parts = batch.runs.length.reshape(4, 5, 2)  # Five parts of two runs.
+        assert (np.diff(parts, axis=2) <= 0).all()
+        assert np.array_equal(parts[:, :, 0], expected.runs.length[:, :5])
+        assert np.array_equal(parts[:, :, 1], expected.runs.length[:, 5:])
+
+
 def test_batches_of_short_runs_are_narrow(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     row = {C.ITEM_INDICES: [1, 2, 3], C.TIMESTAMPS: [1, 2, 3], C.FIRST_TIMESTAMP: 1, C.NUM_CONTEXT: 1}
