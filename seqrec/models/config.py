@@ -29,7 +29,7 @@ class ModelConfig:
     category_in_recurrence: bool | None = None  # The recurrent layer reads item and category, not only the item.
     separate_unknown_item: bool | None = None  # Items not trained on have a row of their own instead of the padding's.
     item_dim: int = 32  # Width of an item's embedding.
-    category_dim: int = 8  # Width of a category's embedding.
+    category_dim: int = 8  # Width of a category's embedding; 0 leaves categories out.
     initial_std: float = 0.01  # Standard deviation of the truncated normal that weights are drawn from.
     layer_sizes: tuple[int, ...] = (100, 64)  # Hidden layers of the tower that ends in the logit.
     dropout: tuple[float, ...] = (
@@ -49,9 +49,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.compatibility not in COMPATIBILITIES:
             raise ValueError(f"compatibility is {self.compatibility!r}: give one of {', '.join(COMPATIBILITIES)}.")
-        for name in ("item_dim", "category_dim", "max_history_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        for name, least in (("item_dim", 1), ("category_dim", 0), ("max_history_length", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least {least}.")
         if not self.layer_sizes or min(self.layer_sizes) < 1:
             raise ValueError(f"layer_sizes is {self.layer_sizes}: give one or more sizes of at least 1.")
         if any(not 0.0 <= rate < 1.0 for rate in self.dropout):

@@ -160,6 +160,17 @@ class RetrievalModel(SequenceModel):
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         """Vectors float32 [..., V] of item indices int32 [...]; without `items`, of all trained items 1, 2, ..."""
 
+    def regularization(self, runs: EventRuns) -> tf.Tensor:
+        """Part of the loss that keeps weights small, float32 []: the mean over the streams of
+
+        embed_l2 / 2 * |the stream's unique embedding rows|^2 + layer_l2 / 2 * |all trained weights in no table|^2.
+        """
+        penalty = self.layer_penalty()
+        if self.config.embed_l2 > 0.0:
+            used = tf.reshape(runs.items, [tf.shape(runs.items)[0], -1])
+            penalty += self.config.embed_l2 * self.embedding.half_square_norm(used)
+        return penalty
+
     def encode(self, history: History, training: TrainingContext | None = None) -> tf.Tensor:
         """State after the last event of each history, float32 [S, B, V]; zeros for an empty history."""
         since_first = history.seconds_from_first

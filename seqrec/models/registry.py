@@ -17,7 +17,9 @@ RANKING_MODELS = {
     "sli_rec": "seqrec.models.sli_rec:SliRec",
     "gru": "seqrec.models.gru:Gru",
 }
-RETRIEVAL_MODELS: dict[str, str] = {}
+RETRIEVAL_MODELS = {
+    "sasrec": "seqrec.models.sasrec:Sasrec",
+}
 MODELS = {**RANKING_MODELS, **RETRIEVAL_MODELS}
 
 

@@ -26,7 +26,8 @@ def random_model(name, seed=0, **settings):
     """A model whose weights are all random and large enough to matter."""
     settings = {"dropout": (0.0, 0.0), "item_dim": 5, "category_dim": 3, "layer_sizes": (6, 4), **settings}
     own = {"sli_rec": {"hidden_size": 8, "attention_size": 7, "attention_layer_sizes": [7, 5]}}
-    config = ModelConfig(name=name, options=own if name == "sli_rec" else {}, **settings)
+    settings = {"options": own if name == "sli_rec" else {}, **settings}
+    config = ModelConfig(name=name, **settings)
     model = build_model(config, random_vocabulary(), seed=seed)
     rng = np.random.default_rng(seed)
     for variable_name, variable in model.named_variables().items():

@@ -55,8 +55,8 @@ def test_load_options_refuses_a_wrong_type():
 
 
 def test_load_options_refuses_settings_of_an_unknown_model():
-    with pytest.raises(ConfigError, match="model.options: there is no model 'sasrec'"):
-        load_options(ModelConfig(options={"sasrec": {}}))
+    with pytest.raises(ConfigError, match="model.options: there is no model 'bert4rec'"):
+        load_options(ModelConfig(options={"bert4rec": {}}))
 
 
 def test_sli_rec_needs_a_hidden_size_that_fits():

@@ -4,20 +4,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seqrec.core.batch import EventRuns
 from seqrec.models.config import ModelConfig
 from seqrec.models.contract import RetrievalModel
 from seqrec.models.layers.embedding import EventEmbedding
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.packing import pack_events, take_packed
+from seqrec.models.registry import RETRIEVAL_MODELS
 from tests.models.random_batches import (
     NUM_ITEMS,
     NUM_TRAINED,
     as_tensors,
     random_candidates,
     random_history,
+    random_model,
     random_vocabulary,
 )
+from tests.models.retrieval_batches import assert_sees_no_future, context, random_runs, states_of
 
+every_model = pytest.mark.parametrize("name", sorted(RETRIEVAL_MODELS))
 LOWEST = np.finfo(np.float32).min
 
 
@@ -93,10 +98,150 @@ def test_an_empty_history_has_a_state_of_zeros():
     assert not state.numpy().any()
 
 
-@pytest.mark.parametrize("embed_l2", [0.0, 0.5])
-def test_layer_penalty_counts_no_table(embed_l2):
+def test_regularization_adds_the_rows_in_use_and_the_layers():
     model = LastEvent()
-    model.config = ModelConfig(embed_l2=embed_l2, layer_l2=2.0)
     model.extra = tf.Variable([3.0, 4.0], name="extra")
+    items, categories = (table.variable.numpy() for table in model.tables)
+    runs = random_runs(np.random.default_rng(4), 2, 3, 5)
 
-    assert float(model.layer_penalty()) == pytest.approx(25.0)
+    def penalty(**settings):
+        model.config = ModelConfig(**settings)
+        return float(model.regularization(runs))
+
+    rows = [np.unique(np.minimum(runs.items[s], NUM_TRAINED + 1)) for s in (0, 1)]
+    kinds = [np.unique(random_vocabulary().item_category[runs.items[s]]) for s in (0, 1)]
+    norms = [(items[r] ** 2).sum() / 2 + (categories[k] ** 2).sum() / 2 for r, k in zip(rows, kinds, strict=True)]
+    assert penalty() == 0.0
+    assert penalty(layer_l2=2.0) == pytest.approx(25.0)
+    assert penalty(embed_l2=0.5) == pytest.approx(0.5 * np.mean(norms), rel=1e-5)
+
+
+def train_states(model, runs, streams, step=4):
+    return states_of(model, EventRuns(*(part[streams] for part in runs)), context(streams, step))
+
+
+@every_model
+def test_dropout_does_not_depend_on_how_streams_are_spread(name):
+    runs = random_runs(np.random.default_rng(1), 4, 3, 6)
+    model = random_model(name)
+
+    together, apart = (train_states(model, runs, streams) for streams in ([0, 1, 2, 3], [1, 3]))
+
+    np.testing.assert_allclose(together[[1, 3]], apart, atol=2e-5)
+    assert np.abs(together - states_of(model, runs)).max() > 1e-2  # There is dropout.
+
+
+@every_model
+def test_dropout_changes_with_the_step_and_repeats_with_it(name):
+    runs = random_runs(np.random.default_rng(1), 1, 5, 6)
+    model = random_model(name)
+
+    first, again, later = (train_states(model, runs, [0], step) for step in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - later).max() > 1e-3
+
+
+@every_model
+def test_padding_and_other_runs_do_not_change_a_state(name):
+    runs = random_runs(np.random.default_rng(2), 1, 4, 5)
+    wider = EventRuns(*(np.pad(a, [(0, 0), (0, 0), (0, 3)]) if a.ndim == 3 else a for a in runs))
+    model = random_model(name, max_history_length=9)
+
+    states = states_of(model, runs)
+
+    np.testing.assert_allclose(states_of(model, wider)[:, :, :5], states, atol=1e-5)
+    alone = states_of(model, EventRuns(*(part[:, 1:2] for part in runs)))
+    np.testing.assert_allclose(alone, states[:, 1:2], atol=1e-5)
+
+
+@every_model
+def test_no_state_sees_the_future(name):
+    assert_sees_no_future(random_model(name))
+
+
+@every_model
+def test_encode_gives_the_state_after_the_last_event(name):
+    rng = np.random.default_rng(3)
+    history = random_history(rng, 2, 4, 5, lengths=[[5, 0, 1, 3], [2, 4, 0, 1]])
+    gaps = np.diff(history.seconds_from_first, axis=2, prepend=history.seconds_from_first[:, :, :1])
+    runs = EventRuns(history.items, history.length, np.where(history.items > 0, gaps, 0.0).astype(np.float32))
+    model = random_model(name)
+
+    state = model.encode(as_tensors(history)).numpy()
+
+    states = states_of(model, runs)
+    for place, length in np.ndenumerate(history.length):
+        np.testing.assert_allclose(state[place], states[place][length - 1] if length else 0.0, atol=1e-5)
+
+
+@every_model
+def test_item_vectors_of_all_trained_items_are_those_of_each(name):
+    model = random_model(name)
+
+    vectors = model.item_vectors()
+
+    assert vectors.shape[0] == NUM_TRAINED
+    np.testing.assert_array_equal(vectors, model.item_vectors(tf.range(1, NUM_TRAINED + 1)))
+    assert model.item_vectors(tf.ones([2, 3, 4], tf.int32)).shape == (2, 3, 4, vectors.shape[1])
+
+
+@every_model
+def test_extreme_runs_have_finite_states_and_gradients(name):
+    twenty_years = 20 * 365 * 86_400.0
+    runs = EventRuns(
+        items=tf.constant([[[1, 0, 0], [1, 1, 1], [2, 15, 0], [0, 0, 0]]]),
+        length=tf.constant([[1, 3, 2, 0]]),
+        seconds_from_previous=tf.constant([[[0.0, 0, 0], [0, 0, 0], [0, twenty_years, 0], [0, 0, 0]]]),
+    )
+    model = random_model(name)
+
+    with tf.GradientTape() as tape:
+        states = model.encode_positions(runs, context([0]))
+        logits = tf.matmul(states, model.item_vectors(), transpose_b=True)
+        loss = -tf.reduce_mean(tf.nn.log_softmax(logits)[:, 0])
+    gradients = tape.gradient(loss, model.trained_variables)
+
+    assert states.shape[0] == 6
+    assert np.isfinite(logits).all()
+    assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients if g is not None)
+
+
+@every_model
+def test_runs_without_any_event_have_no_state(name):
+    runs = random_runs(np.random.default_rng(1), 2, 2, 3, lengths=0)
+
+    states = random_model(name).encode_positions(EventRuns(*(tf.constant(part) for part in runs)), context([0, 1]))
+
+    assert states.shape[0] == 0
+
+
+@every_model
+def test_training_is_traced_once_for_all_lengths(name):
+    rng = np.random.default_rng(4)
+    model = random_model(name)
+    traces = []
+
+    @tf.function(reduce_retracing=True)
+    def forward(runs, step):
+        traces.append(step)
+        return model.encode_positions(runs, context([0], step))
+
+    for step in range(3):
+        runs = random_runs(rng, 1, 5, 6, lengths=rng.integers(1, 7, [1, 5]))
+        forward(EventRuns(*(tf.constant(part) for part in runs)), tf.constant(step))
+
+    assert len(traces) == 1
+
+
+@every_model
+def test_every_table_of_items_keeps_the_row_of_items_not_trained_on(name):
+    model = random_model(name, options={name: {"tied_output": False, "output_bias": True}})
+    gradients = model.mask_gradients([tf.ones(variable.shape) for variable in model.trained_variables])
+
+    masked = {table.name: gradient.numpy() for table, gradient in zip(model.tables, gradients, strict=False)}
+
+    for table in ("embedding/items", "output/items", "output/bias"):
+        assert not masked[table][NUM_TRAINED + 1].any()
+        assert masked[table][: NUM_TRAINED + 1].all()
+    assert masked["output/categories"].all()

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from seqrec.models.layers.training_context import TrainingContext
+
 _LEVELS = 256
 
 
@@ -29,3 +31,20 @@ def keep_mask(keys: tf.Tensor, num_per_stream: tf.Tensor, levels: int) -> tf.Ten
         masks.append(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:num_elements])
     drawn = masks[0] if len(masks) == 1 else tf.concat(masks, axis=0)
     return drawn < tf.constant(levels, tf.uint8)
+
+
+def dropout(
+    x: tf.Tensor, rate: float, place: str, num_per_stream: tf.Tensor, training: TrainingContext | None
+) -> tf.Tensor:
+    """Returns x with a share of its elements set to 0 and the others scaled up; x itself in inference.
+
+    Args:
+        x: float32, the elements of a stream contiguous.
+        place: name of this draw, unlike that of any other in the model.
+        num_per_stream: int32 [S], number of elements of x that belong to each stream.
+    """
+    levels = keep_levels(rate)
+    if training is None or levels >= _LEVELS:
+        return x
+    keep = tf.reshape(keep_mask(training.keys(place), num_per_stream, levels), tf.shape(x))
+    return tf.where(keep, x * (_LEVELS / levels), 0.0)

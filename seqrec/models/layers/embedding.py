@@ -44,7 +44,7 @@ class EmbeddingTable(NamedTuple):
 
 
 class EventEmbedding(tf.Module):
-    """Embeds items, with their categories, as [item ; category].
+    """Embeds items, with their categories, as [item ; category]; with a `category_dim` of 0 as the item alone.
 
     Row 0 of the item table is padding, and rows 1 to `num_trained_items` belong to the items trained on. With
     `separate_unknown_item` a last row stands for all other items. It is zero and never trained, as nothing is known
@@ -52,25 +52,34 @@ class EventEmbedding(tf.Module):
     category.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary, initializer: Initializer) -> None:
-        super().__init__("embedding")
+    def __init__(
+        self, config: ModelConfig, vocabulary: Vocabulary, initializer: Initializer, name: str = "embedding"
+    ) -> None:
+        super().__init__(name)
         self._num_trained = vocabulary.num_trained_items
         separate = config.corrects("separate_unknown_item")
         self._unknown_row = self._num_trained + 1 if separate else PADDING_INDEX
-        self.items = initializer.table("embedding/items", self._num_trained + 1 + separate, config.item_dim)
+        self.items = initializer.table(f"{name}/items", self._num_trained + 1 + separate, config.item_dim)
         if separate:
             self.items.scatter_update(tf.IndexedSlices(tf.zeros([1, config.item_dim]), [self._unknown_row]))
-        self.categories = initializer.table("embedding/categories", vocabulary.num_categories + 1, config.category_dim)
-        self._category_of_item = tf.Variable(vocabulary.item_category, trainable=False, name="item_category")
+        self.categories = None
+        if config.category_dim > 0:
+            num_rows = vocabulary.num_categories + 1
+            self.categories = initializer.table(f"{name}/categories", num_rows, config.category_dim)
+            self._category_of_item = tf.Variable(vocabulary.item_category, trainable=False, name="item_category")
 
     @property
     def tables(self) -> tuple[EmbeddingTable, ...]:
         """Every table, in an order that never changes."""
+        items = self.declare_items(self.items)
+        if self.categories is None:
+            return (items,)
+        return (items, EmbeddingTable(self.categories, CATEGORIES, C.CATEGORY_INDEX, C.CATEGORY, "num_categories"))
+
+    def declare_items(self, variable: tf.Variable) -> EmbeddingTable:
+        """Declares a variable whose rows are those of the item table."""
         frozen = () if self._unknown_row == PADDING_INDEX else (self._unknown_row,)
-        return (
-            EmbeddingTable(self.items, ITEMS, C.ITEM_INDEX, C.ITEM, "num_trained_items", frozen),
-            EmbeddingTable(self.categories, CATEGORIES, C.CATEGORY_INDEX, C.CATEGORY, "num_categories"),
-        )
+        return EmbeddingTable(variable, ITEMS, C.ITEM_INDEX, C.ITEM, "num_trained_items", frozen)
 
     def item_rows(self, items: tf.Tensor) -> tf.Tensor:
         """Returns the row of the item table for each item index."""
@@ -83,8 +92,20 @@ class EventEmbedding(tf.Module):
     def __call__(self, items: tf.Tensor) -> tf.Tensor:
         """Returns vectors float32 [..., D] for item indices int32 [...]."""
         item = tf.gather(self.items, self.item_rows(items))
-        category = tf.gather(self.categories, self.category_rows(items))
-        return tf.concat([item, category], axis=-1)
+        if self.categories is None:
+            return item
+        return tf.concat([item, tf.gather(self.categories, self.category_rows(items))], axis=-1)
+
+    def trained_items(self) -> tf.Tensor:
+        """Returns the vectors float32 [num_trained_items, D] of the items trained on.
+
+        The gradient of the item table is then dense; that of a call is a list of rows, even for all items.
+        """
+        items = self.items[1 : self._num_trained + 1]
+        if self.categories is None:
+            return items
+        rows = self._category_of_item[1 : self._num_trained + 1]
+        return tf.concat([items, tf.gather(self.categories, rows)], axis=-1)
 
     def is_trained(self, items: tf.Tensor) -> tf.Tensor:
         """Returns bool [...]: True for an item index that has a trained row of its own."""
@@ -100,7 +121,10 @@ class EventEmbedding(tf.Module):
         """
         num_streams = tf.shape(used)[0]
         total = tf.zeros([])
-        for table, rows in ((self.items, self.item_rows(used)), (self.categories, self.category_rows(used))):
+        tables = [(self.items, self.item_rows(used))]
+        if self.categories is not None:
+            tables.append((self.categories, self.category_rows(used)))
+        for table, rows in tables:
             height = table.shape[0]
             keys = tf.range(num_streams, dtype=tf.int64)[:, None] * height + tf.cast(rows, tf.int64)
             unique = tf.unique(tf.reshape(keys, [-1])).y

@@ -32,7 +32,10 @@ class Initializer:
 
     def glorot(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
         """Draws uniformly within the limit of Glorot; for a vector both fans are its length."""
-        limit = math.sqrt(6.0 / (shape[0] + shape[-1]))
+        return self.uniform(name, shape, math.sqrt(6.0 / (shape[0] + shape[-1])))
+
+    def uniform(self, name: str, shape: tuple[int, ...], limit: float) -> tf.Variable:
+        """Draws uniformly between -limit and limit."""
         value = tf.random.stateless_uniform(shape, self._key(name), minval=-limit, maxval=limit)
         return tf.Variable(value, name=name)
 
