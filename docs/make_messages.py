@@ -84,7 +84,6 @@ REMEDIES = {
     "…/…: cannot …": "Read the end of the line: the disk is full, permission is denied, or the path is wrong.",
     "download.categories: ": "Name some of the categories that the message lists.",
     "has no edition": "Correct download.edition, or the catalogue of download.catalogue.",
-    "This is no file of lines": "Check what source.reviews and source.metadata name.",
     "not a readable Parquet file": "Run the stage that makes it again (--set force=true).",
     "column … is …, expected": "Prepare the data again (--set force=true).",
     "not a readable vocabulary file": "Prepare the data again (--set force=true).",

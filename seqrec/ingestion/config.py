@@ -1,4 +1,4 @@
-"""Settings of the data sources: where reviews come from, and how they are read."""
+"""Settings of `download`, `synthesize` and `ingest`: where reviews come from, and how they are read."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,12 +13,12 @@ CSV_COLUMNS = ("auto", "item-user", "user-item")
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """What `ingest` reads."""
+    """Where the files come from that `ingest` reads."""
 
-    # synthetic: what `synthesize` wrote; download: what `download` fetched; files: those below.
+    # synthetic: files that `synthesize` wrote; download: files that `download` fetched; files: those named below.
     kind: str = "synthetic"
     reviews: str | list[str] | None = None  # Files, folders or globs of reviews; only with kind files.
-    metadata: str | list[str] | None = None  # Likewise of item metadata; none means items without a category.
+    metadata: str | list[str] | None = None  # The same for item metadata; none means items without a category.
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -42,24 +42,24 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
-    """Which public files to fetch, and how patiently."""
+    """The public files to fetch, and how patiently."""
 
     edition: str = "2018-small"  # 2014, 2018 (all reviews), 2018-small (its 5-core) or 2023.
-    categories: list[str] = field(default_factory=list)  # As the catalogue spells them, such as Movies_and_TV.
-    ratings_only: bool = False  # The ratings CSV (no text, far smaller) instead of the review lines.
+    categories: list[str] = field(default_factory=list)  # Names as the public files spell them: Movies_and_TV.
+    ratings_only: bool = False  # Fetch the ratings CSV (no text, far smaller) instead of the review lines.
     with_metadata: bool = True  # Fetch item metadata too.
-    catalogue: str | None = None  # A YAML of your own with the same keys, such as a mirror; none is the built-in one.
+    catalogue: str | None = None  # Your own YAML that lists public files, such as a mirror; none: the built-in one.
     num_parallel: int = 4  # Files fetched at the same time.
-    max_attempts: int = 8  # Per file, counted anew whenever bytes arrive.
-    first_wait_seconds: float = 1.0  # Before the second attempt; doubles after each failure, up to one minute.
-    timeout_seconds: float = 60.0  # Without a byte, before an attempt counts as failed.
+    max_attempts: int = 8  # Attempts per file; counted anew whenever bytes arrive.
+    first_wait_seconds: float = 1.0  # Wait before the second attempt; doubles after each failure, up to one minute.
+    timeout_seconds: float = 60.0  # An attempt fails if no byte arrives for so long.
 
     def __post_init__(self) -> None:
         if self.edition not in EDITIONS:
             raise ValueError(f"edition: '{self.edition}' is not known. Choose one of {', '.join(EDITIONS)}.")
         twice = sorted({category for category in self.categories if self.categories.count(category) > 1})
         if twice:
-            raise ValueError(f"categories: '{twice[0]}' stands there more than once. Name each category once.")
+            raise ValueError(f"categories: '{twice[0]}' is named more than once. Name each category once.")
         for name in ("num_parallel", "max_attempts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")
@@ -70,22 +70,22 @@ class DownloadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig:
-    """Amazon-shaped data with a known structure. The defaults are those of the demo."""
+    """Made-up data in the shape of Amazon's, with a known structure. The defaults are those of the demo."""
 
-    num_reviews: int = 96_000  # Exactly so many lines; 233_100_000 is the 2018 dump.
-    num_users: int = 8_000  # The dump has about 43 million.
-    num_items: int = 1_600  # The dump has about 15 million.
-    min_reviews_per_user: int = 6  # Of the least active user; 1 in the dump.
-    max_reviews_per_user: int = 2_000  # Of the most active user.
+    num_reviews: int = 96_000  # Number of lines, exactly; the 2018 dump has 233_100_000.
+    num_users: int = 8_000  # Number of users; the dump has about 43 million.
+    num_items: int = 1_600  # Number of items; the dump has about 15 million.
+    min_reviews_per_user: int = 6  # Reviews of the least active user; 1 in the dump.
+    max_reviews_per_user: int = 2_000  # Reviews of the most active user.
     format: str = "json"  # json: review and metadata lines, .json.gz; csv: item,user,rating,timestamp, plain.
     text_words: int = 0  # Mean words of a review's text; 0 leaves text and summary out. Real reviews have about 80.
-    num_clusters: int = 10  # Hidden tastes; they cross the visible categories.
-    taste_share: float = 0.7  # Of a user's events that follow the lasting taste; the others fall anywhere.
-    stay_share: float = 0.7  # Of a user's days whose items have the phase of the day before; 0.5 tells least of order.
-    step_share: float = 0.97  # Of the gaps between days that tell whether the phase of the items changes.
+    num_clusters: int = 10  # Number of hidden tastes; they cross the visible categories.
+    taste_share: float = 0.7  # Share of a user's events that follow the lasting taste; the others fall anywhere.
+    stay_share: float = 0.7  # Share of a user's days that keep the phase of the day before; 0.5 hides the order best.
+    step_share: float = 0.97  # Share of the gaps between days that show whether the phase of the items changes.
     shuffle_structure: bool = False  # Draw items without regard to user and time: same marginals, nothing to learn.
-    shuffle_times: bool = False  # Keep the lasting taste, but let the gaps tell nothing about the next item.
-    num_files: int = 0  # Review files to write; 0 chooses files of about 64 MB.
+    shuffle_times: bool = False  # Keep the lasting taste, but let the gaps show nothing about the next item.
+    num_files: int = 0  # Number of review files; 0 chooses files of about 64 MB.
 
     def __post_init__(self) -> None:
         for name in ("num_reviews", "num_users", "num_items", "min_reviews_per_user", "num_clusters"):
@@ -114,15 +114,15 @@ class SynthesisConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestionConfig:
-    """How raw lines become tables, and what is too much to lose."""
+    """How raw lines become tables, and how many may be lost."""
 
-    max_reject_fraction: float = 0.01  # Of the lines that are not blank; more rejects than this fail the job.
+    max_reject_fraction: float = 0.01  # Share of the lines that are not blank; if more are rejected the job fails.
     on_truncated: str = "fail"  # fail: a cut-off or corrupt archive ends the job; keep: take its whole lines.
-    csv_columns: str = "auto"  # auto, item-user (2018) or user-item (2014): the order of a ratings file.
+    csv_columns: str = "auto"  # Order of the columns of a ratings file: auto, item-user (2018) or user-item (2014).
     first_day: str = "1995-01-01"  # Reviews dated before are rejected (UTC, this day included).
     last_day: str = "2030-12-31"  # Reviews dated after are rejected (UTC, this day included).
     max_line_bytes: int = 16_000_000  # Longer lines are rejected unparsed.
-    # Archives larger than this are split into pieces, read on all cores; 0 never splits.
+    # Archives larger than this are split into pieces and read on all cores; 0 never splits.
     split_above_mb: int = speed_only(256)
     piece_mb: int = speed_only(64)  # Size of such a piece, uncompressed.
 
@@ -149,7 +149,7 @@ class IngestionConfig:
 
 
 def as_list(patterns: str | list[str] | None) -> list[str]:
-    """One place or several, as a list; none as an empty one."""
+    """One pattern or several as a list; an empty list for none."""
     if not patterns:
         return []
     return [patterns] if isinstance(patterns, str) else list(patterns)

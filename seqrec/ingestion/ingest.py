@@ -1,4 +1,4 @@
-"""Raw files to `reviews`, `items` and `rejects`, every line accounted for. Read `ingest` first."""
+"""From raw files to the tables `reviews`, `items` and `rejects`; every line is counted. Read `ingest` first."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ from seqrec.ingestion.line_counts import (
     TRUNCATED,
     FileCounts,
     LineCounter,
-    accounts_table,
     check_rejects,
+    counts_table,
     path_of,
 )
 from seqrec.tables.files import write_table
@@ -42,8 +42,8 @@ REJECTS = StructType(
         StructField(LINE, StringType(), nullable=False),
     ]
 )
-_PIECES = "pieces"  # Folder below the dataset, for archives that were split.
-_REJECT_CHARACTERS = 200  # Of a rejected line that are kept.
+_PIECES = "pieces"  # Folder below the dataset that holds the pieces of archives.
+_REJECT_CHARACTERS = 200  # Characters of a rejected line that are kept.
 
 Parser = Callable[[SparkSession, Sequence[LineSource], IngestionConfig], DataFrame]
 
@@ -51,7 +51,7 @@ Parser = Callable[[SparkSession, Sequence[LineSource], IngestionConfig], DataFra
 @dataclass(frozen=True)
 class Ingested:
     tables: dict[str, Table]  # reviews, items, rejects
-    files: list[FileCounts]  # Of reviews and metadata, in the order in which they were found.
+    files: list[FileCounts]  # Counts of the review files, then of the metadata files, in the order of the sources.
 
 
 def ingest(
@@ -61,7 +61,7 @@ def ingest(
     config: IngestionConfig,
     attempt: Attempt,
 ) -> Ingested:
-    """Writes the three tables below `attempt`; each good line is parsed once, on its way to the disk.
+    """Writes the three tables below `attempt`. Each good line is parsed once, on its way to the disk.
 
     Raises:
         DataError: a broken archive, too many rejects, or no good review; the message names the file.
@@ -79,7 +79,7 @@ def ingest(
     try:
         ingested = write_tables(spark, reviews, metadata, config, attempt)
     except Py4JError:
-        # Spark does not say which archive it stumbled over. Looking costs a pass, but only then.
+        # Spark does not name the archive that it failed at. The search for it costs a pass, but only now.
         broken = find_broken([source.lines for source in [*reviews, *metadata]])
         if not broken:
             raise
@@ -87,7 +87,7 @@ def ingest(
             [split(source) if source.file in broken else source for source in sources]
             for sources in (reviews, metadata)
         )
-        _LOG.info("taking only the whole lines of %s", ", ".join(file.display for file in broken))
+        _LOG.info("only the whole lines are read of %s", ", ".join(file.display for file in broken))
         ingested = write_tables(spark, reviews, metadata, config, attempt)
     attempt.storage.delete(pieces)
     return ingested
@@ -100,15 +100,15 @@ def write_tables(
     config: IngestionConfig,
     attempt: Attempt,
 ) -> Ingested:
-    """`ingest`, once Spark can read every source."""
+    """Writes the three tables once Spark can read every source. Parameters and errors are those of `ingest`."""
     review_table, review_counts = write_reviews(spark, reviews, config, attempt)
     item_table, item_counts = write_items(spark, metadata, config, attempt)
     counts = [*review_counts, *item_counts]
-    _LOG.info("%s", accounts_table(counts))
+    _LOG.info("%s", counts_table(counts))
     check_rejects(review_counts, config.max_reject_fraction)
     check_rejects(item_counts, config.max_reject_fraction)
     if review_table.rows == 0:
-        raise DataError(f"{reviews[0].file.display}: no line holds a review. Check what source.reviews names.")
+        raise DataError(f"{reviews[0].file.display}: no line holds a review. Check the files of source.reviews.")
     rejects = build_rejects(spark, reviews, metadata, counts, config)
     tables = {"reviews": review_table, "items": item_table, "rejects": write_table(rejects, attempt, "rejects")}
     _check_sums(tables, review_counts, item_counts)
@@ -118,7 +118,7 @@ def write_tables(
 def write_reviews(
     spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
 ) -> tuple[Table, list[FileCounts]]:
-    """The table `reviews`, and what became of the lines of each file."""
+    """Writes the table `reviews`; also returns the counts of each file."""
     counter = _counter(spark, "reviews", sources)
     parsed = counter.watch(parsed_reviews(spark, sources, config))
     table = write_table(keep_good_reviews(parsed), attempt, "reviews")
@@ -128,7 +128,7 @@ def write_reviews(
 def write_items(
     spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
 ) -> tuple[Table, list[FileCounts]]:
-    """The table `items`, and what became of the lines of each file."""
+    """Writes the table `items`; also returns the counts of each file."""
     if not sources:
         return write_table(spark.createDataFrame([], ITEMS), attempt, "items"), []
     good = _counter(spark, "metadata", sources)
@@ -137,9 +137,9 @@ def write_items(
     kept = first.watch(keep_first_lines(parsed).withColumn(STATE, F.lit(GOOD)))
     table = write_table(kept.select(*ITEM_COLUMNS), attempt, "items")
     counts = good.counts()
-    for account, kept_account in zip(counts, first.counts(), strict=True):
-        account.repeated = account.written - kept_account.written
-        account.written = kept_account.written
+    for one, kept_one in zip(counts, first.counts(), strict=True):
+        one.repeated = one.written - kept_one.written
+        one.written = kept_one.written
     return table, _with_cut_lines(counts, sources)
 
 
@@ -150,11 +150,11 @@ def build_rejects(
     counts: Sequence[FileCounts],
     config: IngestionConfig,
 ) -> DataFrame:
-    """One row per rejected line: its file, the reason, the start of the line.
+    """One row per rejected line: its file, the reason, and the start of the line.
 
-    Only files that have rejects are read again; a clean dump is read once.
+    Only files that have rejects are read again, so a clean dump is read once.
     """
-    with_rejects = {account.source for account in counts if account.rejects.keys() - {TRUNCATED}}
+    with_rejects = {one.source for one in counts if one.rejects.keys() - {TRUNCATED}}
     cut = [
         (source.file.uri, TRUNCATED, line[:_REJECT_CHARACTERS])
         for source in [*reviews, *metadata]
@@ -168,7 +168,7 @@ def build_rejects(
     for side, (sources, parse) in sides.items():
         chosen = [source for source in sources if source.file.uri in with_rejects]
         if chosen:
-            # Observed, so that the states are found before the filter: Spark would copy the parser into its condition.
+            # The observation keeps the filter apart from the parser, which Spark would copy into the condition.
             parsed = parse(spark, chosen, config).observe(f"rejects of {side}", F.count(F.lit(1)).alias("lines"))
             bad = parsed.where(~F.col(STATE).isin(GOOD, BLANK))
             rejects = rejects.unionByName(_as_rejects(spark, bad, chosen))
@@ -190,18 +190,18 @@ def _counter(spark: SparkSession, name: str, sources: Sequence[LineSource]) -> L
 
 def _with_cut_lines(counts: list[FileCounts], sources: Sequence[LineSource]) -> list[FileCounts]:
     cut = {source.file.uri: len(source.lines.cut_lines) for source in sources}
-    for account in counts:
-        if cut[account.source]:
-            account.add(TRUNCATED, cut[account.source])
+    for one in counts:
+        if cut[one.source]:
+            one.add(TRUNCATED, cut[one.source])
     return counts
 
 
 def _check_sums(tables: dict[str, Table], reviews: Sequence[FileCounts], items: Sequence[FileCounts]) -> None:
-    """What was counted on the way must lie on the disk: a task that ran twice must not count twice."""
+    """Checks that the lines counted on the way are those on the disk: a task that ran twice must not count twice."""
     expected = {
-        "reviews": sum(account.written for account in reviews),
-        "items": sum(account.written for account in items),
-        "rejects": sum(account.num_rejects for account in [*reviews, *items]),
+        "reviews": sum(one.written for one in reviews),
+        "items": sum(one.written for one in items),
+        "rejects": sum(one.num_rejects for one in [*reviews, *items]),
     }
     for name, rows in expected.items():
         if tables[name].rows != rows:

@@ -1,4 +1,4 @@
-"""What became of every line: written, rejected for a reason, repeated or blank, counted per file in the same pass."""
+"""The fate of every line (written, rejected for a reason, repeated or blank), counted per file in the same pass."""
 
 import json
 import unicodedata
@@ -11,43 +11,44 @@ from pyspark.sql import functions as F
 
 from seqrec.core.errors import DataError
 
-FILE_PATH = "file_path"  # Column: the file of a line, as Spark gives it; see `path_of`.
-STATE = "state"  # Column: what becomes of a line: `good`, `blank` or one of the reasons.
+FILE_PATH = "file_path"  # Column: the file of a line, as Spark names it; see `path_of`.
+STATE = "state"  # Column: the fate of a line: `good`, `blank` or one of the reasons.
 GOOD = "good"
-BLANK = "blank"  # Empty lines, and the header of a ratings file.
+BLANK = "blank"  # State of empty lines and of the header of a ratings file.
 TRUNCATED = "truncated"
 REASONS = (
-    "malformed",  # Not JSON, not a literal, not an object.
-    "several_records",  # More than one object in a line, as when a newline is lost.
-    "wrong_columns",  # A ratings line without exactly its columns.
-    "wrong_type",  # A used field holds another type than it should.
+    "malformed",  # The line is neither JSON nor a Python literal, or not one object.
+    "several_records",  # The line holds more than one object, as when a newline is lost.
+    "wrong_columns",  # A ratings line has more or fewer columns than its file.
+    "wrong_type",  # A field that is used holds a value of another type.
     "missing_user",
     "missing_item",
     "missing_timestamp",
-    "bad_user",  # Not an id: spaces, control characters, brackets, invalid UTF-8, or over 128 characters.
+    "bad_user",  # Spaces, control characters, brackets, invalid UTF-8, or over 128 characters: not an id.
     "bad_item",
-    "bad_timestamp",  # Outside ingestion.first_day and last_day.
-    "bad_rating",  # Not a number from 0 to 5.
-    "too_long",  # More than ingestion.max_line_bytes.
+    "bad_timestamp",  # The time is before ingestion.first_day or after ingestion.last_day.
+    "bad_rating",  # The rating is not a number from 0 to 5.
+    "too_long",  # The line has more than ingestion.max_line_bytes.
     TRUNCATED,  # The line in which a cut-off archive ends.
 )
 _STATES = (GOOD, BLANK, *REASONS)
 _BIN = "bin"  # Column: the file and the state of a line as one number.
-_STATE_BITS = 5
-_UNQUOTED = frozenset("/:@&=+$,;!~*'()")  # Beside letters, digits and `-._`, which `quote` leaves alone too.
-_QUOTED_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc"})  # Spaces and control characters, beyond ASCII too.
-_FILE_BITS = 40  # With the state 45, so that a double holds the number, and its mean with itself, to less than a half.
+_STATE_BITS = 5  # Bits of the number that hold the state.
+# Characters that Java leaves as they are, besides letters, digits and `-._`, which `quote` leaves alone too.
+_UNQUOTED = frozenset("/:@&=+$,;!~*'()")
+_QUOTED_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc"})  # Unicode categories of spaces and control characters.
+_FILE_BITS = 40  # With the state 45 bits: a double holds such a number, and means of equal numbers, exactly enough.
 
 
 @dataclass
 class FileCounts:
-    """The account of one raw file; `lines` is what was read, the others are what became of it."""
+    """Counts of the lines of one raw file: those read (`lines`), and how many of them met each fate."""
 
     source: str
     written: int = 0
-    repeated: int = 0  # Later metadata lines of an item that has one already.
+    repeated: int = 0  # Later metadata lines of an item that has one already; only the first is kept.
     blank: int = 0
-    rejects: dict[str, int] = field(default_factory=dict)  # By reason.
+    rejects: dict[str, int] = field(default_factory=dict)  # Reason -> number of lines rejected for it.
 
     @property
     def num_rejects(self) -> int:
@@ -58,6 +59,7 @@ class FileCounts:
         return self.written + self.repeated + self.blank + self.num_rejects
 
     def add(self, state: str, count: int) -> None:
+        """Counts `count` more lines of the state `state`."""
         if state == GOOD:
             self.written += count
         elif state == BLANK:
@@ -66,7 +68,7 @@ class FileCounts:
             self.rejects[state] = self.rejects.get(state, 0) + count
 
     def as_dict(self) -> dict[str, object]:
-        """For the manifest."""
+        """The counts as the manifest keeps them."""
         return {
             "source": self.source,
             "lines": self.lines,
@@ -78,15 +80,15 @@ class FileCounts:
 
 
 class LineCounter:
-    """Counts lines by file and state while they pass on their way to the disk, in the same job.
+    """Counts lines by file and state on their way to the disk, in the same Spark job.
 
-    Spark's observed metrics have no grouping. A histogram with a bin for every value that occurs is exact, though:
-    its bins are (number of the file and state, count), and it merges unequal bins only when it runs out of them.
+    Spark's observed metrics have no grouping, but a histogram with a bin for every value that occurs is exact: its
+    bins are (number of the file and state, count), and it merges unequal bins only when it runs out of them.
     """
 
     def __init__(self, spark: SparkSession, name: str, sources: Mapping[str, str]):
         """Args:
-        sources: address of a file as Spark reads it -> the raw file that it is, or is a piece of.
+        sources: address of a file as Spark reads it -> address of the raw file that it is, or is a piece of.
         """
         self._observation = Observation(name)
         self._num_bins = 2 * len(_STATES) * len(sources) + 1024
@@ -94,26 +96,26 @@ class LineCounter:
         paths = spark.createDataFrame(
             [(path_of(uri), source) for uri, source in sources.items()], "path string, source string"
         )
-        for self._seed in range(100):  # Two files share a number once in 10^5 times: then other numbers are drawn.
+        for self._seed in range(100):  # Two files share a number once in 10^5 runs; then other numbers are drawn.
             self._sources = dict(paths.select(self._file_number(F.col("path")), "source").collect())
             if len(self._sources) == len(sources):
                 break
 
     def watch(self, lines: DataFrame) -> DataFrame:
-        """`lines` unchanged; once they have been written, `counts` tells how many there were.
+        """`lines` unchanged; once they have been written, `counts` returns how many there were.
 
         Args:
             lines: with the columns `file_path` and `state`.
         """
         state_number = F.call_function("array_position", F.array(*map(F.lit, _STATES)), F.col(STATE)) - 1
         key = self._file_number(F.col(FILE_PATH)) * (1 << _STATE_BITS) + state_number
-        # A column of its own: Spark compiles it, but would interpret it inside an observed metric.
+        # The bin is a column of its own, which Spark compiles; inside an observed metric it would be interpreted.
         bins = F.histogram_numeric(_BIN, F.lit(self._num_bins))
         observed = lines.withColumn(_BIN, key.cast("double")).observe(self._observation, F.to_json(bins).alias("bins"))
         return observed.drop(_BIN)
 
     def counts(self) -> list[FileCounts]:
-        """The account of every file. Blocks until the lines have been written."""
+        """The counts of every file. Blocks until the lines have been written."""
         counts = {source: FileCounts(source) for source in self._all_sources}
         for one in json.loads(self._observation.get.get("bins") or "[]"):
             key = round(one["x"])
@@ -126,7 +128,7 @@ class LineCounter:
 
 
 def path_of(uri: str) -> str:
-    """The address of a file as Spark's `_metadata.file_path` gives it: as a Java URI, which quotes some letters."""
+    """The address of a file as in Spark's `_metadata.file_path`: a Java URI, which quotes some characters."""
     quoted = "".join(letter if _stays(letter) else quote(letter) for letter in uri)
     return "file:" + quoted.removeprefix("file://") if quoted.startswith("file://") else quoted
 
@@ -137,8 +139,8 @@ def _stays(letter: str) -> bool:
     return unicodedata.category(letter) not in _QUOTED_CATEGORIES
 
 
-def accounts_table(counts: list[FileCounts]) -> str:
-    """The accounts as text, one row per file and a total."""
+def counts_table(counts: list[FileCounts]) -> str:
+    """The counts as text: one row per file and a total."""
     total = FileCounts("total")
     for one in counts:
         total.written, total.repeated = total.written + one.written, total.repeated + one.repeated
@@ -159,10 +161,10 @@ def accounts_table(counts: list[FileCounts]) -> str:
 
 
 def check_rejects(counts: list[FileCounts], max_fraction: float) -> None:
-    """Fails when too much was lost.
+    """Refuses files that have lost too many lines.
 
     Raises:
-        DataError: rejects exceed `max_fraction` of the lines that are not blank.
+        DataError: more than `max_fraction` of the lines that are not blank were rejected.
     """
     rejects = sum(one.num_rejects for one in counts)
     lines = sum(one.lines - one.blank for one in counts)
@@ -172,5 +174,5 @@ def check_rejects(counts: list[FileCounts], max_fraction: float) -> None:
         raise DataError(
             f"{rejects:,} of {lines:,} lines were rejected, more than ingestion.max_reject_fraction={max_fraction:g} "
             f"allows; most in {worst.source.removeprefix('file://')} ({reason}: {worst.rejects[reason]:,}). "
-            "Nothing was published. Mend the file, or raise the limit."
+            "Nothing was published. Fix the file, or raise the limit."
         )

@@ -57,9 +57,9 @@ class Ingested:
         rows = (tuple(row) for row in frame.select(*(columns or frame.columns)).collect())
         return sorted(rows, key=lambda row: [(value is not None, value) for value in row])
 
-    def account(self, name: str) -> dict[str, Any]:
-        [account] = [one for one in self.manifest.details["files"] if one["source"].endswith("/" + name)]
-        return account
+    def counts_of(self, name: str) -> dict[str, Any]:
+        [counts] = [one for one in self.manifest.details["files"] if one["source"].endswith("/" + name)]
+        return counts
 
     @property
     def digest(self) -> str:

@@ -68,7 +68,7 @@ def test_ingest_fails_on_too_many_rejects(ingested, raw, review, tmp_path):
 def test_ingest_allows_the_rejects_it_may(ingested, raw, review):
     path = raw("reviews.json", [review()] * 99 + ["broken"])
 
-    assert ingested(path).account("reviews.json")["rejects"] == {"malformed": 1}
+    assert ingested(path).counts_of("reviews.json")["rejects"] == {"malformed": 1}
 
 
 @pytest.fixture
@@ -99,12 +99,12 @@ def test_ingest_fails_on_a_cut_archive_that_the_cluster_would_leave_out(spark, i
 def test_ingest_keeps_the_whole_lines_of_a_cut_archive(ingested, cut):
     made = ingested(cut, on_truncated="keep")
 
-    account = made.account("cut.json.gz")
+    counts = made.counts_of("cut.json.gz")
     items = [item for (item,) in made.rows("reviews", "item_id")]
     assert items == [f"B{number:05d}" for number in range(len(items))]
     assert 300 < len(items) < 700
-    assert account["lines"] == len(items) + 1
-    assert account["rejects"] == {"truncated": 1}
+    assert counts["lines"] == len(items) + 1
+    assert counts["rejects"] == {"truncated": 1}
     [(line, reason)] = made.rows("rejects", "line", "reason")
     assert reason == "truncated"
     assert '"overall"'.startswith(line[1:10]) or line.startswith('{"overall"')

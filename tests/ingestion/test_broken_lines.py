@@ -130,7 +130,7 @@ def as_some_sessions_are(request, spark):
 
 
 def check(result, path, kinds, num_good, table):
-    """Each broken line is there once, with its reason; the account adds up."""
+    """Each broken line is there once, with its reason; the counts add up."""
     expected = sorted((start(text), reason) for text, reason in kinds.values())
 
     rejects = result.rows("rejects", "line", "reason", "source")
@@ -138,9 +138,9 @@ def check(result, path, kinds, num_good, table):
     assert [(text, reason) for text, reason, _ in rejects] == expected
     assert {source for _, _, source in rejects} == {path.as_uri()}
     assert result.manifest.table(table).rows == num_good
-    account = result.account(path.name)
-    assert account["lines"] == num_good + account["blank"] + len(kinds)
-    assert account["written"] == num_good
+    counts = result.counts_of(path.name)
+    assert counts["lines"] == num_good + counts["blank"] + len(kinds)
+    assert counts["written"] == num_good
 
 
 def start(text):
@@ -154,7 +154,7 @@ def test_ingest_rejects_every_broken_review(raw, ingested):
     made = ingested(path, max_reject_fraction=1.0, max_line_bytes=2_000_000)
 
     check(made, path, BROKEN_REVIEWS, len(ODD_REVIEWS), "reviews")
-    assert made.account("reviews.json")["blank"] == 3
+    assert made.counts_of("reviews.json")["blank"] == 3
     assert {(user, item) for user, item in made.rows("reviews", "user_id", "item_id")} == {
         ("A1", "B1"),
         ("42", "0005123456"),

@@ -10,7 +10,7 @@ from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfi
         (SourceConfig, {"kind": "files"}, "reviews: empty"),
         (SourceConfig, {"reviews": "x.json"}, "no effect with kind 'synthetic'"),
         (DownloadConfig, {"edition": "1999"}, "edition: '1999'"),
-        (DownloadConfig, {"categories": ["Toys", "Books", "Toys"]}, "categories: 'Toys' stands there more than once"),
+        (DownloadConfig, {"categories": ["Toys", "Books", "Toys"]}, "categories: 'Toys' is named more than once"),
         (DownloadConfig, {"num_parallel": 0}, "num_parallel: 0"),
         (DownloadConfig, {"timeout_seconds": 0.0}, "timeout_seconds: 0.0"),
         (SynthesisConfig, {"format": "xml"}, "format: 'xml'"),

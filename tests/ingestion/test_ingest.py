@@ -66,7 +66,7 @@ def test_ingest_reads_2023_ratings(ingested, raw):
         ("AFKZENTNBQ7A7V7UXW5JJI6UGRYQ", "B0BK9CGZRP", 5.0, 1588687728),
         ("AGBFYI2DDIKXC5Y4FARTYDTQBMFQ", "B0BK9CGZRP", 1.0, 1405543200),
     ]
-    assert made.account("Software.csv.gz")["blank"] == 1
+    assert made.counts_of("Software.csv.gz")["blank"] == 1
 
 
 @pytest.mark.parametrize("line", ["B00005N7P0,AH2IFH762VY5U,5.0,1005177600", "AH2IFH762VY5U,B00005N7P0,5.0,1005177600"])
@@ -84,7 +84,7 @@ def test_ingest_takes_days_up_to_the_last_of_the_calendar(ingested, raw, review)
     made = ingested(path, last_day="9999-12-31", max_reject_fraction=1.0)
 
     assert made.rows("reviews", "timestamp") == [(last,)]
-    assert made.account("reviews.json")["rejects"] == {"bad_timestamp": 1}
+    assert made.counts_of("reviews.json")["rejects"] == {"bad_timestamp": 1}
 
 
 def test_ingest_takes_the_order_of_ratings_that_it_is_told(ingested, raw):
@@ -142,7 +142,7 @@ def test_ingest_reads_a_glob_and_names_with_brackets(ingested, raw, review):
     made = ingested(f"{folder}/year*/*.json")
 
     assert made.rows("reviews", "item_id") == [("B1",), ("B2",)]
-    assert made.account("a[1].json")["written"] == 1
+    assert made.counts_of("a[1].json")["written"] == 1
 
 
 def test_ingest_counts_files_whose_names_spark_quotes(ingested, raw, review):
@@ -159,8 +159,8 @@ def test_ingest_counts_files_whose_names_spark_quotes(ingested, raw, review):
 
     made = ingested(reviews, metadata)
 
-    assert [made.account(path.name)["written"] for path in reviews] == [1, 2, 3, 4, 5, 6]
-    assert {made.account(path.name)["repeated"] for path in metadata} == {1}
+    assert [made.counts_of(path.name)["written"] for path in reviews] == [1, 2, 3, 4, 5, 6]
+    assert {made.counts_of(path.name)["repeated"] for path in metadata} == {1}
 
 
 def test_ingest_counts_each_file_for_itself(ingested, raw, review):
@@ -169,9 +169,9 @@ def test_ingest_counts_each_file_for_itself(ingested, raw, review):
     made = ingested(paths[0].parent, max_reject_fraction=1.0)
 
     for n in range(1, 41):
-        account = made.account(f"{n:03d}.json")
-        assert (account["written"], account["blank"]) == (n, n % 3)
-        assert account["rejects"] == ({"malformed": 1} if n % 2 else {})
+        counts = made.counts_of(f"{n:03d}.json")
+        assert (counts["written"], counts["blank"]) == (n, n % 3)
+        assert counts["rejects"] == ({"malformed": 1} if n % 2 else {})
 
 
 def test_ingest_reads_pieces_as_it_reads_the_whole(ingested, raw, review):
@@ -182,7 +182,7 @@ def test_ingest_reads_pieces_as_it_reads_the_whole(ingested, raw, review):
     pieces = ingested(raw("pieces.json.zst", zstandard.compress(text)), piece_mb=1)
 
     assert pieces.digest == whole.digest
-    assert pieces.account("pieces.json.zst")["lines"] == 6000
+    assert pieces.counts_of("pieces.json.zst")["lines"] == 6000
 
 
 def test_ingest_keeps_the_first_line_of_an_item(ingested, raw, review):
@@ -193,9 +193,9 @@ def test_ingest_keeps_the_first_line_of_an_item(ingested, raw, review):
     made = ingested(raw("reviews.json", [review()]), [second, first])
 
     assert made.rows("items", "item_id", "title") == [("B0", "zero"), ("B1", "title 7")]
-    account = made.account("meta 1.json")
-    assert (account["lines"], account["written"], account["repeated"]) == (44, 2, 42)
-    assert made.account("meta 2.json")["repeated"] == 50
+    counts = made.counts_of("meta 1.json")
+    assert (counts["lines"], counts["written"], counts["repeated"]) == (44, 2, 42)
+    assert made.counts_of("meta 2.json")["repeated"] == 50
 
 
 def test_ingest_reads_all_there_is_of_2018_metadata(ingested, raw, review):
@@ -265,7 +265,7 @@ def test_ingest_reads_2014_metadata_as_literals(ingested, raw, review, tmp_path)
     assert made.rows("items") == [
         ("B1", "Rock", ["CDs & Vinyl", "Rock"], "Digital Music", 'It\'s "Rock" & Roll', None, 9.49, ["B2"], ["B3"])
     ]
-    assert made.account("meta_Digital_Music.json")["rejects"] == {"malformed": 3}
+    assert made.counts_of("meta_Digital_Music.json")["rejects"] == {"malformed": 3}
     assert not marker.exists()
 
 

@@ -56,8 +56,8 @@ def test_ingest_keeps_what_there_is_of_the_cut_music_files(ingested, shared_data
 
     made = ingested(*(shared_data / name for name in names), on_truncated="keep")
 
-    assert [made.account(name)["written"] for name in names] == [6908, 7419]
-    assert [made.account(name)["rejects"] for name in names] == [{"truncated": 1}] * 2
+    assert [made.counts_of(name)["written"] for name in names] == [6908, 7419]
+    assert [made.counts_of(name)["rejects"] for name in names] == [{"truncated": 1}] * 2
     paths = made.rows("items", "category_path")
     assert sum(path[0] == "CDs & Vinyl" for (path,) in paths if path) > 7000
     assert not any("&amp;" in title for (title,) in made.rows("items", "title") if title)

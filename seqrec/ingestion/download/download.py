@@ -1,7 +1,7 @@
 """Public files to the local disk, over connections that break.
 
-A file appears under its name only when it is whole: until then its bytes are in `.<name>.part`, from where the next
-attempt goes on, in this process or a later one.
+A file appears under its name only when it is complete. Until then its bytes are in `.<name>.part`, where the next
+attempt resumes, in this process or a later one.
 """
 
 import errno
@@ -19,8 +19,9 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from seqrec.core.errors import DataError, StorageError, reason_of
+from seqrec.core.manifest import Attempt
 from seqrec.core.secrets import redact
-from seqrec.core.storage import explain
+from seqrec.core.storage import explain, scratch_folder
 from seqrec.ingestion.config import DownloadConfig
 from seqrec.ingestion.download.public_files import PublicFile
 from seqrec.ingestion.files.archives import BrokenArchiveError, Compression, read_chunks
@@ -30,15 +31,27 @@ _LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 _BUSY = (408, 429, 500, 502, 503, 504)
-_NO_APPENDING = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)  # What mounts answer that forbid it.
+_NO_APPENDING = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)  # Errors of mounts that forbid appending.
 _LONGEST_WAIT = 60.0  # Seconds.
 
 
+def download_into(attempt: Attempt, files: Sequence[PublicFile], config: DownloadConfig) -> list[str]:
+    """Fetches `files` into the folder of `attempt`; their addresses, in the order of `files`."""
+    storage = attempt.storage
+    folder = storage.local(attempt.path)
+    with scratch_folder() as scratch:
+        paths = download_files(files, folder or scratch, config)
+        if folder is None:
+            for path in paths:
+                storage.upload(path, f"{attempt.path}/{path.name}")
+    return [storage.uri(f"{attempt.path}/{path.name}") for path in paths]
+
+
 def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadConfig) -> list[Path]:
-    """Fetches `files` into `folder`, several at once; those that are there already are left alone.
+    """Fetches `files` into `folder`, several at once, unless they are there already.
 
     Raises:
-        DataError: a file cannot be had from any mirror, or is broken there; whatever has come stays for the next time.
+        DataError: no mirror has a file, or it is broken there. Bytes that have come are kept for the next run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=0, unit="B", unit_scale=True, desc=f"download {len(files)} files", disable=None)
@@ -48,7 +61,7 @@ def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadCo
         try:
             for task in as_completed(tasks):
                 task.result()
-        except BaseException:  # An interrupt as well: nobody waits for the other files to come to their ends.
+        except BaseException:  # After an interrupt too, nobody waits for the other files to be complete.
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -56,7 +69,7 @@ def download_files(files: Sequence[PublicFile], folder: Path, config: DownloadCo
 
 
 class _TryAgainError(Exception):
-    """The attempt failed in a way that another one may mend, after `wait` seconds at the earliest."""
+    """The attempt failed, but another one may succeed, after `wait` seconds at the earliest."""
 
     def __init__(self, reason: str, wait: float = 0.0):
         super().__init__(reason)
@@ -68,7 +81,7 @@ class _StoppedError(Exception):
 
 
 class _Download:
-    """One file. `run` makes attempts until it is whole; each goes on where the one before ended."""
+    """One file. `run` makes attempts until the file is complete; each resumes where the one before ended."""
 
     def __init__(self, urls: Sequence[str], target: Path, config: DownloadConfig, bar: Any, stop: threading.Event):
         self._urls = urls
@@ -77,11 +90,11 @@ class _Download:
         self._state = target.with_name(f".{target.name}.part.json")
         self._config = config
         self._bar = bar
-        self._stop = stop  # Set when this file is wanted no more.
-        self._size: int | None = None  # Of the whole file, once a server has told it.
-        self._shown = 0  # Bytes that the bar counts for this file.
+        self._stop = stop  # Set when this file is no longer wanted.
+        self._size: int | None = None  # Bytes of the complete file, once a server has reported them.
+        self._shown = 0  # Bytes of this file that the progress bar counts.
         self._was_broken = False
-        self._is_counted = False  # Whether the bar knows the size.
+        self._is_counted = False  # The total of the bar includes this file.
 
     def run(self) -> Path:
         if self._target.exists():
@@ -99,13 +112,13 @@ class _Download:
             if failures >= self._config.max_attempts:
                 raise DataError(
                     f"{url}: failed {failures} times without getting further ({reason}). "
-                    f"{self._have():,} bytes are kept; run the same command again to go on."
+                    f"{self._have():,} bytes are kept; run the same command again to resume."
                 )
             _LOG.info("%s: %s; trying again", url, reason)
             wait = max(wait, self._config.first_wait_seconds * 2 ** (failures - 1))
             self._stop.wait(min(_LONGEST_WAIT, wait))
             self._check_wanted()
-            # Another mirror begins the file anew, so one that has sent something is not left at its first failure.
+            # With another mirror the file starts anew, so one that has sent bytes gets more than one failure.
             is_patient = before_from_it > 0 and failures <= self._config.max_attempts // 2
             if self._have_from(url) <= before_from_it and not is_patient:
                 mirror = (mirror + 1) % len(self._urls)
@@ -125,13 +138,13 @@ class _Download:
     def _fetch(self, session: requests.Session, url: str) -> None:
         """Appends what is missing to the part file."""
         have = self._have()
-        # Raw bytes: a .gz must not be unpacked on the way. If-Range: never continue a file that has changed.
+        # "identity" keeps a .gz from being unpacked on the way. If-Range never continues a file that has changed.
         headers = {"Accept-Encoding": "identity"}
         validator = self._validator(url)
         if have and validator:
             headers |= {"Range": f"bytes={have}-", "If-Range": validator}
         with session.get(url, headers=headers, stream=True, timeout=self._config.timeout_seconds) as response:
-            if response.status_code == 416:  # Nothing after what we have: it is whole, or not that file any more.
+            if response.status_code == 416:  # No bytes follow ours: the file is complete, or another one by now.
                 self._size = _total(response)
                 if self._size != have:
                     self._start_over()
@@ -163,7 +176,7 @@ class _Download:
                 self._check_wanted()
 
     def _open_part(self) -> BinaryIO:
-        """To go on at the end of the part file; from the beginning where the storage forbids that."""
+        """Opens the part file to append to it; starts over if the storage forbids appending."""
         if not self._have():
             return self._part.open("wb")
         try:
@@ -172,7 +185,7 @@ class _Download:
             if error.errno not in _NO_APPENDING:
                 raise
             self._start_over()
-            raise _TryAgainError("this storage forbids appending, so the file is fetched from its beginning") from None
+            raise _TryAgainError("this storage forbids appending, so the file is fetched from its start") from None
 
     def _check_archive(self, url: str) -> None:
         """Reads a .gz to its end: a server may send a wrong file of the right size."""
@@ -185,7 +198,9 @@ class _Download:
         except BrokenArchiveError:
             self._start_over()
             if self._was_broken:
-                raise DataError(f"{url}: came whole twice and is no sound .gz. Tell whoever serves it.") from None
+                raise DataError(
+                    f"{url}: downloaded in full twice, but is not a valid .gz. Report it to the server's owner."
+                ) from None
             self._was_broken = True
             raise _TryAgainError("the archive is damaged") from None
 
@@ -194,11 +209,11 @@ class _Download:
             raise _StoppedError
 
     def _first_mirror(self) -> int:
-        """The one that an earlier run was at, if there was one."""
+        """Number of the mirror that an earlier run has fetched from, else 0."""
         return next((number for number, url in enumerate(self._urls) if self._have_from(url)), 0)
 
     def _have_from(self, url: str) -> int:
-        """Bytes that are here and came from this mirror: no other one can go on with them."""
+        """Number of bytes that have come from this mirror; no other mirror can continue them."""
         return self._have() if self._remembered().get("url") == redact(url) else 0
 
     def _have(self) -> int:
@@ -210,7 +225,7 @@ class _Download:
 
     def _remember(self, url: str, response: requests.Response) -> None:
         etag = response.headers.get("ETag", "")
-        strong = etag if not etag.startswith("W/") else ""  # A weak one does not vouch for bytes.
+        strong = etag if not etag.startswith("W/") else ""  # A weak tag does not promise equal bytes.
         validator = strong or response.headers.get("Last-Modified", "")
         self._state.write_text(json.dumps({"url": redact(url), "validator": validator}))
 
@@ -230,7 +245,7 @@ class _Download:
 
 
 def _total(response: requests.Response) -> int | None:
-    """Size of the whole file."""
+    """Bytes of the complete file; None if the server does not report them."""
     whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     if whole.isdigit():
         return int(whole)

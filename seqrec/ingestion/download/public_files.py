@@ -1,4 +1,4 @@
-"""Where the public files are: the built-in catalogue, or one of your own with the same keys."""
+"""Addresses of the public files: from the built-in list, or from one of your own with the same keys."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ BUILT_IN = Path(__file__).with_name("public_files.yaml")
 class Edition:
     """One edition of the dump; in the paths `{category}` stands for a category."""
 
-    mirrors: tuple[str, ...]  # Addresses that the paths are relative to; the next one is tried when one fails.
+    mirrors: tuple[str, ...]  # Addresses that the paths are relative to; if one fails, the next one is tried.
     reviews: str  # Path of the review lines.
     ratings: str  # Path of the ratings without text.
     metadata: str  # Path of the item metadata.
-    categories: tuple[str, ...]  # As the files spell them.
+    categories: tuple[str, ...]  # Names of the categories as the paths spell them.
 
     def __post_init__(self) -> None:
         if not self.mirrors:
@@ -36,7 +36,7 @@ class PublicFile:
 
     @property
     def name(self) -> str:
-        """The last part of the path, without what a query adds: a plain name, whatever the server answers."""
+        """The last part of the path, without a query: a plain name, whatever the server answers."""
         return urlsplit(self.urls[0]).path.rpartition("/")[2]
 
 
@@ -44,7 +44,7 @@ def files_to_download(config: DownloadConfig) -> list[PublicFile]:
     """The files that the settings ask for.
 
     Raises:
-        ConfigError: no category, or one that the edition does not have.
+        ConfigError: no category, one that the edition does not have, or paths that name no file or one file twice.
     """
     edition = _edition(config)
     if not config.categories:
@@ -70,16 +70,16 @@ def files_to_download(config: DownloadConfig) -> list[PublicFile]:
 
 
 def _check_names(files: list[PublicFile]) -> None:
-    """Two downloads of one name would write to one file; and Spark reads no file that begins with `_` or `.`."""
+    """Refuses two downloads of one name, which would write to one file, and names that Spark does not read."""
     seen: dict[str, str] = {}
     for file in files:
         address = redact(file.urls[0])
         if file.name.startswith(HIDDEN) or not file.name:
-            raise ConfigError(f"{address}: names no file that can be read. Mend the paths of the catalogue.")
+            raise ConfigError(f"{address}: names no file that can be read. Correct its path in download.catalogue.")
         if file.name in seen:
             raise ConfigError(
                 f"{address}: ends in '{file.name}', and so does {seen[file.name]}. "
-                "Put {category} into the last part of the catalogue's paths."
+                "Put {category} into the last part of its path in download.catalogue."
             )
         seen[file.name] = address
 

@@ -1,4 +1,4 @@
-"""Compressed raw files as streams of bytes, and where one breaks."""
+"""Compressed raw files as streams of bytes, up to where a broken one ends."""
 
 import io
 import zlib
@@ -14,10 +14,10 @@ from seqrec.core.errors import DataError, reason_of
 from seqrec.ingestion.files.raw_files import RawFile
 
 _CHUNK_BYTES = 4 << 20
-_HEAD_CHUNK_BYTES = 1 << 10  # All that a decompressor makes of the bytes in which it fails is lost.
-_MAX_WINDOW_BYTES = 1 << 31  # Of `zstd --long=31`; the library's own limit is 128 MiB.
+_HEAD_CHUNK_BYTES = 1 << 10  # Small, as the output for the chunk in which a decompressor fails is lost.
+_MAX_WINDOW_BYTES = 1 << 31  # Window of `zstd --long=31`; the library's default limit is 128 MiB.
 _BROKEN = (zlib.error, zstandard.ZstdError, EOFError)
-_PARALLEL_ABOVE = 32 << 20  # Compressed bytes from which starting a parallel decompressor pays.
+_PARALLEL_ABOVE = 32 << 20  # Compressed bytes from which a parallel decompressor is worth its start.
 
 
 class Compression(Enum):
@@ -37,7 +37,7 @@ def read_chunks(file: RawFile, compression: Compression, progress: Progress = la
     """The uncompressed bytes of `file`, a few megabytes at a time; memory does not grow with the file.
 
     Raises:
-        BrokenArchiveError: after the last bytes that can be had, when the archive is cut off or damaged.
+        BrokenArchiveError: the archive is cut off or damaged; raised after the last bytes that can be read.
     """
     with file.open() as stream:
 
@@ -52,10 +52,10 @@ def read_chunks(file: RawFile, compression: Compression, progress: Progress = la
 
 
 def read_chunks_in_parallel(file: RawFile, num_threads: int, progress: Progress = lambda _: None) -> Iterator[bytes]:
-    """`read_chunks` of a sound .gz, decompressed on several cores.
+    """`read_chunks` for a .gz, decompressed on several cores.
 
     Raises:
-        BrokenArchiveError: the archive is cut off or damaged; some bytes before the break may not have come.
+        BrokenArchiveError: the archive is cut off or damaged; some bytes before the break may be missing.
     """
     if file.size < _PARALLEL_ABOVE or num_threads < 2:
         yield from read_chunks(file, Compression.GZIP, progress)
@@ -70,9 +70,9 @@ def read_chunks_in_parallel(file: RawFile, num_threads: int, progress: Progress 
 
 
 def start_of(head: bytes, compression: Compression, max_bytes: int) -> bytes:
-    """At most `max_bytes` of what the first bytes of a file hold, up to where these end or are damaged."""
+    """At most `max_bytes` of the uncompressed bytes in `head`, the first bytes of a file, up to its end or damage."""
     stream, text = io.BytesIO(head), bytearray()
-    with suppress(*_BROKEN):  # Reading the whole file says more precisely what is wrong.
+    with suppress(*_BROKEN):  # Reading the whole file will report more precisely what is wrong.
         for chunk in _chunks(lambda: stream.read(_HEAD_CHUNK_BYTES), compression):
             text += chunk
             if len(text) >= max_bytes:
@@ -100,7 +100,7 @@ def _chunks(read: Callable[[], bytes], compression: Compression) -> Iterator[byt
 
 
 def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """A .gz may hold several members, one after the other; zeros after the last one are padding."""
+    """A .gz may hold several members in a row; zeros after the last one are padding."""
     waiting = read()
     while waiting:
         member = zlib.decompressobj(wbits=31)
@@ -116,7 +116,7 @@ def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def _zstd_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """A .zst may hold several frames, one after the other."""
+    """A .zst may hold several frames in a row."""
     waiting = read()
     while waiting:
         frame = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()

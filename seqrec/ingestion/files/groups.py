@@ -1,8 +1,8 @@
-"""The group of a file: the high-level category that the dump names its files after."""
+"""The group of a raw file: the high-level category in its name."""
 
 import re
 
-# 2014, 2018 and 2023 together, as the files spell them.
+# Names of all editions (2014, 2018, 2023), as the files spell them.
 _CATEGORY_TEXT = """
 All_Beauty AMAZON_FASHION Amazon_Fashion Amazon_Instant_Video Appliances Apps_for_Android Arts_Crafts_and_Sewing
 Automotive Baby Baby_Products Beauty Beauty_and_Personal_Care Books CDs_and_Vinyl Cell_Phones_and_Accessories
@@ -18,7 +18,7 @@ _SUFFIX = re.compile(r"(_5|_10|_small)?(\.(jsonl?|csv|txt|gz|zst))+$")
 
 
 def group_of_file(name: str) -> str | None:
-    """`reviews_Movies_and_TV_5.json.gz` holds `Movies & TV`; None when the name is no category of the dump."""
+    """`Movies & TV` for `reviews_Movies_and_TV_5.json.gz`; None if the name is not that of a category."""
     stem = _SUFFIX.sub("", _PREFIX.sub("", name))
     category = _BY_STEM.get(stem.lower())
     return None if category is None else category.replace("_and_", " & ").replace("_", " ")

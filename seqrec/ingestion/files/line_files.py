@@ -6,8 +6,8 @@ from seqrec.core.errors import DataError
 from seqrec.ingestion.files.archives import Compression, start_of
 from seqrec.ingestion.files.raw_files import RawFile
 
-_HEAD_BYTES = 1 << 18  # Read from the start of a file, as it lies on disk.
-_SAMPLE_BYTES = 1 << 21  # At most so much of it, uncompressed.
+_HEAD_BYTES = 1 << 18  # Bytes that are read from the start of a file, as it lies on disk.
+_SAMPLE_BYTES = 1 << 21  # Uncompressed bytes that are looked at, at most.
 _MAX_SAMPLE_LINES = 1000
 _MAGIC = {b"\x1f\x8b": Compression.GZIP, b"\x28\xb5\x2f\xfd": Compression.ZSTD}
 _FOREIGN = {

@@ -1,4 +1,4 @@
-"""sha256 of raw files, remembered: a file of the same address, size and time is not read again."""
+"""The sha256 of raw files. They are remembered: a file of the same address, size and time is not read again."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _CHUNK_BYTES = 1 << 22
 
 
 def raw_digests(files: list[RawFile], storage: Storage) -> dict[str, str]:
-    """Address -> sha256 of each file, 64 hexadecimal digits; kept below `storage` for the next time."""
+    """Address of each file -> its sha256, 64 hexadecimal digits. They are kept in `storage` for the next time."""
     remembered = json.loads(storage.read_bytes(_REMEMBERED)) if storage.exists(_REMEMBERED) else {}
     missing = [file for file in files if _key(file) not in remembered]
     if missing:
@@ -23,6 +23,7 @@ def raw_digests(files: list[RawFile], storage: Storage) -> dict[str, str]:
 
 
 def sha256_of(file: RawFile) -> str:
+    """The sha256 of the bytes of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with file.open() as stream:
         while chunk := stream.read(_CHUNK_BYTES):

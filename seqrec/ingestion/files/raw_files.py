@@ -11,17 +11,17 @@ import pyarrow.fs as pafs
 from seqrec.core.errors import DataError, StorageError
 from seqrec.core.storage import Storage, explain, open_file_system
 
-HIDDEN = ("_", ".")  # Spark reads no file whose name begins so, wherever it is told of it: markers, unfinished files.
+HIDDEN = ("_", ".")  # Spark skips files whose names begin so, even if they are named: markers, unfinished files.
 _GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of raw lines. Only `uri`, `size` and `modified` tell two files apart."""
+    """A file of raw lines. Two files are the same if their `uri`, `size` and `modified` are."""
 
-    uri: str  # As Spark finds it.
-    size: int  # Bytes.
-    modified: float  # Seconds since 1970.
+    uri: str  # Address under which Spark finds it.
+    size: int  # Size in bytes, as it lies on disk.
+    modified: float  # Time of the last change, in seconds since 1970.
 
     @property
     def name(self) -> str:
@@ -29,7 +29,7 @@ class RawFile:
 
     @property
     def display(self) -> str:
-        """The path as a person writes it."""
+        """The path as a person writes it, for messages."""
         return self.uri.removeprefix("file://")
 
     def open(self) -> Any:
@@ -41,13 +41,13 @@ class RawFile:
 def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
     """The files that `patterns` name, each once, sorted by address.
 
-    Of folders and globs, names that start with `_` or `.` are passed over. In a glob `**` is any number of folders.
+    Names that start with `_` or `.` are skipped in folders and globs. In a glob `**` is any number of folders.
 
     Args:
         setting: the setting that the patterns come from, for the error.
 
     Raises:
-        DataError: a pattern finds nothing, or a file that Spark would pass over or cannot read.
+        DataError: a pattern finds nothing, or a file that Spark would skip or cannot read.
     """
     found: dict[str, RawFile] = {}
     for pattern in patterns:
@@ -59,7 +59,8 @@ def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
         if files[0].name.startswith(HIDDEN):
             raise DataError(f"{setting}: '{pattern}': Spark reads no file that begins with '_' or '.'. Rename it.")
         for file in files:
-            if file.uri.startswith("file:") and ":" in file.name:  # Its checksum's name would pass for an address.
+            # Hadoop takes the name of such a file's checksum for an address.
+            if file.uri.startswith("file:") and ":" in file.name:
                 raise DataError(
                     f"{setting}: '{file.display}': Spark reads no local file with ':' in its name. Rename it."
                 )
@@ -82,7 +83,7 @@ def _find(pattern: str) -> list[RawFile]:
 
 
 def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
-    """Files below `folder`: all of them, or those whose path fits `segments`, one pattern each."""
+    """Files below `folder`: all of them, or those whose path matches `segments`, one pattern per folder."""
     storage = Storage(folder)
     files = []
     for stored in storage.list_files(""):
@@ -95,7 +96,7 @@ def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
 
 
 def _fits(parts: list[str], segments: list[str]) -> bool:
-    """Whether each part of a path fits its pattern; `**` stands for any number of parts, also for none."""
+    """Whether each part of a path matches its pattern; `**` matches any number of parts, also none."""
     if not segments:
         return not parts
     first, *others = segments

@@ -9,18 +9,18 @@ from seqrec.core.columns import LINE, LINE_HASH
 from seqrec.ingestion.line_counts import BLANK, FILE_PATH
 from seqrec.tables.files import strict_reader
 
-LINE_ORDER = "line_order"  # Struct that sorts the lines of one file as they stand in it.
+LINE_ORDER = "line_order"  # Struct column: sorts the lines of one file in the order of the file.
 
 _GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
 _BYTE_ORDER_MARK = "\ufeff"
-_BLANK_BYTES = 64  # A longer line of nothing but spaces counts as malformed.
+_BLANK_BYTES = 64  # A longer line of spaces alone counts as malformed.
 
 
 def read_lines(spark: SparkSession, uris: list[str]) -> DataFrame:
     """One row per line of the files at `uris`: `line`, `file_path`, `line_order`.
 
     Lines end at a newline; a carriage return before it and a byte order mark are not part of the line. Invalid UTF-8
-    is kept as it is: whatever decodes it turns it into the replacement character.
+    is kept; a reader that decodes it gets the replacement character instead.
     """
     raw = F.col("value")
     unmarked = F.when(raw.startswith(_BYTE_ORDER_MARK), F.substring(raw, 2, 1 << 30)).otherwise(raw)
@@ -36,13 +36,18 @@ def read_lines(spark: SparkSession, uris: list[str]) -> DataFrame:
 
 
 def line_hash() -> Column:
+    """int64, the xxHash64 of the line."""
     return F.xxhash64(LINE).alias(LINE_HASH)
 
 
 def state_of(is_good: Column, good: str, *faults: tuple[str, Column]) -> Column:
-    """`good`, else `blank`, else the name of the first fault that holds.
+    """`good`, else `blank`, else the name of the first fault that applies.
 
-    The usual case comes first: on good lines nothing else is computed. The last fault is the one that remains.
+    The usual case comes first: nothing else is computed for good lines. If no other fault applies, the last one does.
+
+    Args:
+        good: the state of a good line.
+        faults: name of each fault, and whether it applies.
     """
     is_blank = (F.octet_length(LINE) < _BLANK_BYTES) & F.col(LINE).rlike(r"^\s*$")
     state = F.when(is_good, good).when(is_blank, BLANK)
@@ -53,5 +58,5 @@ def state_of(is_good: Column, good: str, *faults: tuple[str, Column]) -> Column:
 
 
 def _exactly(uri: str) -> str:
-    """`uri` as a glob that only it fits: Spark takes every path for a glob, and a name may hold brackets."""
+    """`uri` as a glob that matches nothing else: Spark takes every path for a glob, and a name may hold brackets."""
     return _GLOB_CHARACTERS.sub(r"\\\1", uri)

@@ -1,8 +1,8 @@
 """Archives cut into pieces of whole lines: Spark reads an archive as one task, and some kinds not at all.
 
 Pieces are compressed with LZ4 in Hadoop's framing, which Spark reads without native libraries and which costs little
-to write. They lie below the dataset and are deleted once it is published; what an interrupted job has split is not
-split again.
+to write. They lie below the dataset and are deleted once it is published. An interrupted job resumes after its last
+piece.
 """
 
 import hashlib
@@ -32,16 +32,16 @@ from seqrec.ingestion.files.raw_files import RawFile
 _PROGRESS = "progress.json"
 _MAX_LINE_BYTES = 1 << 30
 _BLOCK_BYTES = 250_000  # Hadoop's decompressor has a buffer of 256 KiB.
-_CUT_BYTES = 1_000  # Of the cut line that are kept.
-_READ_BY_NAME = (".gz", ".zst", ".bz2", ".lz4", ".snappy", ".deflate")  # What Hadoop decompresses by its name.
+_CUT_BYTES = 1_000  # Bytes of the cut line that are kept.
+_READ_BY_NAME = (".gz", ".zst", ".bz2", ".lz4", ".snappy", ".deflate")  # Names that Hadoop takes for archives.
 
 
 @dataclass(frozen=True)
 class _Progress:
-    """How far a file has been split; written after every piece."""
+    """How far a file has been split. It is saved after every piece."""
 
     num_pieces: int = 0
-    num_bytes: int = 0  # Uncompressed, in those pieces.
+    num_bytes: int = 0  # Uncompressed bytes in those pieces.
     is_done: bool = False
     cut_line: str | None = None
 
@@ -62,10 +62,10 @@ def split_file(
     """`lines` as pieces below `folder` of `storage`.
 
     Args:
-        keep_truncated: take the whole lines of a broken archive; otherwise it is an error.
+        keep_truncated: take the whole lines of a broken archive instead of raising an error.
 
     Raises:
-        BrokenArchiveError: the archive is cut off or damaged, and that is not to be kept.
+        BrokenArchiveError: the archive is cut off or damaged, and `keep_truncated` is False.
     """
     file = lines.file
     identity = f"{file.uri} {file.size} {file.modified} {config.piece_mb} {keep_truncated}"
@@ -82,7 +82,7 @@ def split_file(
 
 
 def find_broken(line_files: Sequence[LineFile]) -> list[RawFile]:
-    """The archives, read by Spark directly, that cannot be read to their ends."""
+    """Those archives among the files that Spark reads directly that cannot be read to their ends."""
     files = [lines.file for lines in line_files if lines.uris == (lines.file.uri,)]
     archives = [file for file in files if file.name.endswith(".gz")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -105,7 +105,7 @@ class _Splitter:
         progress = self._load()
         if progress.is_done:
             return progress
-        # A piece is compressed and written while the next one is decompressed; never a piece after one that failed.
+        # A piece is compressed and written while the next one is decompressed; after a failure no other is written.
         with ThreadPoolExecutor(1) as writer:
             writing: Future[_Progress] | None = None
             for piece in self._pieces(progress.num_bytes, report):
@@ -119,7 +119,7 @@ class _Splitter:
         return self._save(replace(progress, is_done=True, cut_line=self._cut_line))
 
     def _pieces(self, num_bytes: int, report: Callable[[int], None]) -> Iterator[bytearray]:
-        """Pieces of whole lines, from `num_bytes` on; what a broken archive ends in becomes `_cut_line`."""
+        """Pieces of whole lines after byte `num_bytes`; the line in which a broken archive ends becomes `_cut_line`."""
         waiting = bytearray()
         try:
             for chunk in _after(self._chunks(report), num_bytes):
@@ -138,25 +138,28 @@ class _Splitter:
             yield waiting
 
     def _end_of_piece(self, waiting: bytearray) -> int:
-        """After the last newline of a piece, or after the first one if a line is longer than a piece; 0: no newline."""
+        """Position after the last newline of a piece, or after the first one if a line is longer; 0: no newline."""
         return waiting.rfind(b"\n", 0, self._piece_bytes) + 1 or waiting.find(b"\n") + 1
 
     def _chunks(self, report: Callable[[int], None]) -> Iterator[bytes]:
         file, compression = self._lines.file, self._lines.compression
         if compression is Compression.GZIP and not self._keep_truncated:
-            # One core compresses; two threads of the parallel decompressor are no faster than one that is not.
+            # One core compresses. The parallel decompressor with two threads is no faster than the plain one.
             return read_chunks_in_parallel(file, (os.cpu_count() or 1) - 1, report)
         return read_chunks(file, compression, report)
 
     def _write(self, progress: _Progress, lines: bytearray) -> _Progress:
-        """Writes the last piece of `progress`, then that it is there."""
+        """Writes the last piece of `progress`, then `progress` itself."""
         self._storage.write_bytes(self.piece_path(progress.num_pieces - 1), in_hadoop_frames(lines))
         return self._save(progress)
 
     def _check_line(self, waiting: bytearray) -> None:
         if len(waiting) > max(_MAX_LINE_BYTES, 2 * self._piece_bytes):
             name = self._lines.file.display
-            raise DataError(f"{name}: a line is longer than {_MAX_LINE_BYTES >> 20} MB. This is no file of lines.")
+            raise DataError(
+                f"{name}: a line is longer than {_MAX_LINE_BYTES >> 20} MB, so this is not a file of lines. "
+                "Check what source.reviews and source.metadata name."
+            )
 
     def _load(self) -> _Progress:
         path = f"{self._folder}/{_PROGRESS}"
@@ -181,7 +184,7 @@ def in_hadoop_frames(content: bytes | bytearray) -> bytes:
 
 
 def _after(chunks: Iterator[bytes], num_bytes: int) -> Iterator[bytes]:
-    """What comes after the first `num_bytes` bytes."""
+    """The bytes after the first `num_bytes`."""
     for chunk in chunks:
         if num_bytes >= len(chunk):
             num_bytes -= len(chunk)

@@ -1,16 +1,16 @@
-"""Who reviews what and when, in closed form: every event is a function of (seed, user, number of the event).
+"""Made-up events in closed form: user, item and time are functions of (seed, user, number of the event).
 
 Two things are planted:
 
 1. *Lasting taste.* Items belong to hidden clusters, which cross the visible categories and the ranks of popularity.
    A user has three favourite clusters, and most events fall into them. A model that looks at the history as a bag of
-   items can learn it; the last item's category tells nothing of it.
+   items can learn it; the last item's category says nothing about it.
 2. *Short-term step.* Every item has one of two phases, found equally in all clusters; half of the categories hold
-   items of the one, half of the other. All items that a user reviews on one day share a phase. From one day to the
-   next it stays in `stay_share` of the cases; a gap of a few days means that it has stayed, a gap of weeks that it has
-   changed. So the last item alone tells the next one's phase in so many cases, the last item *and* the time since then
-   in all but a few, the time alone in none. Days of several events have no order inside, so that breaking ties tells
-   nothing.
+   items of one phase, half of the other. All items that a user reviews on one day share a phase. From one day to the
+   next the phase stays in `stay_share` of the cases: a gap of a few days means that it has stayed, a gap of weeks that
+   it has changed. So the last item alone predicts the next one's phase in `stay_share` of the cases, the last item
+   *and* the time since then in nearly all, the time alone in none. Days of several events have no order inside, so
+   that breaking ties reveals nothing.
 
 Targets and popularity-drawn negatives have the same popularity, so popularity alone ranks by chance.
 """
@@ -42,9 +42,9 @@ _PHASE = "phase"
 _TAIL = 2.2  # Exponent of the power law of reviews per user.
 _ITEM_TAIL = 2.5  # Rank in a group is uniform ** this: the density falls as rank ** (1 / 2.5 - 1).
 _SHARED_DAYS = 0.8  # Days per event: two in five events share user and day.
-_MAX_DAYS = 100  # So that the longest history ends before the dump does.
-_NEAR = (1, 2)  # Days between two visits that keep the phase, first and last.
-_FAR = (40, 80)  # And between two that change it.
+_MAX_DAYS = 100  # Days of a user at most, so that the longest history ends before the dump does.
+_NEAR = (1, 2)  # Fewest and most days between two visits that keep the phase.
+_FAR = (40, 80)  # Fewest and most days between two visits that change the phase.
 _LAST_DAY = 17_800  # 2018-09-26, in days since 1970.
 _FIRST_DAY = 9_500  # 1996-01-05
 _START_SPREAD = 2_500  # Days over which the last visits are spread.
@@ -154,7 +154,7 @@ def with_item(visits: DataFrame, config: SynthesisConfig, seed: int) -> DataFram
 
 
 def coprime_near(target: int, modulus: int) -> int:
-    """The least number from `target` on that has no factor in common with `modulus`."""
+    """The least number, `target` or above, that has no factor in common with `modulus`."""
     while gcd(target, modulus) != 1:
         target += 1
     return target
@@ -172,7 +172,7 @@ def _between(first: int, last: int, draw: Column) -> Column:
 
 
 def _events_of_user(spark: SparkSession, config: SynthesisConfig) -> Column:
-    """Events per user by a power law, as quantiles and not as draws, so that the sum can be made exact."""
+    """Events per user by a power law. They are quantiles, not draws, so that the sum can be made exact."""
     users = spark.range(config.num_users).withColumnRenamed("id", USER_NUMBER)
     low, high = 0.0, 4.0 * config.num_reviews / config.num_users
     for _ in range(40):  # Bisection: the total grows with the scale.
@@ -190,10 +190,10 @@ def _events_of_user(spark: SparkSession, config: SynthesisConfig) -> Column:
         return users.agg(F.sum(raised(more))).first()[0]
 
     more = 0
-    if missing >= config.num_users:  # Nearly all users are to have the most: those who have less get more.
+    if missing >= config.num_users:  # Nearly all users need the maximum: those below it get more.
         more = bisect_right(range(config.max_reviews_per_user), config.num_reviews, key=total) - 1
         missing = config.num_reviews - total(more)
-    # Those who can have one more come first by rank.
+    # The first by rank get one event more, if they are below the maximum.
     return (raised(more) + (_user_rank(config) < missing).cast("long")).cast("int")
 
 
@@ -204,7 +204,7 @@ def _quantile(config: SynthesisConfig, scale: float) -> Column:
 
 
 def _user_rank(config: SynthesisConfig) -> Column:
-    """A permutation of the users: the active ones are spread over all partitions."""
+    """A permutation of the users that spreads the active ones over all partitions."""
     factor = coprime_near(int(config.num_users * 0.618) + 1, config.num_users)
     return F.pmod(F.col(USER_NUMBER) * factor, F.lit(config.num_users).cast("long"))
 

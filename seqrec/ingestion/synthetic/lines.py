@@ -20,7 +20,7 @@ _DEPARTMENTS = (
 )
 _SHELVES = ("Accessories", "Classics", "For Beginners", "Gifts", "New & Popular")
 _BRANDS = ("Acme", "Northwind", "Contoso", "Globex", "Initech", "Umbra", "Vandelay", "Wayfarer & Sons")
-_STARS = ((0.6, 5.0), (0.77, 4.0), (0.86, 3.0), (0.91, 2.0), (1.0, 1.0))  # Cumulative share, rating.
+_STARS = ((0.6, 5.0), (0.77, 4.0), (0.86, 3.0), (0.91, 2.0), (1.0, 1.0))  # Pairs of cumulative share and rating.
 _WORD_TEXT = """
 the and a to it is i this of for my in that was with on but have not great as so are very good you like one they
 just we at or all product use had her be will if would when from easy out really more get love well up them also
@@ -33,8 +33,8 @@ comfortable happy sturdy excellent another different arrived expected described 
 """
 _WORDS = _WORD_TEXT.split()
 _USER_FACTOR = 48_271_139_381  # Odd, so that multiplying modulo a power of two is one to one.
-_ITEM_FACTOR = 25_214_903_917
-_ISBN_FACTOR = 618_033_989  # No factor in common with ten.
+_ITEM_FACTOR = 25_214_903_917  # Odd, for the same reason.
+_ISBN_FACTOR = 618_033_989  # Has no factor in common with ten, for the same reason modulo a power of ten.
 
 
 def review_lines(events: DataFrame, config: SynthesisConfig, seed: int) -> DataFrame:
@@ -100,20 +100,20 @@ def metadata_lines(spark: SparkSession, config: SynthesisConfig, seed: int) -> D
 
 
 def user_id() -> Column:
-    """14 characters, as Amazon's; one to one."""
+    """User ids of 14 characters, like Amazon's, one to one."""
     scrambled = (F.col(USER_NUMBER) * _USER_FACTOR + 0x5EC3EC).bitwiseAND(F.lit((1 << 52) - 1))
     return F.concat(F.lit("A"), F.lpad(F.hex(scrambled), 13, "0"))
 
 
 def item_id(number: Column) -> Column:
-    """10 characters, one to one; one item in ten has digits only and leading zeros, as books do."""
+    """Item ids of 10 characters, one to one. One item in ten has digits only and leading zeros, as books do."""
     scrambled = (number * _ITEM_FACTOR + 0xB00C).bitwiseAND(F.lit((1 << 36) - 1))
     isbn = F.lpad(F.pmod(number * _ISBN_FACTOR, F.lit(10**9).cast("long")).cast("string"), 10, "0")
     return F.when(number % 10 == 7, isbn).otherwise(F.concat(F.lit("B"), F.lpad(F.hex(scrambled), 9, "0")))
 
 
 def _review_time() -> Column:
-    """The day as `09 6, 2018`, put together because `date_format` would go by the session's time zone."""
+    """The day as `09 6, 2018`, put together from parts because `date_format` depends on the session's time zone."""
     day = F.date_from_unix_date(F.floor(F.col(TIMESTAMP) / SECONDS_PER_DAY).cast("int"))
     month = F.lpad(F.month(day).cast("string"), 2, "0")
     return F.concat(month, F.lit(" "), F.dayofmonth(day), F.lit(", "), F.year(day))
@@ -128,7 +128,7 @@ def _rating(seed: int, *event: Column) -> Column:
 
 
 def _words(num_words: Column, seed: int, purpose: str, *event: Column) -> Column:
-    """Common words are drawn more often, so that the text shrinks about as much as real text does."""
+    """Text of common words; frequent ones are drawn more often, so that it compresses about as well as real text."""
     vocabulary = F.array(*map(F.lit, _WORDS))
 
     def word(number: Column) -> Column:

@@ -1,9 +1,9 @@
-"""Draws as Spark columns: each is a hash of the seed, a purpose and a position, so nothing depends on partitioning."""
+"""Random draws as Spark columns. Each is a hash of seed, purpose and position, so partitions make no difference."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-_BITS = 53  # Of a double's mantissa.
+_BITS = 53  # Bits of a double's mantissa.
 
 
 def uniform(seed: int, purpose: str, *position: Column) -> Column:

@@ -147,7 +147,7 @@ def test_run_download_starts_over_when_the_file_has_changed(download, server):
     ("faults", "match"),
     [
         (["404"], "answers 404 .*Check the address"),
-        (["other bytes", "other bytes"], "no sound .gz"),
+        (["other bytes", "other bytes"], "is not a valid .gz"),
         (["500"] * 90, "failed 3 times without getting further"),
     ],
 )
@@ -195,7 +195,7 @@ def test_run_download_gives_up_what_has_come_only_for_a_mirror_that_stays_silent
 def test_run_download_begins_a_later_run_at_the_mirror_that_the_bytes_came_from(download, server, other):
     download.mirrors.append(other.url)
     server.faults, other.faults = ["400"] * 9, ["drop", *["400"] * 9]
-    with pytest.raises(DataError, match=f"{len(CONTENT) // 2:,} bytes are kept; run the same command again to go on"):
+    with pytest.raises(DataError, match=f"{len(CONTENT) // 2:,} bytes are kept; run the same command again to resume"):
         download()
     for mirror in (server, other):
         mirror.faults, mirror.requests = [], []
