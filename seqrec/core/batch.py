@@ -33,6 +33,14 @@ class EvalBatch(NamedTuple):
     candidate_items: Any  # int32 [S, B, N], the target first.
 
 
+class CatalogueBatch(NamedTuple):
+    """Histories with the targets to find in the whole catalogue."""
+
+    history: History
+    target_items: Any  # int32 [S, B], 0 in rows that only fill up the batch.
+    own_items: Any  # int32 [S, B, E], items of all stored events, also of those beyond `history`; 0 is padding.
+
+
 class EventRuns(NamedTuple):
     """Runs of consecutive events of one user each, oldest first, right padded: what a retrieval model reads.
 

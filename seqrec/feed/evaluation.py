@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrec.core.batch import EvalBatch, History
+from seqrec.core.batch import CatalogueBatch, EvalBatch, History
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
@@ -55,6 +55,19 @@ class EvaluationFeed:
         Raises:
             DataError: a file is not what the manifest says, or rows differ in their number of negatives.
         """
+        for rows in self._row_batches():
+            yield EvalBatch(self._history(rows), self._filled(rows.candidates[None])), len(rows)
+
+    def catalogue_batches(self) -> Iterator[tuple[CatalogueBatch, int]]:
+        """As `batches`, with everything that the user has in place of candidates; E is a power of two."""
+        for rows in self._row_batches():
+            width = 1 << int(rows.lengths.max(initial=1) - 1).bit_length()
+            own = np.zeros((len(rows), width), np.int32)
+            own[np.arange(width) < rows.lengths[:, None]] = rows.items.values
+            batch = CatalogueBatch(self._history(rows), self._filled(rows.target_items[None]), self._filled(own[None]))
+            yield batch, len(rows)
+
+    def _row_batches(self) -> Iterator[TargetRows]:
         first = 0
         held: list[TargetRows] = []
         num_held = 0
@@ -73,18 +86,17 @@ class EvaluationFeed:
                 num_held += stop - start
             while num_held >= self.batch_size:
                 together = TargetRows.concatenate(held)
-                yield self._cut(together.slice(0, self.batch_size))
+                yield together.slice(0, self.batch_size)
                 held = [together.slice(self.batch_size, num_held)]
                 num_held -= self.batch_size
             first += file.rows
         if num_held:
-            yield self._cut(TargetRows.concatenate(held))
+            yield TargetRows.concatenate(held)
 
-    def _cut(self, rows: TargetRows) -> tuple[EvalBatch, int]:
-        missing = self.batch_size - len(rows)
+    def _history(self, rows: TargetRows) -> History:
+        return History(*map(self._filled, rows.windows(self.max_history_length)))
 
-        def filled(values: np.ndarray) -> np.ndarray:
-            return np.pad(values, [(0, 0), (0, missing)] + [(0, 0)] * (values.ndim - 2))
-
-        history = History(*map(filled, rows.windows(self.max_history_length)))
-        return EvalBatch(history, filled(rows.candidates[None])), len(rows)
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        """The array [1, rows, ...] with zeros up to B rows."""
+        missing = self.batch_size - values.shape[1]
+        return np.pad(values, [(0, 0), (0, missing)] + [(0, 0)] * (values.ndim - 2))

@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from seqrec.core.batch import EvalBatch
@@ -65,3 +66,21 @@ def test_max_rows_takes_the_first_rows(prepared: tuple[Storage, Manifest]) -> No
 
 def test_a_worker_without_rows_has_no_batches(prepared: tuple[Storage, Manifest]) -> None:
     assert list(feed_of(prepared, max_rows=1, worker_rank=0, num_workers=2).batches()) == []
+
+
+def test_catalogue_batches_hold_everything_that_the_user_has(prepared: tuple[Storage, Manifest]) -> None:
+    storage, manifest = prepared
+    feed = feed_of(prepared, batch_size=7, max_history_length=3)
+
+    sampled, whole = list(feed.batches()), list(feed.catalogue_batches())
+
+    tables = [pq.read_table(storage.local(file.path)) for file in manifest.table("sequences/validation").files]
+    stored = [items for table in tables for items in table["history_items"].to_pylist()]
+    own = [items[items > 0].tolist() for batch, num_rows in whole for items in batch.own_items[0, :num_rows]]
+    assert own == stored
+    assert max(map(len, stored)) > 3
+    for (candidates, n), (batch, num_rows) in zip(sampled, whole, strict=True):
+        assert n == num_rows
+        assert batch.target_items.tolist() == candidates.candidate_items[:, :, 0].tolist()
+        assert batch.history.items.tolist() == candidates.history.items.tolist()
+        assert batch.target_items.shape[1] == batch.own_items.shape[1] == 7
