@@ -19,6 +19,7 @@ from seqrec.core.errors import ConfigError, did_you_mean
 
 Config = TypeVar("Config")
 Value = TypeVar("Value")
+_ADDED = "added"
 
 # Strict but for int -> float: a YAML "1" is a good learning rate, yet neither is "yes" a number nor 3 a path.
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -134,6 +135,14 @@ def not_in_recipe(default: Value) -> Value:
     return marked(default, "not in recipe", in_recipe=False)
 
 
+def added(default: Value) -> Value:
+    """The default of a key that came later, and that does with this value what was done before there was the key.
+
+    The recipe has the key only where it has another value: so results that were made before are still up to date.
+    """
+    return marked(default, _ADDED, in_recipe=True)
+
+
 def marked(default: Value, mark: str, *, in_recipe: bool) -> Value:
     """The default of a key that `keys_marked` finds by `mark`.
 
@@ -156,6 +165,9 @@ def recipe_keys(config_class: Any) -> list[str]:
 def recipe_settings(config: Any) -> dict[str, Any]:
     """The settings that decide a stage's result, in plain form: what the stage's recipe holds."""
     values = {key: getattr(config, key) for key in recipe_keys(config)}
+    for each in fields(config):
+        if each.metadata.get("mark") == _ADDED and values[each.name] == each.default:
+            del values[each.name]
     return {key: recipe_settings(value) if is_dataclass(value) else plain(value) for key, value in values.items()}
 
 

@@ -22,9 +22,8 @@ class ModelConfig:
     name: str = "a2svd"  # Name of a model in `seqrec.models.registry`.
     compatibility: Literal["corrected", "reference"] = "corrected"  # Fix the reference's quirks or repeat them.
     mask_long_term_attention: bool | None = None  # Long-term attention sees only real events, no padding.
-    fusion_time_of_last_event: bool | None = (
-        None  # The fusion gate reads the time of the last real event, not of column 50.
-    )
+    # The fusion gate reads the time of the last real event, not of column 50.
+    fusion_time_of_last_event: bool | None = None
     batch_norm_on_real_events: bool | None = None  # The attention's batch norm leaves out padding.
     category_in_recurrence: bool | None = None  # The recurrent layer reads item and category, not only the item.
     separate_unknown_item: bool | None = None  # Items not trained on have a row of their own instead of the padding's.
@@ -32,10 +31,8 @@ class ModelConfig:
     category_dim: int = 8  # Width of a category's embedding; 0 leaves categories out.
     initial_std: float = 0.01  # Standard deviation of the truncated normal that weights are drawn from.
     layer_sizes: tuple[int, ...] = (100, 64)  # Hidden layers of the tower that ends in the logit.
-    dropout: tuple[float, ...] = (
-        0.3,
-        0.3,
-    )  # Share of values dropped after each hidden layer, in every tower of the model.
+    # Share of values dropped after each hidden layer, in every tower of the model.
+    dropout: tuple[float, ...] = (0.3, 0.3)
     batch_norm: bool = True  # Normalise each hidden layer over the stream's share of the batch.
     batch_norm_momentum: float = 0.95  # Share of a moving statistic that is kept at each step.
     batch_norm_epsilon: float = 1.0e-4  # Added to the variance before the root is taken.

@@ -3,7 +3,18 @@ from typing import Literal
 
 import pytest
 
-from seqrec.core.config import apply_override, load_section, plain, read_yaml
+from seqrec.core.config import (
+    added,
+    apply_override,
+    keys_marked,
+    load_section,
+    marked,
+    not_in_recipe,
+    plain,
+    read_yaml,
+    recipe_settings,
+    speed_only,
+)
 from seqrec.core.errors import ConfigError
 
 
@@ -177,3 +188,32 @@ def test_plain_settings_are_what_json_reads_back():
         "all": [{"sizes": [3]}],
         "none": None,
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    name: str = not_in_recipe("demo")
+    size: int = 3
+    threads: int | None = speed_only(None)
+    window: int = added(1)
+    seed: int = marked(1, "drawn", in_recipe=True)
+    tower: Tower = field(default_factory=Tower)
+
+
+def test_the_recipe_has_the_keys_that_decide_the_result():
+    tower = {"sizes": [100, 64], "rate": 0.3, "kind": "plain"}
+
+    assert recipe_settings(Marked(name="mine", threads=4)) == {"size": 3, "seed": 1, "tower": tower}
+    assert recipe_settings(Marked(size=4)) == {"size": 4, "seed": 1, "tower": tower}
+
+
+def test_a_key_that_was_added_is_in_the_recipe_only_where_it_differs_from_what_was_done_before():
+    assert "window" not in recipe_settings(Marked(window=1))
+    assert recipe_settings(Marked(window=2))["window"] == 2
+
+
+def test_marked_keys_are_found_by_their_mark_and_load_like_others():
+    assert keys_marked(Marked, "drawn") == ["seed"]
+    assert load_section(Marked, {"threads": 2}, "a.yaml") == Marked(threads=2)
+    with pytest.raises(ConfigError, match="size: expected integer"):
+        load_section(Marked, {"size": "many"}, "a.yaml")

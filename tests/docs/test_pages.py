@@ -58,11 +58,15 @@ def test_every_page_can_be_reached() -> None:
 @every_page
 def test_commands_are_ones_that_the_jobs_take(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    for block in blocks_of(page):
+    blocks = blocks_of(page)
+    made_here = {Path(block.file).stem for block in blocks if block.file is not None and block.file.startswith("jobs/")}
+    for block in blocks:
         for words in block.commands():
             if words[0] not in ("./spark-submit.sh", "seqrec") or any(mark in words for mark in _PLACEHOLDERS):
                 continue
             job, *arguments = words[1:]
+            if job in made_here:  # Its commands are only run, by `test_commands`, once the page has made it.
+                continue
             assert job in STAGES, f"{page.name}: {' '.join(words)}"
             arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
             parsed = parse_arguments(job, arguments)
