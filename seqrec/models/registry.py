@@ -19,6 +19,7 @@ RANKING_MODELS = {
 }
 RETRIEVAL_MODELS = {
     "sasrec": "seqrec.models.sasrec:Sasrec",
+    "gru4rec": "seqrec.models.gru4rec:Gru4rec",
 }
 MODELS = {**RANKING_MODELS, **RETRIEVAL_MODELS}
 

@@ -26,8 +26,6 @@ from seqrec.models.layers.item_output import ItemOutput, OutputOptions
 from seqrec.models.layers.packing import take_packed
 from seqrec.models.layers.training_context import TrainingContext
 
-_TRUNCATED_STD = 0.8796  # Standard deviation of a normal of 1 that is redrawn beyond 2.
-
 
 @dataclass(frozen=True, kw_only=True)
 class SasrecOptions(OutputOptions):
@@ -79,17 +77,14 @@ class Sasrec(RetrievalModel):
         self.config = config
         self._options = options
         width, length = config.event_dim, config.max_history_length
-        is_xavier = options.initialization == "xavier"
-
-        def initializer_of(num_rows: int) -> Initializer:
-            xavier_std = math.sqrt(2.0 / (num_rows + width)) / _TRUNCATED_STD
-            return Initializer(seed, xavier_std if is_xavier else config.initial_std)
-
-        items = initializer_of(vocabulary.num_trained_items)
+        initializer = Initializer(seed, config.initial_std)
+        items = positions = initializer
+        if options.initialization == "xavier":
+            items = Initializer.xavier(seed, vocabulary.num_trained_items, width)
+            positions = Initializer.xavier(seed, length, width)
         self.embedding = EventEmbedding(config, vocabulary, items)
         self.item_output = ItemOutput(options, self.embedding, config, vocabulary, items)
-        self.positions = initializer_of(length).normal("positions", (length, width))
-        initializer = Initializer(seed, config.initial_std)
+        self.positions = positions.normal("positions", (length, width))
         self.input_norm = None
         if options.block == "post_norm":
             self.input_norm = LayerNorm("input_norm", width, options.norm_epsilon, initializer)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 _BLOCK_ROWS = 1_000_000
+_TRUNCATED_STD = 0.8796  # Standard deviation of a normal of 1 that is redrawn beyond 2.
 
 
 class Initializer:
@@ -21,6 +22,11 @@ class Initializer:
         self._draws_tables = seed is not None
         self._seed = seed or 0
         self._std = std
+
+    @classmethod
+    def xavier(cls, seed: int | None, num_rows: int, width: int) -> "Initializer":
+        """Returns one whose `normal` and `table` have the variance that Xavier gives a table of this size."""
+        return cls(seed, math.sqrt(2.0 / (num_rows + width)) / _TRUNCATED_STD)
 
     def _key(self, name: str, block: int = 0) -> list[int]:
         return [(self._seed * 2**32 + zlib.crc32(name.encode())) % 2**63, block]

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.layers.recurrent.recurrence import gated_recurrence
+from seqrec.models.layers.recurrent.lstm_recurrence import gated_recurrence
 
 _FORGET_BIAS = 1.0
 

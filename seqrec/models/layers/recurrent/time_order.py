@@ -46,3 +46,21 @@ def in_packed_order(values: tf.Tensor, order: TimeOrder, events: PackedEvents) -
     place = tf.gather_nd(order.place, tf.stack([events.row, position], axis=1))
     place = tf.where(events.is_real > 0.0, place, tf.shape(values)[0])
     return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)
+
+
+def num_steps_of(starts: tf.Tensor) -> tf.Tensor:
+    """Returns the number of steps that have at least one event, at least 1."""
+    return tf.maximum(tf.reduce_sum(tf.cast(starts[1:] > starts[:-1], tf.int32)), 1)
+
+
+def place_before(starts: tf.Tensor, num_events: tf.Tensor) -> tf.Tensor:
+    """Returns int32 [P]: the place of the event before each event in the same history; P for a first event."""
+    sizes = starts[1:] - starts[:-1]
+    earlier = tf.concat([[0], sizes[:-1]], axis=0)
+    events = tf.range(num_events)
+    return tf.where(events < starts[1], num_events, events - tf.repeat(earlier, sizes))
+
+
+def take_or_zeros(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Returns the rows at `place`; zeros for a place after the last row."""
+    return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)

@@ -1,10 +1,12 @@
-"""A gated recurrence over a shrinking batch, with a gradient written by hand.
+"""The recurrence of an LSTM over a shrinking batch, with a gradient written by hand.
 
 Automatic differentiation of a loop stores every intermediate value of every step. Here a step stores only its state,
 and the gradients of all weights are one product after the loop.
 """
 
 import tensorflow as tf
+
+from seqrec.models.layers.recurrent.time_order import num_steps_of, place_before, take_or_zeros
 
 
 def gated_recurrence(
@@ -42,7 +44,7 @@ def _forward(
     """Returns hidden states and cells, each [P, H]."""
     width = kernel.shape[0]
     given = tf.concat([inputs, input_gate, forget_gate], axis=1)  # One slice per step instead of three.
-    num_steps = _num_steps(starts)
+    num_steps = num_steps_of(starts)
 
     def step(t: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple:
         now = given[starts[t] : starts[t + 1]]
@@ -83,8 +85,8 @@ def _backward(
     Factors that do not depend on later steps are computed for all events at once, before the loop.
     """
     width = kernel.shape[0]
-    before = _place_before(starts, tf.shape(inputs)[0])
-    hidden_before, cell_before = _take(hidden, before), _take(cells, before)
+    before = place_before(starts, tf.shape(inputs)[0])
+    hidden_before, cell_before = take_or_zeros(hidden, before), take_or_zeros(cells, before)
     raw = inputs + tf.matmul(hidden_before, kernel)
     raw_i, raw_j, raw_f, raw_o = tf.split(raw, 4, axis=1)
     i, j, f, o = tf.sigmoid(raw_i), tf.tanh(raw_j), tf.sigmoid(raw_f), tf.sigmoid(raw_o)
@@ -109,7 +111,7 @@ def _backward(
 
 def _backward_loop(factors: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
     width = kernel.shape[0]
-    num_steps = _num_steps(starts)
+    num_steps = num_steps_of(starts)
     transposed = tf.transpose(kernel)
 
     def step(t: tf.Tensor, carried: tf.Tensor, slopes: tf.TensorArray) -> tuple:
@@ -132,21 +134,3 @@ def _backward_loop(factors: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor) -> 
         parallel_iterations=1,
     )
     return slopes.concat()
-
-
-def _num_steps(starts: tf.Tensor) -> tf.Tensor:
-    """Returns the number of steps that have at least one event, at least 1."""
-    return tf.maximum(tf.reduce_sum(tf.cast(starts[1:] > starts[:-1], tf.int32)), 1)
-
-
-def _place_before(starts: tf.Tensor, num_events: tf.Tensor) -> tf.Tensor:
-    """Returns int32 [P]: the place of the event before each event in the same history; P for a first event."""
-    sizes = starts[1:] - starts[:-1]
-    earlier = tf.concat([[0], sizes[:-1]], axis=0)
-    events = tf.range(num_events)
-    return tf.where(events < starts[1], num_events, events - tf.repeat(earlier, sizes))
-
-
-def _take(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Returns the rows at `place`; zeros for a place after the last row."""
-    return tf.gather(tf.pad(values, [[0, 1], [0, 0]]), place)
