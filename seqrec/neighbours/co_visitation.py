@@ -1,11 +1,13 @@
 """How often users take two items near each other: pairs of events, weighted by their distance in place and time.
 
-Linear in the events: an event is paired with at most `window` later ones of the same user, and of a heavy user only
-the newest events count. Weights are whole numbers (`WEIGHT_UNIT` is 1.0), so that sums depend on no order.
+The work is linear in the events: an event is paired with at most `window` later ones of the same row. Weights are whole
+numbers, so their sums do not depend on the order of the rows.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +17,9 @@ from pyspark.sql.types import IntegerType, LongType, StructField, StructType
 
 from seqrec.core.columns import ITEM_INDICES, NUM_CONTEXT, SECONDS_PER_DAY, TIMESTAMPS
 from seqrec.events.ragged import Ragged, column, lists
+from seqrec.neighbours.key_sums import add_up
 
 FIRST, SECOND, WEIGHT = "first", "second", "weight"
-WEIGHT_UNIT = 1 << 20
 PAIRS = StructType(
     [
         StructField(FIRST, IntegerType(), nullable=False),
@@ -26,31 +28,43 @@ PAIRS = StructType(
     ]
 )
 _ITEM_BITS = 32
+_EVENTS_AT_ONCE = 1 << 18  # Bounds memory: every event makes up to `window` pairs, twice as many both ways.
 
 
-def count_pairs(events: DataFrame, window: int, half_life_days: float, max_events: int) -> DataFrame:
-    """One row per ordered pair of different items, with the summed weight of its event pairs, both ways alike.
+@dataclass(frozen=True, kw_only=True)
+class PairWeights:
+    """Which events of a user make pairs, and how much a pair weighs: unit / places apart, less with time apart."""
 
-    A pair of events d places and t days apart weighs 1/d * 2^(-t / half_life_days).
+    window: int  # Two events at most this many places apart make a pair.
+    direction: Literal["both", "forward"]  # forward: a pair leads from the earlier item to the later; both: back too.
+    half_life_days: float | None  # A pair this far apart in time weighs half; None: time changes nothing.
+    max_events: int | None  # Only this many newest events of a row make pairs; None: all do.
+    unit: int  # Weight of two events side by side at the same time; each weight is rounded to a whole number.
+
+
+def count_pairs(events: DataFrame, weights: PairWeights) -> DataFrame:
+    """One row per ordered pair of different items, with the summed weight of its event pairs; none of weight 0.
 
     Args:
         events: rows of ITEM_INDICES and TIMESTAMPS in order of time; a pair counts in the row where its later event
             stands at NUM_CONTEXT or after, so that overlapping segments do not count it twice.
-        max_events: of a longer row only so many last events count.
     """
-    count = partial(_count_batches, window, half_life_days, max_events)
-    rows = events.select(ITEM_INDICES, TIMESTAMPS, NUM_CONTEXT).mapInArrow(count, PAIRS)
-    return rows.groupBy(FIRST, SECOND).agg(F.sum(WEIGHT).alias(WEIGHT))
+    columns = events.select(ITEM_INDICES, TIMESTAMPS, NUM_CONTEXT)
+    return (
+        columns.mapInArrow(partial(_count_batches, weights), PAIRS)
+        .groupBy(FIRST, SECOND)
+        .agg(F.sum(WEIGHT).alias(WEIGHT))
+    )
 
 
 def keep_strongest(pairs: DataFrame, num_neighbours: int) -> DataFrame:
-    """Of each first item the pairs of most weight; of equal ones the lower second item."""
+    """The pairs of most weight for each first item; among equal weights those with the lower second item."""
     order = Window.partitionBy(FIRST).orderBy(F.desc(WEIGHT), SECOND)
     return pairs.withColumn("place", F.row_number().over(order)).where(F.col("place") <= num_neighbours).drop("place")
 
 
 def pair_weights(
-    items: Ragged, times: np.ndarray, num_context: np.ndarray, window: int, half_life_days: float, max_events: int
+    items: Ragged, times: np.ndarray, num_context: np.ndarray, weights: PairWeights
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keys (first << 32 | second, sorted, each once) and weights, int64 both, of the event pairs of some rows.
 
@@ -59,45 +73,49 @@ def pair_weights(
         num_context: int [n], events before this place are only the earlier half of a pair.
     """
     place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], items.lengths)
-    counts_from = np.maximum(num_context, items.lengths - max_events)
-    is_later = place >= np.repeat(counts_from, items.lengths)
-    reaches_back_to = np.repeat(np.maximum(items.lengths - max_events, 0), items.lengths)
+    oldest = np.zeros(len(items.lengths), np.int64)
+    if weights.max_events is not None:
+        oldest = np.maximum(items.lengths - weights.max_events, 0)
+    is_later = place >= np.repeat(np.maximum(num_context, oldest), items.lengths)
+    reaches_back_to = np.repeat(oldest, items.lengths)
     values = items.values.astype(np.int64)
-    keys, weights = [], []
-    for distance in range(1, window + 1):
+    keys, summands = [], []
+    for distance in range(1, weights.window + 1):
         later = np.flatnonzero(is_later & (place - distance >= reaches_back_to))
         earlier = later - distance
         later, earlier = later[values[later] != values[earlier]], earlier[values[later] != values[earlier]]
-        days = np.abs(times[later] - times[earlier]) / SECONDS_PER_DAY
-        weight = np.rint(WEIGHT_UNIT / distance * np.exp2(-days / half_life_days)).astype(np.int64)
-        for first, second in ((earlier, later), (later, earlier)):
+        weight = _weights_of(distance, np.abs(times[later] - times[earlier]), weights)
+        pairs = [(earlier, later), (later, earlier)] if weights.direction == "both" else [(earlier, later)]
+        for first, second in pairs:
             keys.append(values[first] << _ITEM_BITS | values[second])
-            weights.append(weight)
-    return add_up(np.concatenate(keys), np.concatenate(weights))
+            summands.append(weight)
+    return add_up(np.concatenate(keys), np.concatenate(summands))
 
 
-def add_up(keys: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each key once, sorted, with the sum of its whole-numbered weights; sums of 0 are left out."""
-    if not len(keys):
-        return keys, weights
-    order = np.argsort(keys, kind="stable")
-    keys, weights = keys[order], weights[order]
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    sums = np.add.reduceat(weights, starts)
-    return keys[starts][sums > 0], sums[sums > 0]
+def _weights_of(distance: int, seconds: np.ndarray, weights: PairWeights) -> np.ndarray:
+    """int64 [pairs]: the weight of pairs `distance` places apart, and so many seconds."""
+    weight = np.full(len(seconds), weights.unit / distance)
+    if weights.half_life_days is not None:
+        weight = weight * np.exp2(-(seconds / SECONDS_PER_DAY) / weights.half_life_days)
+    return np.rint(weight).astype(np.int64)
 
 
-def _count_batches(
-    window: int, half_life_days: float, max_events: int, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        keys, weights = pair_weights(
-            lists(batch, ITEM_INDICES),
-            lists(batch, TIMESTAMPS).values,
-            column(batch, NUM_CONTEXT),
-            window,
-            half_life_days,
-            max_events,
+def _count_batches(weights: PairWeights, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in _in_blocks(batches):
+        keys, sums = pair_weights(
+            lists(batch, ITEM_INDICES), lists(batch, TIMESTAMPS).values, column(batch, NUM_CONTEXT), weights
         )
         first, second = (keys >> _ITEM_BITS).astype(np.int32), (keys & (1 << _ITEM_BITS) - 1).astype(np.int32)
-        yield pa.RecordBatch.from_pydict({FIRST: first, SECOND: second, WEIGHT: weights})
+        yield pa.RecordBatch.from_pydict({FIRST: first, SECOND: second, WEIGHT: sums})
+
+
+def _in_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows of each batch in blocks of about `_EVENTS_AT_ONCE` events, at least a row each."""
+    for batch in batches:
+        ends = lists(batch, ITEM_INDICES).offsets
+        start = 0
+        while start < batch.num_rows:
+            stop = int(np.searchsorted(ends, ends[start] + _EVENTS_AT_ONCE, side="right")) - 1
+            stop = min(max(stop, start + 1), batch.num_rows)
+            yield batch.slice(start, stop - start)
+            start = stop

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-# In order of trust: of equal standing, a candidate counts as found by the first.
-SOURCES = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
-# The n-th of a source's list stands beside the (n * stride)-th of the first source's: less trusted lists are thinner.
-STRIDES = dict(zip(SOURCES, (1, 2, 3, 4, 20), strict=True))
+# Ways to find candidates, the most trusted first: a candidate at the same place in two lists counts for the first one.
+FINDERS = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
+# When lists are merged, the n-th item of a finder's list takes place n * stride: less trusted lists are thinner.
+STRIDES = dict(zip(FINDERS, (1, 2, 3, 4, 20), strict=True))
 _MAX_STRIDE = 1_000
 
 
@@ -14,31 +14,32 @@ _MAX_STRIDE = 1_000
 class CandidatesConfig:
     """The `candidates` section: which items a model is asked to score for a user."""
 
-    # latest: for everyone, from all events. validation, test: from training events only, and recall is measured.
+    # latest finds candidates for everyone from all events. validation and test use training events only, and measure
+    # the recall of that split's targets.
     histories: Literal["latest", "validation", "test"] = "latest"
-    max_candidates: int = 500  # Of each user, best first.
-    sources: tuple[str, ...] = SOURCES  # Ways to find candidates.
-    # Source -> n: its list is thinned to every n-th place when lists are merged. Those not named: 1, 2, 3, 4 and 20.
+    max_candidates: int = 500  # Most candidates of a user; they are stored best first.
+    sources: tuple[str, ...] = FINDERS  # Ways to find candidates.
+    # Source -> n: its list takes only every n-th place when lists are merged. Sources not named have 1, 2, 3, 4 and 20.
     strides: dict[str, int] = field(default_factory=dict)
-    exclude_own_items: bool = True  # Leave out what the user has in the history.
-    num_recent_items: int = 20  # Last events of a history from which candidates are looked up.
-    history_decay: float = 0.8  # An event counts this much of the one after it.
-    history_half_life_days: float = 180.0  # An event this much older than now counts half.
-    window: int = 10  # Events of one user at most so far apart make a co-visited pair.
-    pair_half_life_days: float = 365.0  # A pair of events this far apart in time counts half.
-    num_neighbours: int = 200  # Co-visited, and also-bought, items kept of each item.
-    max_user_events: int = 1000  # Of a heavier user only the newest events make pairs and popularity.
-    num_category_items: int = 200  # Popular items kept of each category.
-    popularity_half_life_days: float = 365.0  # An event this much older than the newest counts half.
+    exclude_own_items: bool = True  # Leave out items that are in the user's history.
+    num_recent_items: int = 20  # Candidates are the neighbours of this many last items of a history.
+    history_decay: float = 0.8  # Each event counts this share of the event after it.
+    history_half_life_days: float = 180.0  # An event this many days older than now counts half.
+    window: int = 10  # Two events of a user at most this many positions apart form a co-visited pair.
+    pair_half_life_days: float = 365.0  # A pair of events this many days apart counts half.
+    num_neighbours: int = 200  # Items kept in each item's list of co-visited, also-bought and also-viewed items.
+    max_user_events: int = 1000  # Most events of a user, the newest, that count for pairs and popularity.
+    num_category_items: int = 200  # Popular items kept for each category.
+    popularity_half_life_days: float = 365.0  # An event this many days older than the newest counts half.
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.sources if name not in SOURCES]
+        unknown = [name for name in self.sources if name not in FINDERS]
         if unknown or not self.sources:
-            raise ValueError(f"sources is {list(self.sources)}: give some of {', '.join(SOURCES)}.")
+            raise ValueError(f"sources is {list(self.sources)}: give some of {', '.join(FINDERS)}.")
         for name, stride in self.strides.items():
-            if name not in SOURCES or not isinstance(stride, int) or not 1 <= stride <= _MAX_STRIDE:
+            if name not in FINDERS or not isinstance(stride, int) or not 1 <= stride <= _MAX_STRIDE:
                 raise ValueError(
-                    f"strides has '{name}: {stride}': give one of {', '.join(SOURCES)} a whole number from 1 to "
+                    f"strides has '{name}: {stride}': give one of {', '.join(FINDERS)} a whole number from 1 to "
                     f"{_MAX_STRIDE}."
                 )
         for name in (

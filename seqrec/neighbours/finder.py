@@ -1,7 +1,7 @@
-"""From the last items of a history to its candidates: looked up, ranked by source, merged to the best.
+"""From the last items of a history to its candidates: looked up, ranked by each finder, merged to the best.
 
-Everything works on sorted 64-bit keys of a whole batch of users: nothing loops over users, and every result hangs on
-one user's row alone, whatever else is in the batch. Legend in `histories.py`.
+Everything works on sorted 64-bit keys of a whole batch of users: nothing loops over users, and each user's result
+depends on that user's row alone, whatever else is in the batch. Legend: B rows of histories, M candidates.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
 from seqrec.events.ragged import ranges
 from seqrec.events.rows import HistoryRows
-from seqrec.neighbours.config import SOURCES
+from seqrec.neighbours.config import FINDERS
 from seqrec.neighbours.table import NeighbourTable
 
-# Places in a merge key, from the left: row, place of the candidate in its source's list, source, item.
+# Bits of a merge key, from the left: row, place of the candidate in its finder's list, finder, item.
 _ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
 MAX_ROWS = 1 << 12
 _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
@@ -24,10 +24,10 @@ _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS
 
 @dataclass(frozen=True)
 class Candidates:
-    """Of each user the best first; 0 where there are fewer than M."""
+    """Each user's candidates, the best first; 0 where there are fewer than M."""
 
     items: np.ndarray  # int32 [B, M]
-    sources: np.ndarray  # int8 [B, M], places in SOURCES; the one that put the item highest.
+    sources: np.ndarray  # int8 [B, M], places in FINDERS: the finder that put the item highest.
 
     @property
     def counts(self) -> np.ndarray:
@@ -36,17 +36,17 @@ class Candidates:
 
 @dataclass(frozen=True)
 class CandidateFinder:
-    """What candidates are found in: tables of neighbours by source, and all taken items by popularity."""
+    """Finds candidates in tables of neighbours, one per finder, and among all items by popularity."""
 
     tables: Mapping[str, NeighbourTable]
-    popular_items: np.ndarray  # int32, the most popular first; empty if popularity is no source.
+    popular_items: np.ndarray  # int32, the most popular first; empty if candidates are not found by popularity.
     item_category: np.ndarray  # int32 [number of items + 1]
     max_candidates: int
     num_recent_items: int
     history_decay: float
     history_half_life_days: float
     exclude_own_items: bool
-    strides: Mapping[str, int]  # Of each source, see `STRIDES`.
+    strides: Mapping[str, int]  # By finder, see `STRIDES`.
 
     def __post_init__(self) -> None:
         if len(self.item_category) > 1 << _ITEM_BITS:
@@ -55,10 +55,11 @@ class CandidateFinder:
             )
 
     def find(self, histories: HistoryRows) -> Candidates:
+        """The merged candidates of at most `MAX_ROWS` histories."""
         return self.merge(self.lists(histories), len(histories))
 
     def lists(self, histories: HistoryRows) -> dict[str, np.ndarray]:
-        """Of each source its list for every user: int64 keys (row << 28 | item), in order of row and place."""
+        """Each finder's list for every user: int64 keys (row << 28 | item), in order of row and place."""
         assert len(histories) <= MAX_ROWS, "too many users at once"
         row, item, weight = self._recent(histories)
         own = np.unique(row_keys(histories.items.owners, histories.items.values)) if self.exclude_own_items else None
@@ -71,18 +72,18 @@ class CandidateFinder:
         return {source: _cut(keys, self.max_candidates) for source, keys in found.items()}
 
     def merge(self, lists: Mapping[str, np.ndarray], num_rows: int) -> Candidates:
-        """The best of all lists; an item in several of them stands where it stands best."""
+        """The best candidates of all lists; an item in several lists takes the best of its places."""
         parts = []
         for source, keys in lists.items():
             place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * self.strides[source], _PLACE_MASK)
-            parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | SOURCES.index(source))
+            parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | FINDERS.index(source))
         by_item = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
         by_item = by_item[_is_first(by_item >> (_PLACE_BITS + _SOURCE_BITS))]
         source = by_item & _SOURCE_MASK
         place = by_item >> _SOURCE_BITS & _PLACE_MASK
         item = by_item >> (_SOURCE_BITS + _PLACE_BITS) & _ITEM_MASK
         row = by_item >> (_SOURCE_BITS + _PLACE_BITS + _ITEM_BITS)
-        # Of equal places the more trusted source, then the lower index: the item that more people took.
+        # At equal places the more trusted finder comes first, then the lower index: the item that more people took.
         best = np.sort(((row << _PLACE_BITS | place) << _SOURCE_BITS | source) << _ITEM_BITS | item)
         row = best >> (_PLACE_BITS + _SOURCE_BITS + _ITEM_BITS)
         rank = _places(row)
@@ -101,13 +102,14 @@ class CandidateFinder:
         row = np.repeat(np.arange(len(histories)), ends - starts)
         from_end = ends[row] - 1 - event
         days = np.maximum(histories.as_of[row] - histories.timestamps[event], 0) / SECONDS_PER_DAY
-        # The newest event has age 0: only differences within a history matter, and none may vanish.
+        # The newest event gets age 0: only differences within a history matter, and all weights of an old history
+        # would else round to 0.
         days -= days[np.searchsorted(row, row, side="right") - 1]
         weight = self.history_decay**from_end * np.exp2(-np.maximum(days, 0.0) / self.history_half_life_days)
         return row, histories.items.values[event], weight
 
     def _popular(self, histories: HistoryRows) -> np.ndarray:
-        """The same list for everyone, longer by as much as the longest history can take from it."""
+        """The same list for everyone, longer by the most items that a history can remove from it."""
         longest = int(histories.items.lengths.max(initial=0)) if self.exclude_own_items else 0
         items = np.asarray(self.popular_items[: self.max_candidates + longest])
         rows = np.repeat(np.arange(len(histories)), len(items))

@@ -1,4 +1,4 @@
-"""Lists of items by key (an item, or a category), as arrays in files that every worker maps into memory.
+"""Lists of items for each key (an item or a category), as arrays in files that every worker maps into memory.
 
 A table of n keys is three .npy files: `offsets` int64 [n + 1], and, for the entries of key i at offsets[i] to
 offsets[i + 1], `items` int32 and `weights` float32, the heaviest first. Mapped, it takes no memory of its own: the
@@ -18,6 +18,8 @@ _PARTS = ("offsets", "items", "weights")
 
 @dataclass(frozen=True)
 class NeighbourTable:
+    """The three arrays; see the top of this file."""
+
     offsets: np.ndarray
     items: np.ndarray
     weights: np.ndarray
@@ -34,7 +36,7 @@ class NeighbourTable:
 def write_neighbours(
     storage: Storage, folder: str, parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], num_keys: int, size: int
 ) -> None:
-    """Writes a table without ever holding it.
+    """Writes a table without ever holding it in memory.
 
     Args:
         parts: (keys, items, weights) of consecutive entries, ordered by key over all parts.

@@ -6,7 +6,7 @@ import pytest
 
 from seqrec.events.ragged import Ragged
 from seqrec.events.rows import HistoryRows
-from seqrec.neighbours.config import SOURCES, STRIDES, CandidatesConfig
+from seqrec.neighbours.config import FINDERS, STRIDES, CandidatesConfig
 from seqrec.neighbours.finder import CandidateFinder
 from seqrec.neighbours.table import NeighbourTable
 
@@ -112,7 +112,7 @@ def test_find_says_which_source_put_an_item_highest():
 
     found = finder.find(histories_of([[1]]))
 
-    sources = {int(i): SOURCES[s] for i, s in zip(found.items[0], found.sources[0], strict=True) if i}
+    sources = {int(i): FINDERS[s] for i, s in zip(found.items[0], found.sources[0], strict=True) if i}
     assert sources == {9: "co_visitation", 8: "co_visitation", 7: "also_bought", 6: "popularity"}
 
 

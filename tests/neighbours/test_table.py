@@ -1,56 +1,37 @@
-import os
-import tempfile
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from seqrec.core.local_copies import local_copy
 from seqrec.core.storage import Storage
+from seqrec.neighbours.table import NeighbourTable, write_neighbours
+
+PARTS = [
+    (np.array([0, 0, 2]), np.array([7, 8, 9], np.int32), np.array([3.0, 1.0, 5.0], np.float32)),
+    (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)),
+    (np.array([2, 3]), np.array([4, 5], np.int32), np.array([2.0, 6.0], np.float32)),
+]
 
 
-class RemoteStorage(Storage):
-    """A storage whose files must be copied before they can be mapped, as on an object store."""
+def test_write_neighbours_makes_one_table_of_all_parts(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
 
-    def local(self, path: str = "") -> Path | None:
-        return None
+    write_neighbours(storage, "table", PARTS, num_keys=5, size=5)
 
-
-@pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteStorage:
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return RemoteStorage(str(tmp_path / "work"))
+    table = NeighbourTable.open(storage, "table")
+    assert table.offsets.tolist() == [0, 2, 2, 4, 5, 5]  # Key 1 has no entry, nor has the last.
+    assert table.items.tolist() == [7, 8, 9, 4, 5]
+    assert table.weights.tolist() == [3.0, 1.0, 5.0, 2.0, 6.0]
 
 
-def test_local_copy_is_made_once(remote: RemoteStorage) -> None:
-    remote.write_bytes("runs/a/weights.npz", b"weights")
+def test_write_neighbours_makes_an_empty_table_of_no_parts(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
 
-    first = local_copy(remote, "runs/a/weights.npz")
-    inode = first.stat().st_ino
+    write_neighbours(storage, "table", [], num_keys=2, size=0)
 
-    assert first.read_bytes() == b"weights"
-    assert local_copy(remote, "runs/a/weights.npz").stat().st_ino == inode
+    assert NeighbourTable.open(storage, "table").offsets.tolist() == [0, 0, 0]
 
 
-def test_local_copy_is_not_that_of_an_earlier_file_at_the_same_address(remote: RemoteStorage) -> None:
-    remote.write_bytes("runs/a/weights.npz", b"earlier")
-    local_copy(remote, "runs/a/weights.npz")
-    remote.delete("runs")
-    remote.write_bytes("runs/a/weights.npz", b"present")
-
-    assert local_copy(remote, "runs/a/weights.npz").read_bytes() == b"present"
-
-
-def test_local_copies_that_nobody_asked_for_in_days_are_deleted(remote: RemoteStorage) -> None:
-    for name in ("unused", "used", "new"):
-        remote.write_bytes(name, b"content")
-    two_days_ago = time.time() - 2 * 86_400
-    copies = [local_copy(remote, name) for name in ("unused", "used")]
-    for copy in copies:
-        os.utime(copy, (two_days_ago, two_days_ago))
-
-    local_copy(remote, "used")
-    local_copy(remote, "new")
-
-    assert [copy.exists() for copy in copies] == [False, True]
+def test_write_neighbours_refuses_parts_out_of_order(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="not ordered by key"):
+        write_neighbours(Storage(str(tmp_path)), "table", PARTS[::-1], num_keys=5, size=5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from seqrec.core.columns import (
@@ -14,11 +14,10 @@ from seqrec.core.columns import (
     ITEM,
     ITEM_INDEX,
     ITEM_INDICES,
-    NUM_CONTEXT,
     SECONDS_PER_DAY,
     TIMESTAMPS,
 )
-from seqrec.core.manifest import Dataset, Manifest
+from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.rankings.baselines import (
@@ -30,13 +29,20 @@ from seqrec.evaluation.rankings.baselines import (
     RecentPopularity,
 )
 from seqrec.events.vocabulary import ITEMS, Vocabulary, read_names
-from seqrec.tables import schemas as ingested_schemas
+from seqrec.neighbours.co_visitation import FIRST, SECOND, WEIGHT, PairWeights, count_pairs, keep_strongest
+from seqrec.neighbours.metadata_links import read_links
 from seqrec.tables.arrow_bytes import BYTE_ROWS, from_bytes, to_byte_rows
 from seqrec.tables.files import read_table
-from seqrec.tables.prepared_schemas import TRAIN, VOCABULARY_ITEMS, num_repeated_events
+from seqrec.tables.prepared_schemas import TRAIN, num_repeated_events
 
 _WINDOW = 5  # Events that count as following an event soon.
-_NEXT = math.lcm(*range(1, _WINDOW + 1))  # Weight of the very next event; the n-th weighs an n-th, a whole number.
+_CO_VISITS = PairWeights(
+    window=_WINDOW,
+    direction="forward",
+    half_life_days=None,
+    max_events=None,
+    unit=math.lcm(*range(1, _WINDOW + 1)),  # So that the n-th next event weighs an exact n-th of the next one.
+)
 _ENTRY_BYTES = 12  # A key and a weight.
 _ENTRIES_A_TASK = 1 << 20
 
@@ -113,58 +119,22 @@ def _recent_popularity(material: Material) -> Ranking | str:
 
 def _co_visitation(material: Material) -> Ranking | str:
     """How often one item followed another within a few events, a closer one counting more; the strongest of each."""
-
-    def followers(place: Column) -> Column:
-        soon_after = F.slice(ITEM_INDICES, place + 1, _WINDOW)
-        return F.transform(
-            soon_after,
-            lambda item, after: F.struct(
-                F.element_at(ITEM_INDICES, place).alias("first"),
-                item.alias("second"),
-                (F.lit(_NEXT) / (after + 1)).cast("long").alias("weight"),
-                (place + after + 1 > F.col(NUM_CONTEXT)).alias("is_own"),
-            ),
-        )
-
-    places = F.sequence(F.lit(1), F.size(ITEM_INDICES))
-    weighed = (
-        _train_segments(material)
-        .select(F.explode(F.flatten(F.transform(places, followers))).alias("pair"))
-        .select("pair.*")
-        .where("is_own and first != second")
-        .groupBy("first", "second")
-        .agg(F.sum("weight").alias("weight"))
-    )
-    strongest = Window.partitionBy("first").orderBy(F.desc("weight"), "second")
-    kept = weighed.withColumn("place", F.row_number().over(strongest)).where(
-        F.col("place") <= material.config.num_neighbours
-    )
-    return _item_pairs(material, kept)
+    pairs = count_pairs(_train_segments(material), _CO_VISITS)
+    return _item_pairs(material, pairs.transform(keep_strongest, material.config.num_neighbours))
 
 
 def _also_bought(material: Material) -> Ranking | str:
-    manifest = Dataset(material.storage, "ingested", material.prepared.name).manifest()
-    if manifest is None or "items" not in manifest.tables or not manifest.tables["items"].rows:
+    links = read_links(material.spark, material.storage, material.prepared, ALSO_BUY)
+    if links is None:
         return "there is no metadata"
-    items = read_table(material.spark, material.storage, manifest, "items", ingested_schemas.ITEMS)
-    vocabulary = read_table(material.spark, material.storage, material.prepared, ITEMS, VOCABULARY_ITEMS)
-    known = vocabulary.select(F.col(ITEM), F.col(ITEM_INDEX).alias("first"))
-    others = vocabulary.select(F.col(ITEM).alias("other"), F.col(ITEM_INDEX).alias("second"))
-    pairs = (
-        items.select(ITEM, F.explode(ALSO_BUY).alias("other"))
-        .join(known, on=ITEM, how="inner")
-        .join(others, on="other", how="inner")
-        .select("first", "second", F.lit(1).alias("weight"))
-        .distinct()
-    )
-    built = _item_pairs(material, pairs)
+    built = _item_pairs(material, links.withColumn(WEIGHT, F.lit(1)))
     if isinstance(built, ItemPairs) and not len(built.keys):
         return "the metadata names no also-bought items of this vocabulary"
     return built
 
 
 def _item_pairs(material: Material, pairs: DataFrame) -> Ranking | str:
-    counted = collect_entries(pairs, "first", "second", material.max_entries)
+    counted = collect_entries(pairs, FIRST, SECOND, material.max_entries)
     if isinstance(counted, int):
         return material.too_large(counted)
     first, second, weight = counted

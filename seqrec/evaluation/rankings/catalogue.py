@@ -6,13 +6,13 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import CATEGORY, CATEGORY_INDEX, GROUP, ITEM, ITEM_INDEX
 from seqrec.core.errors import DataError
-from seqrec.core.manifest import Dataset, Manifest
+from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.lineage import Inputs
 from seqrec.evaluation.rankings.stored_candidates import Catalogue
 from seqrec.events.vocabulary import CATEGORIES, ITEMS, read_names
-from seqrec.tables import schemas as ingested_schemas
 from seqrec.tables.files import read_table
+from seqrec.tables.metadata import read_metadata
 from seqrec.tables.prepared_schemas import VOCABULARY_ITEMS
 
 
@@ -42,13 +42,12 @@ def read_category_names(storage: Storage, prepared: Manifest) -> dict[int, str]:
 
 def _read_groups(spark: SparkSession, inputs: Inputs) -> np.ndarray:
     """int32 [number of items + 1]: number of each item's main group; 0 where the metadata names none."""
-    manifest = Dataset(inputs.storage, "ingested", inputs.prepared.name).manifest()
-    if manifest is None or "items" not in manifest.tables or not manifest.tables["items"].rows:
+    items = read_metadata(spark, inputs.storage, inputs.prepared.name)
+    if items is None:
         raise DataError(
             f"ingested '{inputs.prepared.name}' has no metadata, so items have no main group: "
             "use evaluation.full_candidates=all."
         )
-    items = read_table(spark, inputs.storage, manifest, "items", ingested_schemas.ITEMS)
     vocabulary = read_table(spark, inputs.storage, inputs.prepared, ITEMS, VOCABULARY_ITEMS)
     groups = sorted(row[0] for row in items.select(GROUP).where(F.col(GROUP).isNotNull()).distinct().collect())
     if not groups:

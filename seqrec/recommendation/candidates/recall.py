@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from seqrec.events.rows import UserHistories
-from seqrec.neighbours.config import SOURCES
+from seqrec.neighbours.config import FINDERS
 from seqrec.neighbours.finder import Candidates, row_keys
 
 ALL = "all"
@@ -31,7 +31,7 @@ def count_found(
         counter[f"{label}/rows"] += int(rows.sum())
         counter[f"{label}/found"] += int((found & rows).sum())
         for name in lists:
-            counter[f"{label}/by {name}"] += int((found & rows & (source == SOURCES.index(name))).sum())
+            counter[f"{label}/by {name}"] += int((found & rows & (source == FINDERS.index(name))).sum())
             counter[f"{label}/alone {name}"] += int((alone[name] & rows).sum())
     return counter
 
@@ -43,7 +43,7 @@ def recall_results(counted: Mapping[str, int]) -> dict[str, dict[str, float]]:
     for label in labels:
         rows = counted[f"{label}/rows"]
         results[label] = {"rows": rows, "recall": counted[f"{label}/found"] / rows}
-        for name in SOURCES:
+        for name in FINDERS:
             for kind in ("by", "alone"):
                 if f"{label}/{kind} {name}" in counted:
                     results[label][f"{kind} {name}"] = counted[f"{label}/{kind} {name}"] / rows
@@ -56,7 +56,7 @@ def recall_table(results: Mapping[str, Mapping[str, float]], split: str, max_can
         f"recall@{max_candidates} of the {split} targets; by source: share it found first (recall of its list alone)"
     )
     table = Table(title=title)
-    names = [name for name in SOURCES if f"by {name}" in results[ALL]]
+    names = [name for name in FINDERS if f"by {name}" in results[ALL]]
     for heading in ("slice", "rows", "recall", *names):
         # In words, which wrap or fold: a narrow screen would cut names off.
         table.add_column(heading.replace("_", " "), justify="left" if heading == "slice" else "right", overflow="fold")

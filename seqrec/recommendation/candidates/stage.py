@@ -19,8 +19,8 @@ from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, read_histories
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
-from seqrec.neighbours.build import GRAPH, GraphInputs, build_graph, finder_at
-from seqrec.neighbours.config import SOURCES, CandidatesConfig
+from seqrec.neighbours.build import NEIGHBOURS, NeighbourInputs, build_neighbours, finder_at
+from seqrec.neighbours.config import FINDERS, CandidatesConfig
 from seqrec.neighbours.finder import CandidateFinder, Candidates
 from seqrec.recommendation.candidates.recall import count_found, recall_results, recall_table
 from seqrec.tables.files import describe_table
@@ -78,9 +78,9 @@ def run_candidates(
     vocabulary = read_vocabulary(storage, prepared)
     attempt = output.begin()
     session = adaptive_session(spark)
-    built = f"{attempt.path}/{GRAPH}/sizes.json"
+    built = f"{attempt.path}/{NEIGHBOURS}/sizes.json"
     if not storage.exists(built):
-        sizes = build_graph(GraphInputs(session, storage, prepared, vocabulary, config), attempt)
+        sizes = build_neighbours(NeighbourInputs(session, storage, prepared, vocabulary, config), attempt)
         storage.write_bytes(built, json.dumps(sizes).encode())
     tasks = [
         FileTask(number, (file.path,), f"{attempt.path}/{CANDIDATES}/part-{number:05d}.parquet")
@@ -97,7 +97,7 @@ def run_candidates(
         tables={CANDIDATES: table},
         counts={"users": table.rows, "candidates": counted["candidates"]},
         details={
-            "sources": list(SOURCES),
+            "sources": list(FINDERS),
             "graph": json.loads(storage.read_bytes(built)),
             "newest_timestamp": newest,
             "recall": recall,

@@ -13,8 +13,8 @@ from seqrec.core.local_copies import local_copy
 from seqrec.core.manifest import Attempt, Dataset, Manifest
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.vocabulary import ITEMS
-from seqrec.tables import schemas as ingested_schemas
 from seqrec.tables.files import read_table
+from seqrec.tables.metadata import read_metadata
 from seqrec.tables.prepared_schemas import VOCABULARY_ITEMS
 
 _SCHEMA = pa.schema([(ITEM, pa.string()), (TITLE, pa.string())])
@@ -25,9 +25,8 @@ def write_item_names(spark: SparkSession, attempt: Attempt, prepared: Manifest, 
     """Writes ids and titles in order of item index; a title is null where the metadata has none."""
     storage = attempt.storage
     names = read_table(spark, storage, prepared, ITEMS, VOCABULARY_ITEMS).select(ITEM_INDEX, ITEM)
-    ingested = Dataset(storage, "ingested", prepared.name).manifest()
-    if ingested is not None and "items" in ingested.tables and ingested.tables["items"].rows:
-        items = read_table(spark, storage, ingested, "items", ingested_schemas.ITEMS)
+    items = read_metadata(spark, storage, prepared.name)
+    if items is not None:
         titles = items.where(F.col(TITLE).isNotNull()).groupBy(ITEM).agg(F.min(TITLE).alias(TITLE))
         names = names.join(titles, on=ITEM, how="left")
     else:

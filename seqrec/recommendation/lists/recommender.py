@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrec.events.rows import HistoryRows
-from seqrec.neighbours.config import SOURCES
+from seqrec.neighbours.config import FINDERS
 from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.scoring.scorer import RunScorer, own_items
@@ -13,7 +13,7 @@ from seqrec.scoring.scorer import RunScorer, own_items
 HISTORY, CATALOGUE, NO_HISTORY = "history", "catalogue", "popularity (no known item)"
 # What the column `source` may say: how the item was found; that it is the user's own; that all items were scored; that
 # nothing is known of the user.
-LIST_SOURCES = (*SOURCES, HISTORY, CATALOGUE, NO_HISTORY)
+LIST_SOURCES = (*FINDERS, HISTORY, CATALOGUE, NO_HISTORY)
 
 
 @dataclass(frozen=True)

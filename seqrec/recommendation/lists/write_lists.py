@@ -16,7 +16,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.ragged import lists
 from seqrec.events.rows import UserHistories
-from seqrec.neighbours.build import GRAPH, open_finder
+from seqrec.neighbours.build import NEIGHBOURS, open_finder
 from seqrec.neighbours.finder import Candidates
 from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES
 from seqrec.recommendation.config import RecommendationConfig
@@ -142,7 +142,7 @@ def open_recommender(storage: Storage, job: ListJob) -> Recommender:
         order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1
         shares = (vocabulary.train_count[order] / max(1, vocabulary.train_count.sum())).astype(np.float32)
         return Recommender(config, scorer, None, order.astype(np.int32), shares)
-    folder = f"candidates/{job.candidates.name}/{job.candidates.id}/{GRAPH}"
+    folder = f"candidates/{job.candidates.name}/{job.candidates.id}/{NEIGHBOURS}"
     popular, shares = (map_array(storage, f"{folder}/popular_{what}.npy") for what in ("items", "shares"))
     finder = open_finder(storage, job.candidates, vocabulary.item_category)
     return Recommender(config, scorer, finder, popular, shares)

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.neighbours.config import SOURCES, CandidatesConfig
+from seqrec.neighbours.config import FINDERS, CandidatesConfig
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_recipe, run_candidates
 from tests.recommendation.conftest import SMALL
 from tests.recommendation.world import NUM_USERS, PLANTED, events_of, users, write_world
@@ -20,7 +20,7 @@ def read_candidates(storage: Storage, manifest) -> dict[str, dict[int, str]]:
     found = {}
     for file in manifest.table(CANDIDATES).files:
         for row in pq.read_table(storage.local(file.path)).to_pylist():
-            names = [SOURCES[source] for source in row["candidate_sources"]]
+            names = [FINDERS[source] for source in row["candidate_sources"]]
             found[row["user_id"]] = dict(zip(row["candidate_items"], names, strict=True))
     return found
 

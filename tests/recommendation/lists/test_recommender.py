@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from seqrec.events.ragged import Ragged
 from seqrec.events.rows import HistoryRows
-from seqrec.neighbours.config import SOURCES, STRIDES
+from seqrec.neighbours.config import FINDERS, STRIDES
 from seqrec.neighbours.finder import CandidateFinder, Candidates
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.recommender import (
@@ -23,7 +23,7 @@ from seqrec.recommendation.lists.recommender import (
 def candidates_of(rows: list[list[int]]) -> Candidates:
     width = max(map(len, rows))
     items = np.array([row + [0] * (width - len(row)) for row in rows], np.int32)
-    return Candidates(items, (items % len(SOURCES)).astype(np.int8))
+    return Candidates(items, (items % len(FINDERS)).astype(np.int8))
 
 
 def histories_of(rows: list[list[int]], first_day: int = 0) -> HistoryRows:
@@ -72,7 +72,7 @@ def test_best_of_prefers_the_earlier_of_equal_scores():
 
     assert items_of(found) == [[5, 6]]
     assert found.scores.tolist() == [[2.0, 2.0]]
-    assert found.sources.tolist() == [[5 % len(SOURCES), 6 % len(SOURCES)]]
+    assert found.sources.tolist() == [[5 % len(FINDERS), 6 % len(FINDERS)]]
 
 
 def test_best_of_leaves_places_without_a_candidate_empty_whatever_their_score():
