@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from seqrec.core.config import added
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -14,6 +16,9 @@ class OptimizerConfig:
     beta_1: float = 0.9  # Share of the first moment that is kept at each step.
     beta_2: float = 0.999  # Share of the second moment that is kept at each step.
     epsilon: float = 1.0e-8  # Added to the square root of the second moment.
+    # A step takes this share, times the learning rate, off each weight, but not off biases and norms. In a table,
+    # row_sparse_adam takes it off the rows of the batch.
+    weight_decay: float = added(0.0)
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0.0:
@@ -23,3 +28,5 @@ class OptimizerConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 0 and less than 1.")
         if self.epsilon <= 0.0:
             raise ValueError(f"epsilon is {self.epsilon}: give more than 0.")
+        if self.weight_decay < 0.0:
+            raise ValueError(f"weight_decay is {self.weight_decay}: give 0 or more.")

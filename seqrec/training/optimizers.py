@@ -1,7 +1,9 @@
 """Adam in the reference's form, for plain variables; it updates every row of a table, or only the rows of the batch.
 
 lr_t = lr * sqrt(1 - b2^t) / (1 - b1^t);  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
-w -= lr_t * m / (sqrt(v) + epsilon)
+w -= lr_t * m / (sqrt(v) + epsilon) + lr * weight_decay * w
+
+Weight decay stands beside the moments, not in them (Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101).
 """
 
 from collections.abc import Sequence
@@ -25,8 +27,8 @@ class Slots(NamedTuple):
     second: tf.Variable  # Moving average of the squared gradient.
 
 
-class Decay(NamedTuple):
-    """How far the moments' averages have decayed by a step, float32 [] each."""
+class Powers(NamedTuple):
+    """Shares that the moments' first values still have at a step, float32 [] each."""
 
     first: tf.Tensor  # beta_1 to the power of the step.
     second: tf.Tensor  # beta_2 to the power of the step.
@@ -43,6 +45,7 @@ class Adam(tf.Module):
         self._config = config
         self._names = [variable.name.removesuffix(":0") for variable in variables]
         self.num_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="num_steps")
+        self._decays = [config.weight_decay > 0.0 and is_decayed(variable) for variable in variables]
         self._slots = [
             Slots(_slot(variable, "first_moment"), _slot(variable, "second_moment")) for variable in variables
         ]
@@ -60,20 +63,27 @@ class Adam(tf.Module):
     ) -> None:
         """Does one step. `variables` are those the optimizer was made with; one without a gradient stays as it is."""
         step = tf.cast(self.num_steps.assign_add(1), tf.float32)
-        decay = Decay(tf.pow(self._config.beta_1, step), tf.pow(self._config.beta_2, step))
-        for variable, gradient, slots in zip(variables, gradients, self._slots, strict=True):
-            if gradient is not None:
-                self._update(variable, gradient, slots, decay, learning_rate)
+        powers = Powers(tf.pow(self._config.beta_1, step), tf.pow(self._config.beta_2, step))
+        for variable, gradient, slots, decays in zip(variables, gradients, self._slots, self._decays, strict=True):
+            if gradient is None:
+                continue
+            if decays:
+                self._shrink(variable, gradient, learning_rate * self._config.weight_decay)
+            self._update(variable, gradient, slots, powers, learning_rate)
+
+    def _shrink(self, variable: tf.Variable, gradient: Gradient, share: float | tf.Tensor) -> None:
+        """Takes a share of a variable away, in the rows that an update changes."""
+        variable.assign_sub(share * variable)
 
     def _update(
-        self, variable: tf.Variable, gradient: Gradient, slots: Slots, decay: Decay, learning_rate: float | tf.Tensor
+        self, variable: tf.Variable, gradient: Gradient, slots: Slots, powers: Powers, learning_rate: float | tf.Tensor
     ) -> None:
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=slots.first.handle,
             v=slots.second.handle,
-            beta1_power=decay.first,
-            beta2_power=decay.second,
+            beta1_power=powers.first,
+            beta2_power=powers.second,
             lr=learning_rate,
             beta1=self._config.beta_1,
             beta2=self._config.beta_2,
@@ -89,14 +99,21 @@ class RowSparseAdam(Adam):
     step the result equals that of `Adam`. Gradients that are not tf.IndexedSlices are handled as by `Adam`.
     """
 
+    def _shrink(self, variable: tf.Variable, gradient: Gradient, share: float | tf.Tensor) -> None:
+        if not isinstance(gradient, tf.IndexedSlices):
+            super()._shrink(variable, gradient, share)
+            return
+        rows = gradient.indices if isinstance(gradient, MergedSlices) else tf.unique(gradient.indices).y
+        variable.scatter_sub(tf.IndexedSlices(share * tf.gather(variable, rows), rows))
+
     def _update(
-        self, variable: tf.Variable, gradient: Gradient, slots: Slots, decay: Decay, learning_rate: float | tf.Tensor
+        self, variable: tf.Variable, gradient: Gradient, slots: Slots, powers: Powers, learning_rate: float | tf.Tensor
     ) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
-            super()._update(variable, gradient, slots, decay, learning_rate)
+            super()._update(variable, gradient, slots, powers, learning_rate)
             return
         beta_1, beta_2, epsilon = self._config.beta_1, self._config.beta_2, self._config.epsilon
-        rate = learning_rate * tf.sqrt(1.0 - decay.second) / (1.0 - decay.first)
+        rate = learning_rate * tf.sqrt(1.0 - powers.second) / (1.0 - powers.first)
         merged = gradient if isinstance(gradient, MergedSlices) else merge_rows(gradient)
         rows, slope = merged.indices, merged.values
         mean = beta_1 * tf.gather(slots.first, rows) + (1.0 - beta_1) * slope
@@ -104,6 +121,11 @@ class RowSparseAdam(Adam):
         slots.first.scatter_update(tf.IndexedSlices(mean, rows))
         slots.second.scatter_update(tf.IndexedSlices(square, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * mean / (tf.sqrt(square) + epsilon), rows))
+
+
+def is_decayed(variable: tf.Variable) -> bool:
+    """Returns whether weight decay applies to a variable: to tables and kernels, not to biases and norms."""
+    return variable.shape.rank > 1 and not variable.name.removesuffix(":0").endswith("bias")
 
 
 def merge_rows(gradient: tf.IndexedSlices) -> MergedSlices:

@@ -93,10 +93,10 @@ class PlainSasrec:
             distance = np.arange(MAX_LENGTH)[:, None] - np.arange(MAX_LENGTH)
             bias = tf.zeros_like(logits)
             if self.options.distance_bias:
-                bias += tf.gather(w[f"{name}/distance"][head], np.maximum(distance, 0))
+                bias += tf.gather(w[f"{name}/distance_bias"][head], np.maximum(distance, 0))
             if self.options.time_bias:
                 between = np.maximum(times[:, None] - times, 0.0)
-                bias += tf.gather(w[f"{name}/time"][head], np.floor(2 * np.log2(1 + between)).astype(int))
+                bias += tf.gather(w[f"{name}/time_bias"][head], np.floor(2 * np.log2(1 + between)).astype(int))
             logits += bias * (real[:, None] & real)  # An absent event keeps its logit of 0.
             seen = (distance >= 0) & (real | self.options.absent_events)
             seen |= ~real[:, None]  # The rows of absent events mean nothing, but must be numbers.

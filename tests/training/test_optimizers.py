@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -131,6 +133,46 @@ def test_merge_rows_adds_repeated_rows():
 
     np.testing.assert_array_equal(merged.indices, [4, 1])
     np.testing.assert_array_equal(merged.values, [[11.0, 22.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize("optimizer_class", [Adam, RowSparseAdam])
+def test_weight_decay_takes_a_share_off_kernels_before_the_step(optimizer_class):
+    config = replace(CONFIG, weight_decay=0.1)
+    start = np.array([[2.0, -4.0]])
+    names = ("kernel", "hidden/bias", "norm/scale", "output/bias")
+    shapes = ([1, 2], [2], [2], [1, 2])
+    variables = [
+        tf.Variable(start.reshape(shape), dtype=tf.float32, name=n) for n, shape in zip(names, shapes, strict=True)
+    ]
+    optimizer = optimizer_class(variables, config)
+
+    optimizer.apply([tf.ones(shape) for shape in shapes], variables, RATE)
+
+    plain = numpy_adam(start, [np.ones([1, 2])])
+    np.testing.assert_allclose(variables[0], plain - 0.1 * RATE * start, atol=1e-6)
+    for variable in variables[1:]:
+        np.testing.assert_allclose(variable.numpy().reshape(1, 2), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("merge", [lambda gradient: gradient, merge_rows], ids=["as_they_are", "merged_before"])
+def test_weight_decay_of_a_table_is_that_of_the_rows_in_the_batch(merge):
+    config = replace(CONFIG, weight_decay=0.1)
+    variable = tf.Variable(tf.fill([5, 2], 2.0), name="items")
+
+    RowSparseAdam([variable], config).apply([merge(slices([3, 1, 3], np.zeros([3, 2])))], [variable], RATE)
+
+    expected = np.full([5, 2], 2.0)
+    expected[[1, 3]] *= 1 - 0.1 * RATE
+    np.testing.assert_allclose(variable, expected, rtol=1e-6)
+
+
+def test_weight_decay_of_a_table_with_dense_adam_is_that_of_every_row():
+    config = replace(CONFIG, weight_decay=0.1)
+    variable = tf.Variable(tf.fill([5, 2], 2.0), name="items")
+
+    Adam([variable], config).apply([slices([3], np.zeros([1, 2]))], [variable], RATE)
+
+    np.testing.assert_allclose(variable, np.full([5, 2], 2.0 * (1 - 0.1 * RATE)), rtol=1e-6)
 
 
 def test_build_optimizer_names_the_known_ones():

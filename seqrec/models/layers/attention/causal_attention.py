@@ -80,9 +80,9 @@ class CausalAttention(tf.Module):
         self.output = dense("output", math.sqrt(6.0 / (2 * width)), has_bias=True)
         self.distance = self.time = None
         if settings.distance_bias:
-            self.distance = initializer.constant(f"{name}/distance", (num_heads, settings.max_length), 0.0)
+            self.distance = initializer.constant(f"{name}/distance_bias", (num_heads, settings.max_length), 0.0)
         if settings.time_bias:
-            self.time = initializer.constant(f"{name}/time", (num_heads, _NUM_GAPS), 0.0)
+            self.time = initializer.constant(f"{name}/time_bias", (num_heads, _NUM_GAPS), 0.0)
 
     def __call__(
         self, queries: tf.Tensor, x: tf.Tensor, runs: PackedRuns, training: TrainingContext | None
