@@ -30,10 +30,10 @@ class ModelConfig:
     item_dim: int = 32  # Width of an item's embedding.
     category_dim: int = 8  # Width of a category's embedding; 0 leaves categories out.
     initial_std: float = 0.01  # Standard deviation of the truncated normal that weights are drawn from.
-    layer_sizes: tuple[int, ...] = (100, 64)  # Hidden layers of the tower that ends in the logit.
-    # Share of values dropped after each hidden layer, in every tower of the model.
+    layer_sizes: tuple[int, ...] = (100, 64)  # Ranking models: hidden layers of the tower that ends in the logit.
+    # Ranking models: share of values dropped after each hidden layer, in every tower of the model.
     dropout: tuple[float, ...] = (0.3, 0.3)
-    batch_norm: bool = True  # Normalise each hidden layer over the stream's share of the batch.
+    batch_norm: bool = True  # Ranking models: normalise each hidden layer over the stream's share of the batch.
     batch_norm_momentum: float = 0.95  # Share of a moving statistic that is kept at each step.
     batch_norm_epsilon: float = 1.0e-4  # Added to the variance before the root is taken.
     embed_l2: float = 0.0  # Weight in the loss of half the squared norm of the batch's embedding rows.

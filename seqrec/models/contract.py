@@ -1,4 +1,4 @@
-"""What models offer, and what training gives them. There are two families:
+"""Defines what models offer and what training gives them. There are two families:
 
 - a ranking model encodes a history once and scores each candidate against it with a network of its own;
 - a retrieval model has one state after every event and one vector per item, and scores by their product alone.
@@ -35,7 +35,7 @@ from seqrec.models.layers.training_context import TrainingContext
 
 
 class SequenceModel(tf.Module):
-    """What both families share: scores of candidates after a history, and variables by name.
+    """The part that both families share: scores of candidates after a history, and variables by name.
 
     Subclasses set `config` and `embedding`.
     """
@@ -45,15 +45,15 @@ class SequenceModel(tf.Module):
 
     @staticmethod
     def check_settings(config: ModelConfig, options: Any) -> None:
-        """Raises ConfigError where the model's own settings do not go with the shared ones."""
+        """Raises ConfigError if the model's own settings contradict the shared ones."""
 
     @abstractmethod
     def encode(self, history: History, training: TrainingContext | None = None) -> Any:
-        """Everything that does not depend on a candidate: a nest of tensors for `score`."""
+        """Returns everything that does not depend on a candidate, a nest of tensors for `score`."""
 
     @abstractmethod
     def score(self, state: Any, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
-        """Logits float32 [S, B, N] of int32 candidates [S, B, N], or of one list [N] shared by all histories."""
+        """Returns logits float32 [S, B, N] of candidates int32 [S, B, N], or [N] if all histories share them."""
 
     @property
     def batch_norms(self) -> tuple[BatchNorm, ...]:
@@ -151,14 +151,14 @@ class RetrievalModel(SequenceModel):
 
     @abstractmethod
     def encode_positions(self, runs: EventRuns, training: TrainingContext | None = None) -> tf.Tensor:
-        """States float32 [P, V], one after every real event, from that event and the earlier ones of its run only.
+        """Returns states float32 [P, V]: one after each real event, from that event and earlier ones of its run only.
 
         Their order is that of `pack_events(runs.length, None)`: by stream, then run, then time.
         """
 
     @abstractmethod
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
-        """Vectors float32 [..., V] of item indices int32 [...]; without `items`, of all trained items 1, 2, ..."""
+        """Returns float32 [..., V] for item indices int32 [...]; without `items` for all trained items 1, 2, ..."""
 
     def regularization(self, runs: EventRuns) -> tf.Tensor:
         """Part of the loss that keeps weights small, float32 []: the mean over the streams of
@@ -172,7 +172,7 @@ class RetrievalModel(SequenceModel):
         return penalty
 
     def encode(self, history: History, training: TrainingContext | None = None) -> tf.Tensor:
-        """State after the last event of each history, float32 [S, B, V]; zeros for an empty history."""
+        """Returns the state after the last event of each history, float32 [S, B, V]; zeros for an empty history."""
         since_first = history.seconds_from_first
         gaps = tf.pad(since_first[:, :, 1:] - since_first[:, :, :-1], [[0, 0], [0, 0], [1, 0]])
         is_real = tf.sequence_mask(history.length, tf.shape(history.items)[2])

@@ -10,11 +10,13 @@ import pytest
 
 from seqrec.core import columns as C
 from seqrec.core.errors import ConfigError
-from seqrec.core.manifest import Manifest, Table
+from seqrec.core.manifest import Dataset, Manifest, Recipe, Table
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
+from seqrec.models.weights import save_weights
 from seqrec.preparation.config import PreparationConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.stage import run_train
@@ -116,3 +118,42 @@ def test_ratings_alone_are_trained_started_from_and_prepared_for_again(spark: "S
 def test_run_train_refuses_to_start_from_another_model(train: Train, finished: Manifest) -> None:
     with pytest.raises(ConfigError, match="training.start_from=finished: .*Use the same model settings"):
         train(start_from="finished", model=small_model(layer_sizes=(8, 8)))
+
+
+def publish_run(storage: Storage, model: SequenceModel, prepared: Manifest, folder: Path) -> None:
+    """Publishes `runs/by-hand` with the weights of a model."""
+    attempt = Dataset(storage, "runs", "by-hand").begin(Recipe(stage="train", settings={}, inputs={}))
+    save_weights(model, folder / "weights.npz")
+    storage.upload(folder / "weights.npz", f"{attempt.path}/weights.npz")
+    tables = {name: table for name, table in prepared.tables.items() if name.startswith("vocabulary/")}
+    attempt.publish(tables=tables, counts={}, details=prepared.details)
+
+
+def test_start_from_run_matches_the_rows_of_every_declared_table(
+    prepared: tuple[Storage, Manifest], tmp_path: Path
+) -> None:
+    storage, manifest = prepared
+    output = {"tied_output": False, "output_bias": True}
+    config = ModelConfig(name="gru4rec", max_history_length=8, options={"gru4rec": output})
+    old = build_model(config, read_vocabulary(storage, manifest), 5)
+    for table in old.tables:
+        table.variable.assign(np.random.default_rng(1).normal(size=table.variable.shape))
+    publish_run(storage, old, manifest, tmp_path)
+    items = items_of(storage, ["item 7", "a new one", "item 3"], category=1)
+    other = with_tables(manifest, {"vocabulary/items": items}, num_trained_items=3)
+    model = build_model(config, read_vocabulary(storage, other), 6)
+    drawn = {name: variable.numpy() for name, variable in model.named_variables().items()}
+
+    taken = start_from_run(storage, "by-hand", model, other)
+
+    assert taken == {
+        "embedding/items": 2,
+        "embedding/categories": 5,
+        "output/items": 2,
+        "output/categories": 5,
+        "output/bias": 2,
+    }
+    for name in ("embedding/items", "output/items", "output/bias"):
+        before, after = old.named_variables()[name].numpy(), model.named_variables()[name].numpy()
+        assert np.array_equal(after[[0, 1, 3]], before[[0, 7, 3]])
+        assert np.array_equal(after[[2, 4]], drawn[name][[2, 4]])  # The new item, and the row of unknown ones.
