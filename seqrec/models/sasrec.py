@@ -44,9 +44,9 @@ class SasrecOptions(OutputOptions):
     # xavier: by the sizes of each weight, the table of items included; normal: all by model.initial_std.
     initialization: Literal["xavier", "normal"] = "xavier"
     absent_events: bool = True  # Fill short histories with events that take weight and give nothing.
-    distance_bias: bool = False  # Learn how much attention depends on the number of events in between.
+    distance_bias: bool = True  # Learn how much attention depends on the number of events in between.
     time_bias: bool = False  # Learn how much attention depends on the time in between, as HSTU does.
-    num_earlier_events: int = 0  # Add so many events before each event to it, each value times a learned factor.
+    num_earlier_events: int = 2  # Add so many events before each event to it, each value times a learned factor.
     frequency_share: float = 0.0  # Share of a frequency filter beside the attention, as in BSARec (0.7 there).
     num_frequencies: int = 3  # Lowest frequencies that the filter counts as slow.
     norm_epsilon: float = 1.0e-8  # Added to the variance of layer norms.

@@ -129,7 +129,8 @@ class PlainSasrec:
 
 
 OPTIONS = [
-    pytest.param({}, id="as published"),
+    pytest.param({}, id="default"),
+    pytest.param({"distance_bias": False, "num_earlier_events": 0}, id="as published"),
     pytest.param({"block": "pre_norm", "num_heads": 2, "absent_events": False}, id="pre-norm, two heads"),
     pytest.param({"block": "post_norm", "activation": "gelu", "feed_forward_size": 12}, id="post-norm, gelu"),
     pytest.param({"distance_bias": True, "num_heads": 4}, id="bias by distance"),
@@ -137,7 +138,7 @@ OPTIONS = [
     pytest.param({"distance_bias": True, "time_bias": True}, id="both biases beside absent events"),
     pytest.param({"frequency_share": 0.7, "block": "post_norm"}, id="frequency filter"),
     pytest.param({"frequency_share": 1.0, "num_frequencies": 2}, id="frequency filter alone"),
-    pytest.param({"num_earlier_events": 2, "scale_input": False}, id="earlier events added"),
+    pytest.param({"num_earlier_events": 9, "scale_input": False}, id="more earlier events added than there are"),
     pytest.param({"num_blocks": 3, "similarity": "cosine", "output_bias": True}, id="cosine and a bias"),
     pytest.param({"tied_output": False, "output_bias": True}, id="output vectors apart"),
     pytest.param({"category_dim": 0}, id="items alone"),
