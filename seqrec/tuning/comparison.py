@@ -3,7 +3,7 @@
 The test split is read here and nowhere else in tuning, after the winner is chosen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,11 +63,30 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    num_pairs: int
-    cutoffs: Cutoffs
+class ComparedRuns:
+    """The runs to compare: in each place a winner and a default that were trained with the same seed."""
+
+    winners: tuple[str, ...]
+    defaults: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How the interval and the p-value of a lead are drawn."""
+
     seed: int
     num_replicates: int
+    confidence: float  # Share of the replicates inside the interval.
+
+
+@dataclass(frozen=True)
+class _PairedPlan:
+    """What a task needs to know to add up its rows."""
+
+    num_pairs: int  # Pairs of a winner and a default.
+    cutoffs: Cutoffs
+    resampling: Resampling
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,27 +97,21 @@ def compare_runs(
     spark: SparkSession,
     storage: Storage,
     prepared: Manifest,
-    winner_runs: Sequence[str],
-    default_runs: Sequence[str],
-    seeds: Sequence[int],
+    compared: ComparedRuns,
     config: EvaluationConfig,
-    *,
-    seed: int,
-    num_replicates: int,
-    confidence: float,
+    resampling: Resampling,
 ) -> Comparison:
-    """Scores the test split with all runs and tests the winner's lead.
+    """Scores the test split with all runs and tests the winner's lead over the default.
 
-    Args:
-        winner_runs, default_runs: one for each of `seeds`.
-        seed: of the bootstrap and the test.
+    Raises:
+        DataError: a run is missing or does not belong to the data, or the split breaks a rule of the evaluation.
     """
-    plan = _Plan(len(seeds), config.cutoffs, seed, num_replicates)
+    plan = _PairedPlan(len(compared.seeds), config.cutoffs, resampling)
     rows = read_table(spark, storage, prepared, "sequences/test", EVALUATION)
     where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/test"
     vocabulary = read_vocabulary(storage, prepared)
     counts = check_rows(rows, where, prepared.details["max_stored_history"], vocabulary.num_items)
-    runs = [*winner_runs, *default_runs]
+    runs = [*compared.winners, *compared.defaults]
     contest = Contest(
         names=tuple(runs),
         rankings=tuple(ranking_of_run(storage, read_run(storage, run, prepared), config) for run in runs),
@@ -109,38 +122,38 @@ def compare_runs(
     predictions = build_predictions(shards, spark.sparkContext.broadcast(contest))
     sums = collect_sums(predictions, lambda batch: _sums_of_batch(batch, plan))
     return Comparison(
-        winner_runs=list(winner_runs),
-        default_runs=list(default_runs),
-        seeds=list(seeds),
+        winner_runs=list(compared.winners),
+        default_runs=list(compared.defaults),
+        seeds=list(compared.seeds),
         num_rows=counts.num_rows,
         num_negatives=counts.num_negatives,
-        confidence=confidence,
-        num_replicates=num_replicates,
-        metrics=_metrics(sums, plan, counts.num_rows, confidence),
+        confidence=resampling.confidence,
+        num_replicates=resampling.num_replicates,
+        metrics=_metrics(sums, plan, counts.num_rows),
     )
 
 
-def _sums_of_batch(batch: pa.RecordBatch, plan: _Plan) -> Iterator[Part]:
+def _sums_of_batch(batch: pa.RecordBatch, plan: _PairedPlan) -> Iterator[Part]:
     """One batch's share of all sums, in whole numbers."""
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
     values = to_whole(row_metrics(counts_of(batch), plan.cutoffs))  # int64 [B, 2 P, M]
     difference = values[:, : plan.num_pairs] - values[:, plan.num_pairs :]  # int64 [B, P, M]
     yield dense_part("total", -1, values.sum(axis=0))
     weighted = np.concatenate([np.ones((batch.num_rows, 1), np.int64), difference.reshape(batch.num_rows, -1)], axis=1)
-    yield dense_part("bootstrap", -1, weighted_sums(poisson_weights, users, plan.seed, plan.num_replicates, weighted))
-    flips = weighted_sums(signs, users, plan.seed, plan.num_replicates, difference.sum(axis=1))
-    yield dense_part("flip", -1, flips)
+    seed, replicates = plan.resampling.seed, plan.resampling.num_replicates
+    yield dense_part("bootstrap", -1, weighted_sums(poisson_weights, users, seed, replicates, weighted))
+    yield dense_part("flip", -1, weighted_sums(signs, users, seed, replicates, difference.sum(axis=1)))
 
 
-def _metrics(sums: Sums, plan: _Plan, num_rows: int, confidence: float) -> dict[str, MetricComparison]:
-    pairs, names, replicates = plan.num_pairs, plan.names, plan.num_replicates
+def _metrics(sums: Sums, plan: _PairedPlan, num_rows: int) -> dict[str, MetricComparison]:
+    pairs, names, replicates = plan.num_pairs, plan.names, plan.resampling.num_replicates
     totals = sums.dense("total", -1, (2, pairs, len(names)))
     means = from_whole(totals) / num_rows  # float64 [winner or default, P, M]
     bootstrap = sums.dense("bootstrap", -1, (replicates, 1 + pairs * len(names)))
     by_seed = from_whole(bootstrap[:, 1:]).reshape(replicates, pairs, len(names)) / np.maximum(
         bootstrap[:, :1, None], 1
     )
-    chosen = np.random.Generator(np.random.Philox(plan.seed)).integers(0, pairs, (replicates, pairs))
+    chosen = np.random.Generator(np.random.Philox(plan.resampling.seed)).integers(0, pairs, (replicates, pairs))
     drawn = np.take_along_axis(by_seed, chosen[:, :, None], axis=1).mean(axis=1)  # float64 [R, M]
     flips = sums.dense("flip", -1, (replicates, len(names)))
     observed = (totals[0] - totals[1]).sum(axis=0)
@@ -149,7 +162,7 @@ def _metrics(sums: Sums, plan: _Plan, num_rows: int, confidence: float) -> dict[
             winner=[float(value) for value in means[0, :, column]],
             default=[float(value) for value in means[1, :, column]],
             difference=float((means[0] - means[1])[:, column].mean()),
-            interval=interval(drawn[:, column], confidence),
+            interval=interval(drawn[:, column], plan.resampling.confidence),
             p_value=sign_flip_p_value(float(observed[column]), flips[:, column].astype(np.float64)),
             num_seeds_ahead=int(np.count_nonzero(means[0, :, column] > means[1, :, column])),
         )

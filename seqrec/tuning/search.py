@@ -1,9 +1,9 @@
 """Read `search` first: draws trials, follows them, and notes each in its file, until there are enough."""
 
 import dataclasses
+import logging
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -19,6 +19,7 @@ from seqrec.tuning.study import Study, default_draws
 from seqrec.tuning.trial_process import HISTORY, OUTCOME, WORD, TrialTask, answer, look_seconds, read_json
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED, RUNNING, TrialFiles, TrialRecord, best_of
 
+_LOG = logging.getLogger(__name__)
 # What a trial may read. The test split is not among it: nothing that decides between settings can see it.
 _TABLES = ("vocabulary/items", "vocabulary/categories", "sequences/train", "sequences/validation")
 _LEFT_OVER = ("checkpoints", HISTORY, WORD, OUTCOME)  # Of a trial that is over.
@@ -36,7 +37,6 @@ class Search:
     executor: Executor
     num_threads: int | None  # TensorFlow threads of a trial.
     seed: int  # Of every trial's training.
-    say: Callable[[str], None] = print
 
 
 @dataclass
@@ -127,13 +127,14 @@ def _introduce(search: Search, study: Study) -> None:
     over = sum(record.is_over for record in study.records)
     if study.records:
         cut_off = len(study.records) - over
-        search.say(f"tune: going on after {over} trials{f', {cut_off} of which were cut off' * bool(cut_off)}")
+        cut = f", {cut_off} of which were cut off" if cut_off else ""
+        _LOG.info("tune: resuming after %d trials%s", over, cut)
         return
     if search.config.include_default:
         missing = [p.name for p in search.space.parameters if p.name not in default_draws(search.space)]
         missing = [name for name in missing if search.space.is_open(_named(search.space, name), {})]
         if missing:
-            search.say(f"tune: trial 1 is the default but for {', '.join(missing)}: the space has no such value")
+            _LOG.info("tune: trial 1 is the default except for %s: the space has no such value", ", ".join(missing))
 
 
 def _named(space: SearchSpace, name: str) -> Any:
@@ -212,7 +213,7 @@ def _end(search: Search, study: Study, record: TrialRecord, state: str, error: s
     search.files.write(record)
     for name in _LEFT_OVER:
         search.files.storage.delete(f"{search.files.folder(record.number)}/{name}")
-    search.say(trial_line(record, search.config.num_trials, search.metric, best_of(study.records)))
+    _LOG.info("%s", trial_line(record, search.config.num_trials, search.metric, best_of(study.records)))
 
 
 def _cause(running: Running, status: int, max_seconds: int | None, seconds: float) -> str:

@@ -1,8 +1,10 @@
-"""The tune stage: searches settings of one model, writes the best, and says what it is worth."""
+"""The `tune` stage: searches the settings of one model, writes the best, and reports what they are worth."""
 
 import dataclasses
 import json
+import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -30,61 +32,78 @@ if TYPE_CHECKING:
 
     from seqrec.tuning.comparison import Comparison
 
+_LOG = logging.getLogger(__name__)
 BEST, REPORT, TRIALS, COMPARISON = "best.yaml", "report.html", "trials.csv", "comparison.json"
 
 
-def run_tune(
-    spark: "SparkSession",
-    storage: Storage,
-    name: str,
-    study: str,
-    model: ModelConfig,
-    training: TrainingConfig,
-    tuning: TuningConfig,
-    evaluation: EvaluationConfig,
-    seed: int,
-    force: bool = False,
-) -> Manifest:
-    """Searches on `prepared/<name>` and writes `tuning/<study>`; goes on where an earlier attempt was cut off.
+@dataclass(frozen=True)
+class TuningInputs:
+    """Everything that a study is made from."""
+
+    storage: Storage
+    name: str  # Name of the prepared data.
+    study: str  # Name of the study.
+    model: ModelConfig  # With `training`, the default: the settings without tuning.
+    training: TrainingConfig
+    tuning: TuningConfig
+    evaluation: EvaluationConfig
+    seed: int  # Seed of every trial's training; the comparison uses those that follow it.
+
+    @property
+    def metric(self) -> str:
+        """The validation metric that trials are judged by."""
+        return self.tuning.metric or self.training.metric
+
+    def comparison_settings(self) -> dict[str, Any]:
+        """What changes the file of the best settings and the comparison, but no trial: the trials can be kept."""
+        return {key: getattr(self.tuning, key) for key in keys_marked(TuningConfig, COMPARISON_ONLY)} | {
+            "num_epochs": self.training.num_epochs,  # Epochs of a full training; trials may have their own.
+            "ndcg_cutoffs": list(self.evaluation.ndcg_cutoffs),
+            "hit_rate_cutoffs": list(self.evaluation.hit_rate_cutoffs),
+        }
+
+
+def run_tune(spark: "SparkSession", inputs: TuningInputs, force: bool = False) -> Manifest:
+    """Searches on `prepared/<name>` and writes `tuning/<study>`; resumes an earlier attempt that was cut off.
 
     Trials see the train and validation splits only. The winner and the default (`model` and `training` as given) are
     then trained with other seeds, as runs `<study>-tuned-<seed>` and `<study>-default-<seed>`, and compared on the
     test split.
 
     Raises:
-        SeqrecError: one line about settings, data or storage; or that no trial came to its end.
+        SeqrecError: one line about settings, data or storage; or that no trial was trained to its end.
     """
-    prepared = Dataset(storage, "prepared", name).require("prepare")
-    if tuning.num_compared_seeds:  # Trained at the end, whatever is drawn before.
-        check_settings(model)
-    metric = tuning.metric or training.metric
-    check_prepared(prepared, model, dataclasses.replace(training, metric=metric))
-    space = build_space(tuning.parameters(), model, training)
-    recipe = tuning_recipe(prepared, model, training, tuning, seed)
-    output = StageOutput(Dataset(storage, "tuning", study), recipe, force, resumes=tuning.resume == "auto")
-    comparing = _comparing(tuning, training, evaluation)
-    current = output.current(lambda it: _is_finished(it, tuning, comparing), lambda it: f"{it.counts['trials']} trials")
+    storage = inputs.storage
+    prepared = Dataset(storage, "prepared", inputs.name).require("prepare")
+    if inputs.tuning.num_compared_seeds:  # The default is trained at the end, whatever the trials are.
+        check_settings(inputs.model)
+    check_prepared(prepared, inputs.model, dataclasses.replace(inputs.training, metric=inputs.metric))
+    space = build_space(inputs.tuning.parameters(), inputs.model, inputs.training)
+    recipe = tuning_recipe(prepared, inputs.model, inputs.training, inputs.tuning, inputs.seed)
+    dataset = Dataset(storage, "tuning", inputs.study)
+    output = StageOutput(dataset, recipe, force, resumes=inputs.tuning.resume == "auto")
+    current = output.current(lambda it: _is_finished(it, inputs), lambda it: f"{it.counts['trials']} trials")
     if current is not None:
         return current
     attempt = _begin(output)
     plan = Search(
         space=space,
-        config=tuning,
-        metric=metric,
+        config=inputs.tuning,
+        metric=inputs.metric,
         prepared=prepared,
         files=TrialFiles(storage, attempt.path),
-        executor=_executor(spark, tuning),
-        num_threads=_threads(spark, tuning),
-        seed=seed,
+        executor=_executor(spark, inputs.tuning),
+        num_threads=_num_threads(spark, inputs.tuning),
+        seed=inputs.seed,
     )
     found = search(plan)
     best = best_of(found.records)
     assert best is not None
-    settings = best_settings(plan, best, len(found.records), study, name)
+    settings = best_settings(plan, best, len(found.records), inputs.study, inputs.name)
     storage.write_bytes(f"{attempt.path}/{BEST}", settings.encode())
-    storage.write_bytes(f"{attempt.path}/{TRIALS}", _trials(found))
-    comparison = _compare(spark, plan, best, study, training, evaluation) if tuning.num_compared_seeds else None
-    return _publish(attempt, plan, found, best, settings, comparison, comparing, study)
+    storage.write_bytes(f"{attempt.path}/{TRIALS}", _trials_csv(found))
+    comparison = _compare(spark, inputs, plan, best) if inputs.tuning.num_compared_seeds else None
+    return _publish(attempt, inputs, plan, found, settings, comparison)
 
 
 def tuning_recipe(
@@ -93,8 +112,8 @@ def tuning_recipe(
     """What decides a study's trials, but not how many there are."""
     base = recipe_settings(training) | {"num_epochs": tuning.num_epochs or training.num_epochs}
     settings = {"tuning": recipe_settings(tuning), "model": model, "training": base, "seed": seed}
-    inputs = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
-    return Recipe(stage="tune", settings=plain(settings), inputs=inputs)
+    contents = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
+    return Recipe(stage="tune", settings=plain(settings), inputs=contents)
 
 
 def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, name: str) -> str:
@@ -102,8 +121,7 @@ def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, 
     model, training = plan.space.configs(best.settings)
     training = dataclasses.replace(training, run=f"{study}-best", metric=plan.metric)
     root = plan.files.storage.root
-    values = {"workdir": root, "name": name, "seed": plan.seed}
-    values |= {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
+    values = {"workdir": root, "name": name, "seed": plan.seed, "model": model, "training": training}
     head = (
         f"# The best of {num_trials} trials of the study '{study}': trial {best.number + 1}, validation "
         f"{plan.metric} {best.value:.4f} after epoch {best.best_epoch}.\n#\n"
@@ -113,21 +131,13 @@ def best_settings(plan: Search, best: TrialRecord, num_trials: int, study: str, 
     return head + "\n" + yaml.safe_dump(plain(values), sort_keys=False)
 
 
-def _is_finished(manifest: Manifest, tuning: TuningConfig, comparing: dict[str, Any]) -> bool:
-    return int(manifest.counts["trials"]) >= tuning.num_trials and manifest.details["comparing"] == comparing
-
-
-def _comparing(tuning: TuningConfig, training: TrainingConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
-    """What changes the best setting's file and the comparison, but no trial: with another the trials stay."""
-    return {key: getattr(tuning, key) for key in keys_marked(TuningConfig, COMPARISON_ONLY)} | {
-        "num_epochs": training.num_epochs,  # Of a full training; trials may have their own.
-        "ndcg_cutoffs": list(evaluation.ndcg_cutoffs),
-        "hit_rate_cutoffs": list(evaluation.hit_rate_cutoffs),
-    }
+def _is_finished(manifest: Manifest, inputs: TuningInputs) -> bool:
+    has_trials = int(manifest.counts["trials"]) >= inputs.tuning.num_trials
+    return has_trials and manifest.details["comparing"] == inputs.comparison_settings()
 
 
 def _begin(output: StageOutput) -> Attempt:
-    """The attempt to write in: the one that was cut off, or a new one with the trials of a shorter study.
+    """The attempt to write to: the one that was cut off, or a new one with the trials of a shorter study.
 
     Raises:
         ConfigError: trials of a study with other settings would be deleted without a question.
@@ -149,7 +159,7 @@ def _refuse_other_settings(output: StageOutput) -> None:
         if over:
             raise ConfigError(
                 f"Study '{dataset.name}' was cut off after {len(over)} trials with other settings or data. Set these "
-                "back to go on with it, set tuning.resume=never to start over, or name another tuning.study."
+                "back to resume it, set tuning.resume=never to start over, or name another tuning.study."
             )
 
 
@@ -157,49 +167,33 @@ def _executor(spark: "SparkSession", tuning: TuningConfig) -> Executor:
     return SparkTasks(spark) if tuning.executor == "spark" else LocalProcesses()
 
 
-def _threads(spark: "SparkSession", tuning: TuningConfig) -> int:
+def _num_threads(spark: "SparkSession", tuning: TuningConfig) -> int:
+    """TensorFlow threads of a trial, so that all trials at once use the cores that there are."""
     if tuning.executor == "spark":
         return int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
     return max(1, len(os.sched_getaffinity(0)) // tuning.num_parallel)
 
 
-def _compare(
-    spark: "SparkSession",
-    plan: Search,
-    best: TrialRecord,
-    study: str,
-    training: TrainingConfig,
-    evaluation: EvaluationConfig,
-) -> "Comparison":
+def _compare(spark: "SparkSession", inputs: TuningInputs, plan: Search, best: TrialRecord) -> "Comparison":
     """Trains winner and default with seeds that no trial has used, and tests the one against the other."""
-    from seqrec.tuning.comparison import compare_runs
+    from seqrec.tuning.comparison import ComparedRuns, Resampling, compare_runs
 
-    storage, prepared = plan.files.storage, plan.prepared
     seeds = [plan.seed + number for number in range(1, plan.config.num_compared_seeds + 1)]
     runs: dict[str, list[str]] = {"tuned": [], "default": []}
     for kind, settings in (("tuned", best.settings), ("default", {})):
         model, chosen = plan.space.configs(settings)
         for seed in seeds:
-            run = f"{study}-{kind}-{seed}"
-            print(f"tune: training {run}")
+            run = f"{inputs.study}-{kind}-{seed}"
+            _LOG.info("tune: training %s", run)
             own = dataclasses.replace(chosen, run=run, metric=plan.metric, dry_run=False)
-            run_train(storage, prepared.name, run, model, own, seed, False)
+            run_train(inputs.storage, inputs.name, run, model, own, seed, False)
             runs[kind].append(run)
-    return compare_runs(
-        spark,
-        storage,
-        prepared,
-        runs["tuned"],
-        runs["default"],
-        seeds,
-        evaluation,
-        seed=plan.seed,
-        num_replicates=plan.config.num_replicates,
-        confidence=plan.config.confidence,
-    )
+    resampling = Resampling(plan.seed, plan.config.num_replicates, plan.config.confidence)
+    compared = ComparedRuns(tuple(runs["tuned"]), tuple(runs["default"]), tuple(seeds))
+    return compare_runs(spark, inputs.storage, plan.prepared, compared, inputs.evaluation, resampling)
 
 
-def _trials(found: Study) -> bytes:
+def _trials_csv(found: Study) -> bytes:
     from seqrec.tuning.report import trials_csv
 
     return trials_csv(found.records)
@@ -207,18 +201,17 @@ def _trials(found: Study) -> bytes:
 
 def _publish(
     attempt: Attempt,
+    inputs: TuningInputs,
     plan: Search,
     found: Study,
-    best: TrialRecord,
-    settings: str,
+    best_yaml: str,
     comparison: "Comparison | None",
-    comparing: dict[str, Any],
-    study: str,
 ) -> Manifest:
     from seqrec.tuning.report import comparison_lines, report_page, summary_line
 
-    storage, records = attempt.storage, found.records
-    page = report_page(study, found, plan.space, plan.metric, settings, comparison)
+    storage, records, best = attempt.storage, found.records, best_of(found.records)
+    assert best is not None
+    page = report_page(inputs.study, found, plan.space, plan.metric, best_yaml, comparison)
     storage.write_bytes(f"{attempt.path}/{REPORT}", page.encode())
     compared: dict[str, Any] | None = None if comparison is None else comparison.to_json_values()
     if compared is not None:
@@ -231,13 +224,14 @@ def _publish(
         "metric": plan.metric,
         "best": {"trial": best.number, "value": best.value, "epoch": best.best_epoch, "settings": best.settings},
         "files": {"best": BEST, "report": REPORT, "trials": TRIALS, "comparison": COMPARISON if compared else None},
-        "comparing": comparing,
+        "comparing": inputs.comparison_settings(),
         "comparison": compared,
     }
     content = digest_of([[r.drawn, r.state, r.best_values] for r in records])
     manifest = attempt.publish(counts=counts, details=details, content=content)
-    print(f"tune: {summary_line(records)}")
+    _LOG.info("tune: %s", summary_line(records))
     for line in comparison_lines(comparison) if comparison else []:
         print(line)
-    print(f"tune: best setting in {attempt.uri(BEST)}\ntune: report in {attempt.uri(REPORT)}")
+    _LOG.info("tune: best settings in %s", attempt.uri(BEST))
+    _LOG.info("tune: report in %s", attempt.uri(REPORT))
     return manifest

@@ -89,7 +89,7 @@ def prepared_manifest() -> Manifest:
     )  # fmt: skip
 
 
-def quick_search(folder: Path, executor: QuickTrials, lines: list[str] | None = None, **tuning: Any) -> Search:
+def quick_search(folder: Path, executor: QuickTrials, **tuning: Any) -> Search:
     """A search whose trials lie below `folder`."""
     values = {"space": SPACE, "num_trials": 8, "num_epochs": 4, **tuning}
     config = load_section(TuningConfig, values, "tuning")
@@ -103,5 +103,4 @@ def quick_search(folder: Path, executor: QuickTrials, lines: list[str] | None = 
         executor=executor,
         num_threads=1,
         seed=1,
-        say=(lines if lines is not None else []).append,
     )

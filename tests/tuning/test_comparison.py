@@ -6,7 +6,7 @@ from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.stage import run_evaluate
-from seqrec.tuning.comparison import compare_runs
+from seqrec.tuning.comparison import ComparedRuns, Resampling, compare_runs
 from seqrec.tuning.report import comparison_lines
 from tests.evaluation.worlds import write_prepared, write_run
 
@@ -24,10 +24,10 @@ def world(tmp_path_factory):
     return storage
 
 
-def compared(spark, world, winners, defaults, **other):
+def compared(spark, world, winners, defaults):
     prepared = Dataset(world, "prepared", "small").require("prepare")
-    settings = {"seed": 1, "num_replicates": 400, "confidence": 0.95, **other}
-    return compare_runs(spark, world, prepared, winners, defaults, [1, 2][: len(winners)], CONFIG, **settings)
+    runs = ComparedRuns(tuple(winners), tuple(defaults), (1, 2)[: len(winners)])
+    return compare_runs(spark, world, prepared, runs, CONFIG, Resampling(seed=1, num_replicates=400, confidence=0.95))
 
 
 @pytest.fixture(scope="module")

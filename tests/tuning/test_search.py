@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 
 import pytest
 
@@ -100,19 +101,19 @@ def test_search_without_pruning_trains_every_trial_to_its_end(tmp_path):
     assert [(record.state, len(record.rows)) for record in study.records] == [("done", 4)] * 8
 
 
-def test_search_records_failures_and_goes_on(tmp_path):
-    lines: list[str] = []
-    plan = quick_search(tmp_path, QuickTrials(fails_at=(0, 2), dies_at=4), lines)
+def test_search_records_failures_and_goes_on(tmp_path, caplog):
+    plan = quick_search(tmp_path, QuickTrials(fails_at=(0, 2), dies_at=4))
 
-    study = search(plan)
+    with caplog.at_level(logging.INFO, "seqrec"):
+        study = search(plan)
 
     failed = [record for record in study.records if record.state == "failed"]
     assert [record.number for record in failed] == [0, 2, 4]
     assert failed[0].error == "it broke"
     assert failed[0].traceback == "Traceback ..."
     assert "signal 9" in failed[2].error
-    assert len(lines) == 8
-    assert "error: it broke" in lines[0]
+    assert len(caplog.messages) == 8
+    assert "error: it broke" in caplog.messages[0]
 
 
 def test_search_records_an_error_without_a_text_by_its_name(tmp_path):

@@ -21,7 +21,7 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.training.stage import run_train
-from seqrec.tuning.stage import run_tune, tuning_recipe
+from seqrec.tuning.stage import TuningInputs, run_tune, tuning_recipe
 from seqrec.tuning.trial_records import TrialFiles
 from tests.feed.prepared_data import write_prepared
 from tests.tuning.toy_study import RATE, toy_configs, tune_toy
@@ -93,7 +93,9 @@ def test_run_tune_writes_the_best_setting_again_for_another_number_of_epochs(tun
     for epochs in (2, 7):
         training = dataclasses.replace(training, num_epochs=epochs)
         evaluation = EvaluationConfig()
-        manifest = run_tune(None, Storage(str(folder)), "toy", "short", model, training, config, evaluation, 1)
+        manifest = run_tune(
+            None, TuningInputs(Storage(str(folder)), "toy", "short", model, training, config, evaluation, 1)
+        )
         settings.append((folder / f"tuning/short/{manifest.id}/best.yaml").read_text())
 
     assert [yaml.safe_load(text)["training"]["num_epochs"] for text in settings] == [2, 7]
@@ -138,12 +140,12 @@ def test_run_tune_copies_what_a_killed_attempt_had_not_yet(tuned, monkeypatch):
 
 
 def test_run_tune_refuses_a_default_that_cannot_be_compared(tmp_path):
-    write_prepared(tmp_path, num_users=120)
+    storage, _ = write_prepared(tmp_path, num_users=120)
     _, training, config = toy_configs(num_compared_seeds=1, space={"model.name": {"choices": ["a2svd"]}})
     model = ModelConfig(name="sli_rec", item_dim=16)
 
     with pytest.raises(ConfigError, match="hidden_size is 40, but item_dim"):
-        run_tune(None, Storage(str(tmp_path)), "toy", "toy", model, training, config, EvaluationConfig(), 1)
+        run_tune(None, TuningInputs(storage, "toy", "toy", model, training, config, EvaluationConfig(), 1))
 
     assert not (tmp_path / "tuning").exists()
 
@@ -220,7 +222,7 @@ def test_run_tune_refuses_a_metric_that_is_always_1_before_the_first_trial(tmp_p
         training = dataclasses.replace(training, metric="hit_rate@10")
 
     with pytest.raises(ConfigError, match="hit_rate@10 of the target and 9 validation negatives is always 1"):
-        run_tune(None, storage, "toy", "blind", model, training, config, EvaluationConfig(), 1)
+        run_tune(None, TuningInputs(storage, "toy", "blind", model, training, config, EvaluationConfig(), 1))
 
     assert not storage.exists("tuning/blind")
 

@@ -10,7 +10,7 @@ from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
-from seqrec.tuning.stage import run_tune
+from seqrec.tuning.stage import TuningInputs, run_tune
 
 MODEL = {"item_dim": 8, "category_dim": 4, "layer_sizes": [8], "dropout": [0.1], "max_history_length": 8}
 TRAINING = {"num_epochs": 2, "global_batch_size": 64, "num_streams": 2, "num_threads": 1}
@@ -31,4 +31,5 @@ def toy_configs(**tuning: Any) -> tuple[ModelConfig, TrainingConfig, TuningConfi
 def tune_toy(folder: Path, spark: Any = None, study: str = "toy", force: bool = False, **tuning: Any) -> Manifest:
     storage = Storage(str(folder))
     model, training, config = toy_configs(**tuning)
-    return run_tune(spark, storage, "toy", study, model, training, config, EvaluationConfig(), 1, force)
+    inputs = TuningInputs(storage, "toy", study, model, training, config, EvaluationConfig(), seed=1)
+    return run_tune(spark, inputs, force)
