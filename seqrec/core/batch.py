@@ -1,20 +1,20 @@
-"""What the feed hands to a model: the only contract between the two.
+"""The batches that the feed gives to a model: the only contract between the two.
 
-S streams, B examples of each stream, L padded history length, N candidates. NumPy arrays on the host,
-tensors inside a graph; named tuples, so that TensorFlow maps over them without being imported here.
+S streams, B examples of each stream, L padded history length, N candidates. The fields are NumPy arrays on the host and
+tensors inside a graph. Batches are named tuples, so that TensorFlow maps over them without being imported here.
 """
 
 from typing import Any, NamedTuple
 
-PADDING_INDEX = 0  # Of items: padding and nothing else. Of categories: padding or a missing category.
+PADDING_INDEX = 0  # Item index of padding and of nothing else; category index of padding or of a missing category.
 
 
 class History(NamedTuple):
     """Events before the target, oldest first, right padded.
 
-    The times are plain differences, taken in int64 and only then cast: shift, logarithm and masking are the
-    model's. For a real event k at time t_k, with target time t* and the user's first event at t_0 (of the user,
-    not of the window): `seconds_to_target` = t* - t_k, `seconds_from_first` = t_k - t_0; padding holds 0.
+    The times are plain differences, taken in int64 and only then cast: the model shifts, takes logarithms and masks.
+    For a real event k at time t_k, with target time t* and the user's first event at t_0 (the user's, not the window's):
+    `seconds_to_target` = t* - t_k, `seconds_from_first` = t_k - t_0; padding holds 0.
     """
 
     items: Any  # int32 [S, B, L], 0 is padding.
@@ -24,11 +24,15 @@ class History(NamedTuple):
 
 
 class TrainBatch(NamedTuple):
+    """Histories, each with the item that followed."""
+
     history: History
     target_item: Any  # int32 [S, B], never 0.
 
 
 class EvalBatch(NamedTuple):
+    """Histories, each with the candidates to score."""
+
     history: History
     candidate_items: Any  # int32 [S, B, N], the target first.
 

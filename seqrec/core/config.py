@@ -1,7 +1,7 @@
 """Strict loading of settings into frozen dataclasses: a typo is an error, not a default.
 
-The dataclasses live beside the code they configure; this module only knows how to fill them (with pydantic,
-which checks types and names) and how to say in one line what is wrong, where, and what was expected.
+The dataclasses stand beside the code that they configure. This module fills them (with pydantic, which checks types and
+names), reports in one line what is wrong, where, and what was expected, and knows which keys decide a stage's result.
 """
 
 import json
@@ -21,7 +21,7 @@ Config = TypeVar("Config")
 Value = TypeVar("Value")
 _ADDED = "added"
 
-# Strict but for int -> float: a YAML "1" is a good learning rate, yet neither is "yes" a number nor 3 a path.
+# Strict except for int -> float: a YAML "1" is a good learning rate, but "yes" is not a number, nor is 3 a path.
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -29,7 +29,7 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice (YAML forbids it; the safe loader lets the last one win), or is no text."""
+    """Refuses a key that is not text, or that is given twice (YAML forbids it; the safe loader keeps the last one)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -40,13 +40,17 @@ class _Loader(yaml.SafeLoader):
                     f"{place}: expected the name of a key, got {key.value}. Put it in quotes if it is one."
                 )
             if key.value in seen:
-                raise ConfigError(f"{place}: the key '{key.value}' stands here a second time. Put both in one place.")
+                raise ConfigError(f"{place}: the key '{key.value}' is given a second time. Put both in one place.")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file is an empty mapping."""
+    """The mapping in a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not hold one mapping.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -69,7 +73,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def apply_override(values: dict[str, Any], override: str, origins: dict[str, str]) -> None:
     """Puts one `section.key=value` into `values`; the value is read as YAML, so lists and numbers work.
 
-    `origins` remembers which key came from `--set`, so that an error can say so.
+    `origins` notes which keys came from `--set`, so that an error can say so.
+
+    Raises:
+        ConfigError: the text has no key, or the key lies in something that is not a section.
     """
     key, separator, text = override.partition("=")
     key = key.strip()
@@ -78,9 +85,9 @@ def apply_override(values: dict[str, Any], override: str, origins: dict[str, str
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError):
-        value = text  # A colon or bracket in a path is no YAML, nor is an impossible date; the checks still apply.
+        value = text  # A path with a colon or bracket is not YAML, nor is an impossible date; the checks still apply.
     if isinstance(value, str) and " #" in text and text.lstrip()[:1] not in ("'", '"'):
-        value = text  # No comment: a blank and a hash may stand in a path.
+        value = text  # Not a comment: a path may hold a blank and a hash.
     *sections, last = key.split(".")
     place = values
     for section in sections:
@@ -101,18 +108,18 @@ def load_section(
 
     Args:
         where: the file (and section) the values come from, for the error.
-        origins: dotted key -> where it came from instead, such as "--set".
+        origins: dotted key -> the place that it came from instead, such as "--set".
 
     Raises:
-        ConfigError: one line with the place, the key, what was got and what was expected.
+        ConfigError: one line with the place, the key, the value and what was expected.
     """
-    # A wrapping model hands its strictness down to plain dataclasses; JSON because strict pydantic takes
-    # lists for tuples and mappings for dataclasses only from there. YAML dates become ISO strings.
+    # A wrapping model passes its strictness on to plain dataclasses. The values go through JSON because strict pydantic
+    # accepts lists for tuples, and mappings for dataclasses, only from there. YAML dates become ISO strings.
     wrapper = create_model("Wrapper", value=(config_class, ...), __config__=_STRICT)
     try:
         return wrapper.model_validate_json(json.dumps({"value": values}, default=str)).value  # type: ignore[attr-defined]
     except ValidationError as error:
-        # A misspelt key is also a missing one; the spelling is what the reader wants to hear about.
+        # A misspelt key is also a missing one; the message should be about the spelling.
         first = min(error.errors(), key=lambda e: e["type"] != "unexpected_keyword_argument")
         raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
 
@@ -203,23 +210,23 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
 
 
 def _origin_of(key: str, origins: Mapping[str, str]) -> str | None:
-    """Where the value of a key came from, if not from the file: an override of it, or of a section that holds it."""
+    """The place that a key's value came from, if not the file: an override of the key, or of a section around it."""
     parts = key.split(".")
     around = (".".join(parts[:number]) for number in range(len(parts), 0, -1))
     return next((origins[name] for name in around if name in origins), None)
 
 
 def _origin_within(prefix: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> str | None:
-    """Where all that a section holds came from, if nothing of it is from the file."""
+    """The place that all values of a section came from, if none is from the file."""
     given = [_origin_of(name, origins) for name in _keys_in(values) if name.startswith(prefix)]
     return given[0] if given and all(given) else None
 
 
 def _origin_of_fault(fault: str, section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> str | None:
-    """Where that came from which a section refuses, if not from the file.
+    """The place that the refused value of a section came from, if not the file.
 
-    A section refuses its values together: it is an override's fault only if the message speaks of its key, or if the
-    file has nothing of the section.
+    A section checks its values together: an override is to blame only if the message names its key, or if the file
+    gives nothing of the section.
     """
     prefix = f"{section}." if section else ""
     words = {word.rstrip(".") for word in re.findall(r"[\w.]+", fault)}
@@ -236,7 +243,7 @@ def _keys_in(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _path_in(values: Any, location: tuple[str | int, ...]) -> list[str]:
-    """The part of a pydantic location that names keys; it also names the members of unions, which are no keys."""
+    """The part of a pydantic location that names keys; the location also names members of unions, which are not."""
     path: list[str] = []
     for part in location:
         if isinstance(values, Mapping) and part not in values and path and not isinstance(part, int):

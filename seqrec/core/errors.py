@@ -8,23 +8,23 @@ from collections.abc import Iterable
 
 
 class SeqrecError(ValueError):
-    """Root of all errors caused by input, settings or the machine rather than by a fault in the code."""
+    """Root of all errors that come from input, settings or the machine, and not from a bug."""
 
 
 class ConfigError(SeqrecError):
-    """A setting is unknown, mistyped or impossible."""
+    """A setting is unknown, has the wrong type, or is impossible."""
 
 
 class DataError(SeqrecError):
-    """Input, or something on disk, is not what it should be."""
+    """Input, or a file that a stage wrote, is not what it should be."""
 
 
 class StorageError(SeqrecError):
-    """A place cannot be read or written: missing, no permission, no space."""
+    """A place cannot be read or written: it is missing, or permission or space is."""
 
 
 class TrainingError(SeqrecError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 def first_line(error: BaseException | str) -> str:

@@ -1,4 +1,4 @@
-"""Random numbers that depend on a key and a position alone: the same whatever the partitioning or the batch.
+"""Random numbers that depend only on a key and a position, so not on the partitioning or the batch.
 
 The mixing function is the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014), which passes BigCrush as a counter-based generator.
@@ -22,7 +22,7 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 
 def keyed(keys: np.ndarray, *salts: int | np.ndarray) -> np.ndarray:
-    """One uint64 a key, made from the key and the salts (integers, or arrays of the keys' shape) in that order."""
+    """One uint64 per key, made from the key and the salts (integers, or arrays of the keys' shape) in this order."""
     mixed = mix(keys)
     for salt in salts:
         salted = np.asarray(salt).astype(np.int64).astype(np.uint64)
@@ -31,7 +31,7 @@ def keyed(keys: np.ndarray, *salts: int | np.ndarray) -> np.ndarray:
 
 
 def uniforms(keys: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Draws `start` to `start + count` of each key: float64 [len(keys), count], in [0, 1)."""
+    """Draws number `start` to `start + count` of each key: float64 [len(keys), count], in [0, 1)."""
     position = np.arange(start + 1, start + count + 1, dtype=np.uint64) * _STEP
     bits = mix(keys.astype(np.uint64)[:, None] + position[None, :])
     return (bits >> np.uint64(11)).astype(np.float64) * _TO_UNIT

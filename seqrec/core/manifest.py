@@ -1,8 +1,8 @@
-"""Manifests: what a stage has made, from what, and which files hold it.
+"""Manifests: each describes what a stage has made, from what, and which files hold it.
 
 A stage writes its files under `<folder>/<name>/<id>/` and, last, one `_manifest.json` in `<folder>/<name>/`.
-A dataset is what that manifest lists: no manifest, or another id, means not there. Nothing is renamed, so a
-killed job leaves nothing that anyone reads, and object stores behave.
+A dataset consists of the files that this manifest lists: without it, or under another id, there is no dataset. Nothing
+is renamed, so a killed job leaves nothing that anyone reads, and object stores need no renaming.
 """
 
 import hashlib
@@ -20,33 +20,37 @@ from seqrec.core.storage import Storage
 from seqrec.core.write_lock import mark_writer, refuse_other_writer
 
 MANIFEST = "_manifest.json"
-FORMAT_VERSION = 1  # Of the layout on disk; a change makes every older dataset count as not there.
-_KEPT_ATTEMPTS = 2  # Published ids that stay, so that a reader of the last one is not cut off.
+FORMAT_VERSION = 1  # Version of the layout on disk; datasets of another version count as missing.
+_KEPT_ATTEMPTS = 2  # Published ids whose files are kept, so that whoever reads the last one can finish.
 _RECORDED = ("seqrec", "pyspark", "petastorm", "tensorflow", "horovod", "pyarrow", "numpy", "pandas")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    path: str  # Relative to the workdir.
+    """One file of a table."""
+
+    path: str  # Path relative to the workdir.
     rows: int
-    size: int  # Bytes.
-    targets: int | None = None  # Training targets in the file; sequence tables only.
+    size: int  # Size in bytes.
+    targets: int | None = None  # Number of training targets in the file; None for other tables than sequences.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
+    """One table of a dataset."""
+
     rows: int
-    content: str  # Order-free digest of the rows, 16 hexadecimal digits.
+    content: str  # Digest of the rows, whatever their order: 16 hexadecimal digits.
     files: tuple[FileEntry, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What decides a stage's result; a stage whose recipe is unchanged need not run again."""
+    """Everything that decides a stage's result: a stage whose recipe is unchanged need not run again."""
 
     stage: str
-    settings: Mapping[str, Any]  # Only those that change the result.
-    inputs: Mapping[str, str]  # Name -> content digest.
+    settings: Mapping[str, Any]  # The settings that change the result, and no others.
+    inputs: Mapping[str, str]  # Name of an input -> digest of its content.
     format_version: int = FORMAT_VERSION
 
     @property
@@ -56,23 +60,30 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
+    """The description of one published result of a stage."""
+
     stage: str
-    name: str
-    id: str
+    name: str  # Name of the dataset, such as "demo".
+    id: str  # The recipe's first 12 digits and the number of the attempt.
     format_version: int
-    recipe: str
+    recipe: str  # Digest of the recipe.
     settings: dict[str, Any]
     inputs: dict[str, str]
     content: str  # Digest of all tables, or of the files where a stage makes no table.
     tables: dict[str, Table]
-    counts: dict[str, Any]
-    details: dict[str, Any] = field(default_factory=dict)  # Anything else a later stage needs.
-    versions: dict[str, str] = field(default_factory=dict)  # Recorded, not part of the recipe.
-    created: str = ""
-    seconds: float = 0.0
+    counts: dict[str, Any]  # Counts for people and for checks, such as rows.
+    details: dict[str, Any] = field(default_factory=dict)  # Anything else that a later stage needs.
+    versions: dict[str, str] = field(default_factory=dict)  # Versions of the packages; not part of the recipe.
+    created: str = ""  # UTC time of publication, ISO 8601.
+    seconds: float = 0.0  # Time that the attempt took.
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Manifest":
+        """Reads what `to_json` wrote; `where` names the file in an error.
+
+        Raises:
+            DataError: the text is not a manifest.
+        """
         try:
             values = json.loads(text)
             tables = {
@@ -91,6 +102,10 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str) + "\n"
 
     def table(self, name: str) -> Table:
+        """
+        Raises:
+            DataError: there is no such table.
+        """
         if name not in self.tables:
             raise DataError(f"{self.stage} '{self.name}' has no table '{name}', only {', '.join(self.tables)}.")
         return self.tables[name]
@@ -106,24 +121,29 @@ class Dataset:
         self.path = f"{folder}/{name}"
 
     def manifest(self) -> Manifest | None:
-        """The published manifest; None when the stage has not finished here, or wrote an older format."""
+        """The published manifest; None if the stage has not finished here, or wrote another format."""
         manifest = self._stored()
         return manifest if manifest is not None and manifest.format_version == FORMAT_VERSION else None
 
     def require(self, made_by: str) -> Manifest:
-        """The published manifest, or an error naming the job that makes it."""
+        """The published manifest.
+
+        Raises:
+            DataError: there is none; the message names `made_by`, the job that makes it.
+        """
         manifest = self.manifest()
         if manifest is None:
             raise DataError(f"{self.storage.uri(self.path)}: not there or not finished. Run the job '{made_by}' first.")
         return manifest
 
-    def is_current(self, recipe: Recipe) -> bool:
+    def manifest_of(self, recipe: Recipe) -> Manifest | None:
+        """The published manifest, if it was made by this recipe; else None."""
         manifest = self.manifest()
-        return manifest is not None and manifest.recipe == recipe.digest
+        return manifest if manifest is not None and manifest.recipe == recipe.digest else None
 
     def begin(self, recipe: Recipe, *, resume: bool = False) -> "Attempt":
-        """A place to write in. With `resume` the newest unfinished attempt at this recipe, if there is one;
-        other unfinished attempts are deleted.
+        """An attempt to write to: with `resume` the newest unfinished one at this recipe, if there is one, else a new
+        one. Other unfinished attempts are deleted.
 
         Raises:
             DataError: another job on this machine is writing one of them.
@@ -155,32 +175,32 @@ class Dataset:
         return [name for name in self._attempts() if name not in history and name != published_id]
 
     def _stored(self) -> Manifest | None:
-        """The manifest of whichever format."""
+        """The manifest, whatever its format."""
         path = f"{self.path}/{MANIFEST}"
         if not self.storage.exists(path):
             return None
         return Manifest.from_json(self.storage.read_bytes(path).decode(), self.storage.uri(path))
 
     def _attempts(self) -> list[str]:
-        """Ids that have files here, oldest attempt first."""
+        """Ids of attempts that have files here, oldest first."""
         names = [name for name in self.storage.list_folders(self.path) if _is_attempt(name)]
         return sorted(names, key=lambda name: (name.rpartition("-")[0], _number_of(name)))
 
     def _published_ids(self) -> list[str]:
-        """Ids published so far, oldest first; remembered beside the manifest."""
+        """Ids that were published, oldest first; a file beside the manifest lists them."""
         path = f"{self.path}/_published.json"
         return json.loads(self.storage.read_bytes(path)) if self.storage.exists(path) else []
 
 
 class Attempt:
-    """One run of a stage; readers see nothing of it until `publish`."""
+    """One run of a stage; readers see nothing of it before `publish`."""
 
     def __init__(self, dataset: Dataset, recipe: Recipe, attempt_id: str):
         self.dataset = dataset
         self.storage = dataset.storage
         self.recipe = recipe
         self.id = attempt_id
-        self.path = f"{dataset.path}/{attempt_id}"  # Relative to the workdir.
+        self.path = f"{dataset.path}/{attempt_id}"  # Path relative to the workdir.
         self._started = time.monotonic()
 
     def uri(self, path: str = "") -> str:
@@ -194,10 +214,13 @@ class Attempt:
         details: Mapping[str, Any] | None = None,
         content: str | None = None,
     ) -> Manifest:
-        """Makes this attempt the dataset, and deletes all but the last two published ids.
+        """Makes this attempt the dataset, and deletes the files of all but the last two published ids.
+
+        Args:
+            content: digest of the result; None: that of the tables.
 
         Raises:
-            DataError: a file is gone or has changed since it was counted, as when another job writes the same name.
+            DataError: a file is gone or has changed since it was counted, as when another job writes the same dataset.
         """
         tables = dict(tables or {})
         for table in tables.values():
@@ -220,7 +243,7 @@ class Attempt:
         )
         history = [name for name in self.dataset._published_ids() if name != self.id] + [self.id]
         kept = history[-_KEPT_ATTEMPTS:]
-        # The history goes first: a last id in it that the manifest does not name counts as unfinished.
+        # The list of ids is written first: a last id that the manifest does not name counts as unfinished.
         self.storage.write_bytes(f"{self.dataset.path}/_published.json", json.dumps(kept).encode())
         self.storage.write_bytes(f"{self.dataset.path}/{MANIFEST}", manifest.to_json().encode())
         for name in self.dataset._attempts():
@@ -229,16 +252,17 @@ class Attempt:
         return manifest
 
     def discard(self) -> None:
+        """Deletes the attempt's files."""
         self.storage.delete(self.path)
 
 
 def check_files(
     storage: Storage, table: Table, remedy: str = "Run the stage that makes it again (--set force=true)."
 ) -> None:
-    """Compares the listed files with what lies there; a missing or cut-off file is an error before any work.
+    """Compares the files of a table with the storage, so that a missing or cut-off file is found before any work.
 
     Raises:
-        DataError: naming the first file that is missing or has another size, and the remedy.
+        DataError: a file is missing or has another size; the message names the first one and the remedy.
     """
     folders = sorted({file.path.rpartition("/")[0] for file in table.files})
     stored = {file.path: file.size for folder in folders for file in storage.list_files(folder)}
@@ -249,13 +273,13 @@ def check_files(
 
 
 def digest_of(value: Any) -> str:
-    """32 hexadecimal digits of the sha256 of a value's canonical JSON."""
+    """The first 32 hexadecimal digits of the sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of the packages that shape a result, and of Python."""
+    """Versions of Python and of the packages that shape a result: package -> version."""
     versions = {"python": platform.python_version()}
     for package in _RECORDED:
         try:

@@ -1,17 +1,25 @@
-"""Keeps passwords and tokens that stand in addresses out of everything that is written or shown."""
+"""Keeps passwords and tokens that are part of addresses out of everything that is written or shown."""
 
 import logging
 import re
 
 _HIDDEN = "***"
-_USER = re.compile(r"(\w+)://([^/@\s'\"]+)(?=@)")  # scheme://user:password@host; a token may stand for the user.
-_NAMED_USERS = ("hdfs", "abfs", "abfss", "wasb", "wasbs")  # Of these, what stands there alone is no secret.
+_USER = re.compile(
+    r"(\w+)://([^/@\s'\"]+)(?=@)"
+)  # scheme://user:password@host; a token may take the place of the user.
+_NAMED_USERS = (
+    "hdfs",
+    "abfs",
+    "abfss",
+    "wasb",
+    "wasbs",
+)  # Schemes in which a user name without a password is not a secret.
 # A value of ?name=value&name=value, without the punctuation of the sentence that may follow it.
 _QUERY = re.compile(r"(?<=[?&])([\w.%\-]+)=[^&\s'\"<>()]*[^&\s'\"<>():;,.]")
 
 
 def redact(text: str) -> str:
-    """`text` with what stands before the host of an address, and every value of its query, replaced by `***`."""
+    """`text` with `***` in place of credentials before an address' host, and of every value of an address' query."""
     return _QUERY.sub(rf"\1={_HIDDEN}", _USER.sub(_without_user, text))
 
 
@@ -21,7 +29,7 @@ def _without_user(found: re.Match[str]) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Whether an address holds what `redact` would hide."""
+    """Whether `redact` would hide a part of an address."""
     return "://" in address and redact(address) != address
 
 
@@ -38,7 +46,7 @@ def refuse_secret(name: str, address: str | None) -> None:
 
 
 class RedactingFilter(logging.Filter):
-    """Of a log handler: no record passes it with a secret in it."""
+    """Logging filter that masks secrets in every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), ()

@@ -28,8 +28,7 @@ class StageOutput:
 
         A stage that can be made longer (training by epochs, tuning by trials) continues from it.
         """
-        manifest = self.dataset.manifest()
-        return manifest if manifest is not None and manifest.recipe == self.recipe.digest and not self.force else None
+        return None if self.force else self.dataset.manifest_of(self.recipe)
 
     def current(
         self, is_enough: Callable[[Manifest], bool] = lambda _: True, extent: Callable[[Manifest], str] = lambda _: ""

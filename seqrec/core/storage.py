@@ -1,7 +1,7 @@
 """Files under a `workdir`, wherever that is: a local disk, a mount, or any file system that pyarrow knows.
 
-Needed where there is no JVM (training workers, manifests). Spark reads and writes its tables itself, at the
-address that `Storage.uri` gives.
+Code without a JVM uses it (training workers, manifests). Spark reads and writes its tables itself, at the address that
+`Storage.uri` gives.
 """
 
 import errno
@@ -19,29 +19,34 @@ import pyarrow.fs as pafs
 
 from seqrec.core.errors import StorageError, reason_of
 
-_ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Set on every node there.
-_IN_MOTION = (errno.ENOENT, errno.ENOTEMPTY)  # What deleting meets where something else is at work.
-_DELETE_SECONDS = 10.0  # For what is deleted to come to rest; the JVM of a killed job is gone after one or two.
+_ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Variable that is set on every node of Databricks.
+_IN_USE = (
+    errno.ENOENT,
+    errno.ENOTEMPTY,
+)  # Errors that a delete raises while another process still writes to the folder.
+_DELETE_SECONDS = 10.0  # For so long a delete is tried again; the JVM of a killed job is gone after 1 or 2 s.
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    path: str  # Relative to the storage's root.
-    size: int  # Bytes.
-    modified: float  # Seconds since 1970.
+    """One file of a storage."""
+
+    path: str  # Path relative to the storage's root.
+    size: int  # Size in bytes.
+    modified: float  # Time of the last change, in seconds since 1970.
 
 
 class Storage:
     """The files below one root; every path is relative to it, with forward slashes.
 
-    Errors of the file system (no permission, no space, not there) come out as one-line `StorageError`s.
+    Errors of the file system (no permission, no space, no such file) are raised as one-line `StorageError`s.
     """
 
     def __init__(self, root: str):
         self.root = root.rstrip("/") or "/"
         self._local_root = _local_root(self.root)
         if self._local_root is not None:
-            if ":" not in self.root:  # Absolute: Spark's executors, which are handed it, run in other folders.
+            if ":" not in self.root:  # An absolute path: Spark's executors, which get it, run in other folders.
                 self.root = str(self._local_root)
             self._files, self._base = pafs.LocalFileSystem(), str(self._local_root)
         else:
@@ -51,7 +56,7 @@ class Storage:
                 raise StorageError(f"{root}: cannot open this storage: {reason_of(error)}.") from None
 
     def uri(self, path: str = "") -> str:
-        """The address by which Spark finds `path`; Petastorm reads what `local` gives."""
+        """The address by which Spark finds `path`; Petastorm reads the path that `local` gives."""
         if self._local_root is not None:
             is_on_databricks = _ON_DATABRICKS in os.environ or self.root.startswith("dbfs:")
             root = _databricks_uri(self._local_root) if is_on_databricks else f"file://{self._local_root}"
@@ -59,7 +64,7 @@ class Storage:
         return f"{self.root.replace('s3://', 's3a://', 1)}/{path}".rstrip("/")
 
     def local(self, path: str = "") -> Path | None:
-        """`path` on a local disk or mount; None when it must be copied before plain programs can read it."""
+        """`path` on a local disk or mount; None if it must be copied before plain programs can read it."""
         return None if self._local_root is None else self._local_root / path
 
     def open_input(self, path: str) -> Any:
@@ -71,19 +76,19 @@ class Storage:
             return file.read()
 
     def write_bytes(self, path: str, content: bytes) -> None:
-        """Writes the whole file or nothing: readers see the old content or the new one."""
+        """Writes the whole file or nothing: readers see either the old content or the new one."""
         if self._local_root is not None:
             self._guard("write", path, lambda: _replace_file(self._local_root / path, content))
             return
 
-        def put() -> None:  # One put; an object appears only once it is complete.
+        def put() -> None:  # One upload; an object appears only once it is complete.
             with self._files.open_output_stream(self._full(path)) as stream:
                 stream.write(content)
 
         self._guard("write", path, put)
 
     def upload(self, source: Path, path: str) -> None:
-        """Copies a local file here, whole or not at all."""
+        """Copies a local file to `path`, whole or not at all."""
         target = self.local(path)
         if target is not None:
             self._guard("write", path, lambda: _replace_file(target, source))
@@ -95,7 +100,7 @@ class Storage:
             )
 
     def download(self, path: str, target: Path) -> None:
-        """Copies one file to the local disk."""
+        """Copies one file to `target` on the local disk."""
         target.parent.mkdir(parents=True, exist_ok=True)
         self._guard(
             "read", path, lambda: pafs.copy_files(self._full(path), str(target), self._files, pafs.LocalFileSystem())
@@ -106,7 +111,8 @@ class Storage:
         return info.type != pafs.FileType.NotFound
 
     def look_up(self, path: str) -> StoredFile:
-        """
+        """Size and time of one file.
+
         Raises:
             StorageError: there is no such file.
         """
@@ -116,11 +122,11 @@ class Storage:
         return StoredFile(path, info.size, info.mtime_ns / 1e9)
 
     def list_files(self, path: str) -> list[StoredFile]:
-        """All files below a folder, sorted by path; none when there is no such folder."""
+        """All files below a folder, sorted by path; an empty list if there is no such folder."""
         selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
         infos = self._guard("list", path, lambda: self._files.get_file_info(selector))
         files = [info for info in infos if info.type == pafs.FileType.File]
-        # Some systems answer without the leading slash or with another scheme: keep what follows the root.
+        # Some systems return paths without the leading slash or with another scheme: keep what follows the root.
         base = self._base.strip("/")
         return sorted(
             (
@@ -137,10 +143,10 @@ class Storage:
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
 
     def delete(self, path: str) -> None:
-        """Deletes a file or a folder; nothing to do when it is not there.
+        """Deletes a file or a folder; does nothing if it does not exist.
 
-        Where something else still deletes or writes below it, as the JVM of a killed job does for a moment, until
-        that has come to rest.
+        While another process deletes or writes below the folder, as the JVM of a killed job does for a moment, the
+        deletion is tried again for some seconds.
         """
         end = time.monotonic() + _DELETE_SECONDS
         while True:
@@ -148,8 +154,8 @@ class Storage:
                 self._guard("delete", path, lambda: self._delete_once(self._full(path)))
                 return
             except StorageError as error:
-                is_in_motion = isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_MOTION
-                if not is_in_motion or time.monotonic() > end:
+                is_in_use = isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE
+                if not is_in_use or time.monotonic() > end:
                     raise
                 time.sleep(0.1)
 
@@ -161,7 +167,10 @@ class Storage:
             self._files.delete_file(full_path)
 
     def check_writable(self) -> None:
-        """Fails early, with one line, where nothing can be written."""
+        """
+        Raises:
+            StorageError: nothing can be written here. It is better to know this before hours of work.
+        """
         name = f".seqrec-{os.getpid()}"
         self.write_bytes(name, b"")
         self.delete(name)
@@ -177,10 +186,10 @@ class Storage:
 
 
 def open_file_system(address: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of a URI and the path in it.
+    """The file system of a URI, and the path in it.
 
-    Of S3 the credentials come from the environment, and so does the server where it is not Amazon's own:
-    AWS_ENDPOINT_URL, such as http://127.0.0.1:9000.
+    The credentials for S3 come from the environment. So does the server if it is not Amazon's own: AWS_ENDPOINT_URL,
+    such as http://127.0.0.1:9000.
     """
     address = address.replace("s3a://", "s3://", 1)
     if address.startswith("s3://") and (endpoint := s3_endpoint()) is not None:
@@ -192,7 +201,7 @@ def open_file_system(address: str) -> tuple[pafs.FileSystem, str]:
 
 
 def s3_endpoint() -> str | None:
-    """Another S3 server than Amazon's, by the variables that Amazon's own programs know."""
+    """The address of another S3 server than Amazon's, from the variables that Amazon's programs read; else None."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
@@ -210,7 +219,7 @@ def scratch_folder(parent: str | None = None) -> Iterator[Path]:
 
 
 def explain(error: OSError) -> str:
-    """An operating system error with what to do about it."""
+    """An error of the operating system in words, with a remedy."""
     advice = {
         errno.ENOSPC: "the disk is full: free some space or set another workdir.",
         errno.EDQUOT: "the disk quota is used up: free some space or set another workdir.",
@@ -224,8 +233,11 @@ def explain(error: OSError) -> str:
 
 
 def _local_root(root: str) -> Path | None:
-    """An absolute path without "..", which Spark would report otherwise than it was given."""
-    if root.startswith("dbfs:/"):  # Databricks mounts it for plain programs: at /dbfs, but volumes at /Volumes.
+    """The absolute path of a local root, without ".."; None if the root is not on a local disk or mount.
+
+    Spark would report a path with ".." in another form than it was given.
+    """
+    if root.startswith("dbfs:/"):  # Databricks mounts it at /dbfs for plain programs, but volumes at /Volumes.
         path = root.removeprefix("dbfs:/").lstrip("/")
         return Path("/", path) if path.startswith("Volumes/") else Path("/dbfs", path)
     if root.startswith("file:"):
@@ -234,14 +246,14 @@ def _local_root(root: str) -> Path | None:
 
 
 def _databricks_uri(local: Path) -> str:
-    """A local path as Spark knows it on Databricks, where /dbfs and /Volumes are mounts of what it calls dbfs:/."""
+    """The address by which Spark knows a local path on Databricks: it calls the mounts /dbfs and /Volumes dbfs:/."""
     if local.is_relative_to("/Volumes"):
         return f"dbfs:{local}"
     return f"dbfs:/{local.relative_to('/dbfs')}" if local.is_relative_to("/dbfs") else f"file://{local}"
 
 
 def _replace_file(target: Path, content: bytes | Path) -> None:
-    """Writes aside and renames: a reader never sees half a file, and a full disk leaves the old one."""
+    """Writes another file and renames it: a reader never sees half a file, and a full disk leaves the old one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -1,6 +1,7 @@
-"""Who writes an attempt, so that a second job on the same machine is refused instead of deleting its files.
+"""Marks which process writes an attempt, so that a second job on the same machine is refused.
 
-Of a writer on another machine nothing is known: there `Attempt.publish` notices what is gone.
+Otherwise it would delete the files of the first. Nothing is known about a writer on another machine: its files may be
+deleted, and then `Attempt.publish` finds that they are gone.
 """
 
 import json
@@ -13,11 +14,11 @@ from seqrec.core.errors import DataError
 from seqrec.core.storage import Storage
 
 _MARK = "_begun"
-_CLOCK_SECONDS = 2.0  # By which two readings of one process' start may differ.
+_CLOCK_SECONDS = 2.0  # Two readings of the start of one process may differ by this much.
 
 
 def mark_writer(storage: Storage, attempt: str, stage: str) -> None:
-    """Puts this process' name into the folder `attempt`, which is there from now on."""
+    """Writes into the folder `attempt` that this process writes it; makes the folder."""
     started = psutil.Process().create_time()
     mark = {"stage": stage, "host": socket.gethostname(), "process": os.getpid(), "started": started}
     storage.write_bytes(f"{attempt}/{_MARK}", json.dumps(mark).encode())
@@ -40,7 +41,7 @@ def refuse_other_writer(storage: Storage, attempt: str) -> None:
 
 
 def _runs(mark: dict[str, float]) -> bool:
-    """Whether that very process is there, and not another that got its number."""
+    """Whether the marked process still runs, and its number has not been given to another."""
     try:
         process = psutil.Process(int(mark["process"]))
         is_same = abs(process.create_time() - mark["started"]) < _CLOCK_SECONDS

@@ -26,7 +26,7 @@ def test_a_dataset_is_not_there_before_publish(dataset):
     dataset.storage.write_bytes(f"{attempt.path}/reviews/part-0", b"rows")
 
     assert dataset.manifest() is None
-    assert not dataset.is_current(RECIPE)
+    assert dataset.manifest_of(RECIPE) is None
     with pytest.raises(DataError, match="ingested/demo: not there or not finished. Run the job 'ingest' first."):
         dataset.require("ingest")
 
@@ -35,7 +35,7 @@ def test_a_published_manifest_reads_back_as_it_was_written(dataset):
     published = publish(dataset)
 
     assert dataset.manifest() == published
-    assert dataset.is_current(RECIPE)
+    assert dataset.manifest_of(RECIPE) is not None
 
 
 def test_a_killed_attempt_is_deleted_by_the_next_one_and_never_read(dataset):
@@ -80,7 +80,7 @@ def test_publish_keeps_the_last_two_ids(dataset):
 def test_another_recipe_is_not_current(dataset, other):
     publish(dataset)
 
-    assert not dataset.is_current(other)
+    assert dataset.manifest_of(other) is None
 
 
 def test_a_manifest_of_another_format_counts_as_not_there(dataset):

@@ -69,7 +69,7 @@ def test_attempts_are_begun_published_and_cleared_away(storage: Storage) -> None
         storage.write_bytes(f"{attempt.path}/part", b"whole")
         attempt.publish(counts={})
 
-    assert dataset.is_current(recipes[3])
+    assert dataset.manifest_of(recipes[3]) is not None
     assert len(storage.list_folders("prepared/toy")) == 2
     assert {storage.read_bytes(file.path) for file in storage.list_files("prepared/toy") if "part" in file.path} == {
         b"whole"

@@ -51,4 +51,4 @@ def test_a_dataset_is_published(mount: Path) -> None:
 
     dataset.begin(recipe).publish(counts={})
 
-    assert dataset.is_current(recipe)
+    assert dataset.manifest_of(recipe) is not None
