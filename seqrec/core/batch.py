@@ -13,7 +13,7 @@ class History(NamedTuple):
     """Events before the target, oldest first, right padded.
 
     The times are plain differences, taken in int64 and only then cast: the model shifts, takes logarithms and masks.
-    For a real event k at time t_k, with target time t* and the user's first event at t_0 (the user's, not the window's):
+    For a real event k at time t_k, with target time t* and the user's first event at t_0 (not the window's):
     `seconds_to_target` = t* - t_k, `seconds_from_first` = t_k - t_0; padding holds 0.
     """
 

@@ -4,16 +4,8 @@ import logging
 import re
 
 _HIDDEN = "***"
-_USER = re.compile(
-    r"(\w+)://([^/@\s'\"]+)(?=@)"
-)  # scheme://user:password@host; a token may take the place of the user.
-_NAMED_USERS = (
-    "hdfs",
-    "abfs",
-    "abfss",
-    "wasb",
-    "wasbs",
-)  # Schemes in which a user name without a password is not a secret.
+_USER = re.compile(r"(\w+)://([^/@\s'\"]+)(?=@)")  # scheme://user:password@host; the user may be a token.
+_NAMED_USERS = ("hdfs", "abfs", "abfss", "wasb", "wasbs")  # Schemes whose user name alone is not a secret.
 # A value of ?name=value&name=value, without the punctuation of the sentence that may follow it.
 _QUERY = re.compile(r"(?<=[?&])([\w.%\-]+)=[^&\s'\"<>()]*[^&\s'\"<>():;,.]")
 
