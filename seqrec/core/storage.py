@@ -20,10 +20,7 @@ import pyarrow.fs as pafs
 from seqrec.core.errors import StorageError, reason_of
 
 _ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"  # Variable that is set on every node of Databricks.
-_IN_USE = (
-    errno.ENOENT,
-    errno.ENOTEMPTY,
-)  # Errors that a delete raises while another process still writes to the folder.
+_IN_USE = (errno.ENOENT, errno.ENOTEMPTY)  # What a delete meets while another process writes to the folder.
 _DELETE_SECONDS = 10.0  # For so long a delete is tried again; the JVM of a killed job is gone after 1 or 2 s.
 
 

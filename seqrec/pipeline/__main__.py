@@ -1,9 +1,9 @@
-"""Submits the job that the command line names: what ./spark-submit.sh runs, `python -m seqrec.pipeline JOB ...`."""
+"""Submits the job that the command line names: ./spark-submit.sh runs `python -m seqrec.pipeline JOB ...`."""
 
 import sys
 
 if __name__ == "__main__":
-    try:  # The imports take a second in which a Ctrl-C may come.
+    try:  # A Ctrl-C may come during the imports, which take a second.
         from seqrec.pipeline.submit import main
 
         sys.exit(main(sys.argv[1:]))

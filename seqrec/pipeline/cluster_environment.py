@@ -1,7 +1,7 @@
 """Packs the active environment, with this package in it, for the nodes of a cluster that have neither.
 
-Native parts (TensorFlow, Horovod) cannot travel as `--py-files`, and what travels so is not importable in Horovod's
-workers. So the whole virtual environment goes as one archive, which Spark unpacks beside each executor.
+Native libraries (TensorFlow, Horovod) cannot be sent as `--py-files`, and Horovod's workers cannot import what is sent
+so. The whole virtual environment is therefore sent as one archive, which Spark unpacks beside each executor.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import Any
 
 from seqrec.core.errors import ConfigError, reason_of
 
-SHIP_VARIABLE = "SEQREC_SHIP"  # "always" or "never"; unset: the environment is shipped when it is seqrec's own.
-FOLDER = "environment"  # Where Spark unpacks the archive, in the working directory of each executor.
+SHIP_VARIABLE = "SEQREC_SHIP"  # "always" or "never"; unset: the environment is sent if seqrec made it.
+FOLDER = "environment"  # Folder that Spark unpacks the archive to, in the working directory of each executor.
 _PACKAGE = Path(__file__).parents[1]
-_KEPT_ARCHIVES = 2  # Of an environment: a running job may still hand out the last but one.
-# Large parts that no executor needs: Spark itself (the nodes have it), headers, and tools that build or check.
+_KEPT_ARCHIVES = 2  # Archives kept of an environment: a running job may still send out the last but one.
+# Large parts that no executor needs: Spark itself (the nodes have it), headers, tools that build or check.
 _LEFT_OUT = (
     "*/pyspark/jars/*",
     "*/pyspark/examples/*",
@@ -29,17 +29,17 @@ _LEFT_OUT = (
     "*__mypyc.*.so",
     "bin/ruff",
     "setup.log",
-    # This package as it is installed here, perhaps only a link to a checkout; its files are added below.
+    # This package as it is installed here, perhaps only as a link to a checkout: its files are added below.
     "*/site-packages/__editable__*seqrec*",
     "*/site-packages/seqrec/*",
 )
 
 
 def wants_shipping() -> bool:
-    """Whether the environment is to go along to a cluster.
+    """Whether the environment is to be sent to a cluster.
 
     Raises:
-        ConfigError: SEQREC_SHIP has another value than those it may have.
+        ConfigError: SEQREC_SHIP is neither "always" nor "never" nor unset.
     """
     choice = os.environ.get(SHIP_VARIABLE, "")
     if choice not in ("", "always", "never"):
@@ -48,7 +48,7 @@ def wants_shipping() -> bool:
 
 
 def shipping_settings() -> dict[str, str]:
-    """The Spark settings by which the executors of a cluster run in a copy of this environment; packs it if need be.
+    """Spark settings with which the executors of a cluster run in a copy of this environment; packs it if necessary.
 
     Raises:
         ConfigError: this Python is not in a virtual environment, or venv-pack is not installed.
@@ -61,7 +61,7 @@ def shipping_settings() -> dict[str, str]:
 
 
 def packed_environment(prefix: Path) -> Path:
-    """The archive of the virtual environment `prefix`; made when a file of it, or of this package, has changed."""
+    """The archive of the virtual environment `prefix`; made anew if a file of it or of this package has changed."""
     files = _files_of(prefix)
     digest = hashlib.sha256()
     for file in sorted(files):
@@ -81,7 +81,7 @@ def packed_environment(prefix: Path) -> Path:
 
 
 def _files_of(prefix: Path) -> list[Any]:
-    """What goes into the archive, as venv-pack's (source, target)."""
+    """The files of the archive, as venv-pack's pairs of source and target."""
     venv_pack = _venv_pack()
     try:
         environment = venv_pack.Env(str(prefix))
@@ -105,7 +105,7 @@ def _pack(prefix: Path, files: list[Any], archive: Path) -> None:
     environment = _venv_pack().Env(str(prefix))
     environment.files = files
     with tempfile.TemporaryDirectory(prefix=".packing-", dir=archive.parent) as folder:
-        # Lightly: the archive is unpacked for every executor of every stage, and is sent but once to each.
+        # Light compression: the archive is unpacked for every executor of every stage, but sent to each only once.
         done = environment.pack(str(Path(folder) / archive.name), compress_level=1)
         os.replace(done, archive)
 

@@ -1,4 +1,4 @@
-"""The command line of every job: --config, --set and --help; and how an error reaches the screen."""
+"""The command line of every job (--config, --set and --help), and the way an error reaches the screen."""
 
 import argparse
 import ast
@@ -25,13 +25,15 @@ _REDACTING = RedactingFilter()
 
 @dataclass(frozen=True)
 class Arguments:
+    """The parsed command line of a job."""
+
     job: str
     config: str | None
     overrides: tuple[str, ...]
     help: bool = False
 
     def for_job(self) -> list[str]:
-        """As the job itself takes them."""
+        """The arguments in the form that the job itself takes."""
         chosen = ["--config", self.config] if self.config else []
         for override in self.overrides:
             chosen += ["--set", override]
@@ -44,9 +46,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_arguments(job: str, argv: Sequence[str]) -> Arguments:
-    """
+    """Reads the command line of a job.
+
     Raises:
-        ConfigError: an argument is not known, or lacks its value.
+        ConfigError: an argument is unknown, or has no value.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
@@ -57,7 +60,7 @@ def parse_arguments(job: str, argv: Sequence[str]) -> Arguments:
 
 
 def help_text(job: str, script: Path) -> str:
-    """What a job does, and every key it reads with its default and meaning."""
+    """A description of a job, and all keys that it reads, each with its default and meaning."""
     lines = [(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").strip(), ""]
     for section in ("", *STAGES[job].reads):
         lines.append(f"{section or 'top'}:" if section else "at the top of the file:")
@@ -78,20 +81,20 @@ def run_job(job: str, script: str, argv: Sequence[str] | None = None) -> None:
 def run_action(job: str, script: str, action: Callable[[LoadedConfig], object], argv: Sequence[str]) -> None:
     """Runs `action` on the config that `argv` names; an error is one line and exit status 1.
 
-    On success it returns: a Databricks task takes even `sys.exit(0)` for a failure.
+    After a success it returns, for Databricks takes even `sys.exit(0)` of a task for a failure.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_REDACTING)
         handler.addFilter(_is_no_interrupt)
     logging.getLogger("seqrec").setLevel(logging.INFO)
-    # Into a pipe or a file, lines come when they are printed, and in the order of those on standard error.
+    # Lines reach a pipe or a file when they are printed, and in order with those on standard error.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     workdir = ""
     try:
-        if "PYSPARK_GATEWAY_PORT" in os.environ:  # Under spark-submit.
+        if "PYSPARK_GATEWAY_PORT" in os.environ:  # The job runs under spark-submit.
             from seqrec.tables.sessions import keep_jvm_at_interrupts
 
             keep_jvm_at_interrupts()
@@ -103,7 +106,7 @@ def run_action(job: str, script: str, action: Callable[[LoadedConfig], object], 
         workdir = config.run.workdir
         action(config)
     except KeyboardInterrupt:
-        print(f"seqrec {job}: interrupted; run the same command again to go on.", file=sys.stderr)
+        print(f"seqrec {job}: interrupted; run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         known = understand(error, workdir)
@@ -114,7 +117,7 @@ def run_action(job: str, script: str, action: Callable[[LoadedConfig], object], 
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:
-    """Whether to show it: py4j logs the call that a Ctrl-C cuts off, with its traceback."""
+    """Whether to show a record: py4j logs the call that a Ctrl-C cuts off, with its traceback."""
     return not (record.exc_info and record.exc_info[0] is KeyboardInterrupt)
 
 
@@ -125,7 +128,10 @@ def report(job: str, error: BaseException) -> int:
 
 
 def understand(error: BaseException, workdir: str) -> SeqrecError | None:
-    """The user's error behind an exception: one of ours, or a full disk or a denied permission met inside Spark."""
+    """The error for the user behind an exception; None if the exception is a bug.
+
+    It is an error of ours, or a full disk or a denied permission that Spark or the system reports.
+    """
     if isinstance(error, SeqrecError):
         return error
     text, somewhere = str(error), f"{workdir} or Spark's local folder (spark.local.dir)"
@@ -140,7 +146,7 @@ def understand(error: BaseException, workdir: str) -> SeqrecError | None:
         ):
             if pattern in text:
                 return SeqrecError(f"{somewhere}: {explain(OSError(number, os.strerror(number)))}")
-        if "seqrec.core.errors." in text:  # Raised in a Python worker of Spark.
+        if "seqrec.core.errors." in text:  # A Python worker of Spark raised it.
             raised = re.findall(r"seqrec\.core\.errors\.\w+: (.*)", text)
             return SeqrecError(raised[-1].strip()) if raised else None
     return None

@@ -1,4 +1,4 @@
-"""One YAML describes a whole run; here its sections meet. Free of Spark and TensorFlow."""
+"""The configuration of a run, which one YAML file describes in sections. Free of Spark and TensorFlow."""
 
 import re
 from collections.abc import Sequence
@@ -18,16 +18,18 @@ from seqrec.recommendation.config import ExportConfig, RecommendationConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
 
-SPARK = "spark"  # Each section may hold a block of Spark settings for its stage.
-_PATTERN = re.compile(r"[\[\]{}*?\\]")  # In a path that Spark reads, they stand for others.
-_ONE_SLASH = re.compile(r"(?!dbfs:/|file:/)([a-z][a-z0-9+.-]+):(?!//)")  # It would be a folder of that odd name.
+SPARK = "spark"  # Name of the block of Spark settings that each section may hold for its stage.
+_PATTERN = re.compile(r"[\[\]{}*?\\]")  # Spark takes these characters of a path for a pattern.
+_ONE_SLASH = re.compile(r"(?!dbfs:/|file:/)([a-z][a-z0-9+.-]+):(?!//)")  # A folder of that odd name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
-    models: tuple[str, ...] = ("a2svd",)  # Trained and evaluated one after the other, one run each.
-    one_process: bool = False  # All stages in this process, instead of a spark-submit for each.
+    """The `pipeline` section of a run."""
+
+    models: tuple[str, ...] = ("a2svd",)  # Models that are trained and evaluated one after the other, one run each.
+    one_process: bool = False  # Run all stages in this process, instead of each by its own spark-submit.
 
     def __post_init__(self) -> None:
         if not self.models or len(set(self.models)) != len(self.models):
@@ -38,10 +40,10 @@ class PipelineConfig:
 class RunConfig:
     """Everything about one run, from raw files to numbers."""
 
-    workdir: str = "work"  # Where everything is written: a folder or a URI.
-    name: str = "demo"  # Of the raw, ingested and prepared data.
-    seed: int = 1  # Every draw is keyed by it.
-    force: bool = False  # Run a stage again although nothing that decides its result has changed.
+    workdir: str = "work"  # Folder or URI that everything is written to.
+    name: str = "demo"  # Name of the raw, ingested and prepared data.
+    seed: int = 1  # Key of all random draws.
+    force: bool = False  # Run a stage again even if nothing that decides its result has changed.
     source: SourceConfig = field(default_factory=SourceConfig)
     download: DownloadConfig = field(default_factory=DownloadConfig)
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
@@ -82,39 +84,41 @@ class RunConfig:
 
     @property
     def run(self) -> str:
-        """Name of the trained run: `training.run`, or the data's and the model's names."""
+        """Name of the trained run: `training.run`, or else the names of the data and of the model."""
         return self.training.run or f"{self.name}-{self.model.name}"
 
     @property
     def study(self) -> str:
-        """Name of the search: `tuning.study`, or the data's and the model's names."""
+        """Name of the search: `tuning.study`, or else the names of the data and of the model."""
         return self.tuning.study or f"{self.name}-{self.model.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedConfig:
+    """A configuration as it was read, with the Spark settings apart from the rest."""
+
     run: RunConfig
-    spark: dict[str, dict[str, str]]  # Section -> Spark settings of that stage.
+    spark: dict[str, dict[str, str]]  # Section -> Spark settings of its stage.
 
 
 def folder_of(name: str) -> Path:
-    """`jobs` or `conf`: beside the package in a checkout, inside it where a wheel was installed."""
+    """The folder `jobs` or `conf`: beside the package in a checkout, inside it in an installed wheel."""
     packaged = Path(__file__).parents[1] / name
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / name
 
 
 def _found(path: str) -> str:
-    """`conf/demo.yaml` also where there is no checkout: then it is the one of the installed package."""
+    """The path of a config; without a checkout, `conf/demo.yaml` is the one of the installed package."""
     given = Path(path)
     packaged = folder_of("conf") / given.name
     return str(packaged) if given.parent == Path("conf") and not given.exists() and packaged.exists() else path
 
 
 def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
-    """Reads a YAML and the `--set` overrides; with no path, the defaults and the overrides.
+    """Reads a YAML file and the `--set` overrides; without a path, the defaults and the overrides.
 
     Raises:
-        ConfigError: one line naming the file (or `--set`), the key, what was got and what was expected.
+        ConfigError: one line with the file (or `--set`), the key, the value and what was expected.
     """
     if path == "":
         raise ConfigError("--config is empty: give a YAML, or leave it out for the defaults.")
@@ -132,7 +136,7 @@ def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedCo
 
 
 def _spark_place(section: str, where: str, origins: dict[str, str]) -> str:
-    """What an error in a section's Spark settings names: the file, unless the command line gave any of them."""
+    """The place that an error in a section's Spark settings names: the file, unless `--set` gave any of them."""
     name = f"{section}.{SPARK}"
     given = [place for key, place in origins.items() if f"{key}.".startswith(f"{name}.")]
     return f"{given[0] if given else where}: {name}"
@@ -152,7 +156,7 @@ def _spark_settings(block: Any, where: str) -> dict[str, str]:
 
 
 def _flattened(block: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """`--set` nests what a YAML writes as one key with dots."""
+    """Pairs of a dotted key and its value: `--set` nests what a YAML file writes as one key with dots."""
     pairs: list[tuple[str, Any]] = []
     for key, value in block.items():
         pairs += _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]

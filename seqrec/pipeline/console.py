@@ -1,4 +1,4 @@
-"""The command `seqrec JOB ...` of an installed wheel: what ./spark-submit.sh is in a checkout."""
+"""The command `seqrec JOB ...` of an installed wheel, which does what ./spark-submit.sh does in a checkout."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""The keys of the configuration as `--help` and the documentation show them, read from the dataclasses and comments."""
+"""Describes the keys of the configuration for `--help` and the documentation, from dataclasses and comments."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ from seqrec.pipeline.config import RunConfig
 
 @dataclass(frozen=True)
 class Key:
-    """One setting, as the documentation and `--help` show it."""
+    """One key, as the documentation and `--help` show it."""
 
     name: str
     type: str
@@ -19,14 +19,14 @@ class Key:
 
 
 def describe_keys(section: str = "") -> list[Key]:
-    """The keys of one section ("" for those at the top), read from the dataclass and its trailing comments."""
+    """The keys of one section, or of the top of the file (""), read from the dataclass and its comments."""
     if not section:
         return [key for key in keys_of(RunConfig) if "." not in key.name]
     return keys_of(next(f.default_factory for f in fields(RunConfig) if f.name == section))
 
 
 def keys_of(config_class: Any, prefix: str = "") -> list[Key]:
-    """Every key of a dataclass of settings, those of its sections with the section's name before them."""
+    """All keys of a dataclass of settings; the keys of its sections have the section's name before them."""
     keys: list[Key] = []
     meanings = _meanings(config_class)
     for a_field in fields(config_class):
@@ -43,7 +43,7 @@ def sections() -> list[str]:
 
 
 def _meanings(config_class: type) -> dict[str, str]:
-    """Field name -> its trailing comment with the lines that go on with it, or the comment above it."""
+    """Field name -> its trailing comment with the lines that continue it, or the comment above it."""
     meanings: dict[str, str] = {}
     current, above = "", ""
     for line in inspect.getsource(config_class).splitlines():

@@ -31,10 +31,10 @@ class Step:
 
 
 def plan_steps(config: LoadedConfig) -> list[Step]:
-    """What has to run, in order; the source decides the beginning, `pipeline.models` the end.
+    """The steps of the pipeline in order: the source decides the first ones, `pipeline.models` the last ones.
 
     Raises:
-        ConfigError: several models, and one name for the runs of all; or settings with which training could not start.
+        ConfigError: the runs of several models have one name, or training could not start with these settings.
     """
     run = config.run
     if run.training.run is not None and len(run.pipeline.models) > 1:
@@ -49,21 +49,21 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
 
 
 def _check_training(config: LoadedConfig) -> None:
-    """What `train` would refuse whatever the data, before hours are spent on them."""
+    """Refuses settings that `train` would refuse whatever the data, before hours are spent on the data."""
     from seqrec.feed.plan import check_division
     from seqrec.training.checks import layout_of
 
     run = config.run
     for model in run.pipeline.models:
         check_name(model, "pipeline.models")
-        if run.model != ModelConfig(name=run.model.name):  # With the defaults nothing can be wrong.
-            # Imported with the model, TensorFlow takes seconds.
+        if run.model != ModelConfig(name=run.model.name):  # The defaults are right.
+            # This imports the model and with it TensorFlow, which takes seconds.
             check_settings(dataclasses.replace(run.model, name=model))
     check_division(layout_of(run.training, run.seed))
 
 
 def pipeline(loaded: LoadedConfig) -> None:
-    """Runs every step, each as its own `spark-submit` or all in this process, and prints the table of results."""
+    """Runs every step by its own `spark-submit`, or all in this process, and prints the table of results."""
     steps = plan_steps(loaded)
     started = time.monotonic()
     with _session(loaded):
@@ -75,13 +75,13 @@ def pipeline(loaded: LoadedConfig) -> None:
             else:
                 _submit(step)
             _LOG.info("[%d/%d] %s: %.0f s", number, len(steps), step.title, time.monotonic() - step_started)
-    if len(loaded.run.pipeline.models) > 1:  # A single model's table was just printed.
+    if len(loaded.run.pipeline.models) > 1:  # The table of a single model has just been printed.
         _print_results(loaded)
     _LOG.info("pipeline: %d steps in %.0f s", len(steps), time.monotonic() - started)
 
 
 def _session(config: LoadedConfig) -> Any:
-    """One session around all steps of a single process; otherwise each step starts its own."""
+    """A session around all steps of a single process; nothing where each step starts its own."""
     if not config.run.pipeline.one_process:
         return nullcontext()
     from seqrec.tables.sessions import spark_session
@@ -97,7 +97,7 @@ def _for_model(config: LoadedConfig, model: str | None) -> LoadedConfig:
 
 
 def _submit(step: Step) -> None:
-    """The step as its own `spark-submit`, with this command's config and overrides."""
+    """Runs a step by its own `spark-submit`, with the config and overrides of this command."""
     command = [sys.executable, "-m", "seqrec.pipeline", step.job, *sys.argv[1:]]
     if step.model is not None:
         command += ["--set", f"model.name={step.model}"]
@@ -105,12 +105,12 @@ def _submit(step: Step) -> None:
     try:
         status = stage.wait()
     except KeyboardInterrupt:
-        stage.wait()  # It has had the interrupt too, and ends in its own way: train saves what it has.
+        stage.wait()  # The stage was interrupted too, and ends in its own way: training saves a checkpoint.
         raise
     if status != 0:
         raise SeqrecError(
             f"stage '{step.job}' ended with exit status {status}; the reason is above. "
-            "Mend it and run the same command again: what is done is not repeated."
+            "Fix it and run the same command again; finished stages are skipped."
         )
 
 

@@ -1,7 +1,7 @@
 """Builds and runs the `spark-submit` of one job: `python -m seqrec.pipeline JOB ...`.
 
-Spark settings that matter to a stage are fixed when its driver starts: memory, task retries, speculation. So
-each job is submitted with the settings of its own stage, and the user's options come last and win.
+Spark settings that matter to a stage (memory, task retries, speculation) are fixed when its driver starts. So each job
+is submitted with the settings of its own stage. The user's options come last, and win.
 """
 
 import json
@@ -18,16 +18,16 @@ from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_
 from seqrec.pipeline.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
-OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Hands the pipeline's spark-submit options to the stages it submits.
+OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Passes the pipeline's spark-submit options on to its stages.
 
-# What every stage wants, whatever the cluster; a `spark:` block or an option on the command line wins.
+# Settings of every stage on every cluster; a `spark:` block or an option on the command line wins.
 _EVERYWHERE = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.adaptive.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
 }
-# Horovod's workers are tasks that must all run, once, at the same time.
+# Horovod's workers are tasks that must all run at the same time, and only once.
 _TRAINING = {
     "spark.task.maxFailures": "1",
     "spark.speculation": "false",
@@ -41,7 +41,7 @@ def build_command(
     """The whole `spark-submit` command of one job.
 
     Args:
-        shipped: the Spark settings that take this environment to a cluster; see `shipping`.
+        shipped: the Spark settings that bring this environment to a cluster; see `cluster_environment`.
 
     Raises:
         ConfigError: there is no spark-submit.
@@ -79,12 +79,12 @@ def driver_memory_mb(stage: Stage, run: RunConfig) -> int:
 
 
 def usable_memory() -> int:
-    """Bytes this process may use: the machine's memory, or less in a container."""
+    """Bytes that this process may use: the machine's memory, or less in a container."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             memory = min(memory, int(Path(limit).read_text()))
-        except (OSError, ValueError):  # No such control group, or "max".
+        except (OSError, ValueError):  # There is no such control group, or it says "max".
             continue
     return memory
 
@@ -108,19 +108,19 @@ def _is_local(options: list[str], settings: dict[str, str]) -> bool:
 
 
 def _object_store_settings() -> dict[str, str]:
-    """Takes Spark to the S3 server that the environment names; the credentials Spark takes from there itself."""
+    """Points Spark to the S3 server that the environment names; Spark reads the credentials there itself."""
     endpoint = s3_endpoint()
     if endpoint is None:
         return {}
     return {
         "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.path.style.access": "true",  # Other servers seldom have a host name for each bucket.
+        "spark.hadoop.fs.s3a.path.style.access": "true",  # Other servers seldom have a host name per bucket.
         "spark.executorEnv.AWS_ENDPOINT_URL": endpoint,
     }
 
 
 def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> dict[str, str]:
-    """What takes the environment to a cluster; nothing in local mode, or where the user does it himself."""
+    """Settings that bring the environment to a cluster; none in local mode, or if the user gives such settings."""
     stage = STAGES[arguments.job]
     block = config.spark.get(stage.section, {})
     if _is_local(options, block) or not stage.uses_spark(config.run) or not wants_shipping():
@@ -133,11 +133,12 @@ def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> 
 
 
 def _gives(options: list[str], flag: str, key: str) -> bool:
-    """Whether the user's options set this already."""
+    """Whether the user's options give this setting."""
     return any(option == flag or option.startswith((f"{flag}=", f"{key}=")) for option in options)
 
 
 def main(argv: list[str]) -> int:
+    """Submits the job `argv[0]` in place of this process; returns the exit status of help or of an error."""
     if "--" in argv:
         index = argv.index("--")
         argv, options = argv[:index], argv[index + 1 :]
@@ -161,12 +162,12 @@ def main(argv: list[str]) -> int:
         return report(job, error)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # It reports missing GPU libraries as errors, several times.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports missing GPU libraries as errors.
     os.execv(command[0], command)
 
 
 def _in_two_words(options: list[str]) -> list[str]:
-    """`--conf=key=value` as `--conf key=value`: spark-submit takes both."""
+    """Writes `--conf=key=value` as `--conf key=value`; spark-submit takes both."""
     return [word for option in options for word in (option.split("=", 1) if option.startswith("--conf=") else [option])]
 
 
