@@ -2,8 +2,8 @@
 # Submits one job of seqrec with the real spark-submit; `./spark-submit.sh --help` says how.
 set -euo pipefail
 
-unset CDPATH BASH_ENV # Both change what `cd` and a new bash do.
-folder_of() { # The folder of a script, links followed; `readlink -f` is not everywhere.
+unset CDPATH BASH_ENV # Both change how `cd` and a new bash behave.
+folder_of() { # Prints the folder of a script, links followed; `readlink -f` is not everywhere.
     local path=$1 target
     while [ -L "$path" ]; do
         target=$(readlink "$path")
@@ -24,17 +24,17 @@ Usage: ./spark-submit.sh JOB [--config FILE] [--set section.key=value ...] [-- s
   --config FILE            one YAML that describes a whole run; conf/demo.yaml to begin with
   --set section.key=value  overrides a key of the file; may be given several times
   --help                   this text; after JOB, what the job does and the keys it reads
-  -- ...                   handed to spark-submit as they are, such as --master spark://host:7077
+  -- ...                   passed on to spark-submit, such as --master spark://host:7077
 
-The first use makes .venv with everything that is needed (about 5 minutes). SEQREC_ENV=current uses the active
-Python environment instead. On a cluster (a --master that is not local) .venv is packed and goes along to the executors; the
-active environment does only with SEQREC_SHIP=always, when all nodes do not have it anyway.
+The first use makes .venv with everything that is needed (about 5 minutes). SEQREC_ENV=current uses the active Python
+environment instead. On a cluster (a --master that is not local) .venv is packed and sent to the executors. The active
+environment is sent only with SEQREC_SHIP=always; without it, all nodes must have that environment already.
 
 TEXT
     list_jobs
 }
 
-list_jobs() { # One line for each job: the first line of its docstring.
+list_jobs() { # Prints one line per job: the first line of its docstring.
     echo "Jobs:"
     local file
     for file in "$ROOT"/jobs/*.py; do

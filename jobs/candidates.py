@@ -1,4 +1,4 @@
-"""Finds for every user the items worth scoring: taken together, bought also, popular.
+"""Finds items worth scoring for every user: co-visited, also bought, also viewed, and popular ones.
 
 ./spark-submit.sh candidates --config conf/demo.yaml
 """

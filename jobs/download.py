@@ -1,4 +1,4 @@
-"""Fetches the public files of an edition and its categories; goes on where it was interrupted.
+"""Downloads the public files of an edition and its categories; resumes where it was interrupted.
 
 ./spark-submit.sh download --set download.edition=2018-small --set 'download.categories=[Gift_Cards]'
 """

@@ -1,4 +1,4 @@
-"""Writes a trained run as a SavedModel that takes raw item ids and times, and its card.
+"""Writes a trained run as a SavedModel that takes raw item ids and times, and a card that describes it.
 
 ./spark-submit.sh export --config conf/demo.yaml
 """

@@ -1,4 +1,4 @@
-"""Runs every stage in order, from raw files to a table of results; what is done already is skipped.
+"""Runs the stages in order, from raw files to a table of results; finished stages are skipped.
 
 ./spark-submit.sh pipeline --config conf/demo.yaml
 """

@@ -1,4 +1,4 @@
-"""Makes an Amazon-shaped log in the real file formats, with a taste and a short-term step planted in it.
+"""Makes a log in the form of Amazon's files, with planted tastes and short-term steps for models to find.
 
 ./spark-submit.sh synthesize --config conf/demo.yaml
 """

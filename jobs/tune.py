@@ -1,4 +1,4 @@
-"""Searches the settings of one model by its validation metric, then tests the best against the default.
+"""Searches settings of one model by its validation metric, then tests the best against the default.
 
 ./spark-submit.sh tune --config conf/tune_beauty.yaml
 """

@@ -83,4 +83,4 @@ def test_a_named_python_that_does_not_run_is_not_passed_over(checkout):
     done = run(checkout, "-c", "source conf/environment.sh; find_python", SEQREC_PYTHON="/opt/no python")
 
     assert done.returncode == 1
-    assert re.fullmatch(r"seqrec set-up: error: SEQREC_PYTHON is '/opt/no python', which is no .*\n", done.stderr)
+    assert re.fullmatch(r"seqrec set-up: error: SEQREC_PYTHON is '/opt/no python', which is not a .*\n", done.stderr)
