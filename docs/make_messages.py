@@ -74,7 +74,7 @@ REMEDIES = {
     "it does not change what is learned": "Name a key of model or training that does.",
     "a logarithmic range begins above 0": "Raise low, or leave log out.",
     "array format": "Train again, or use another checkpoint: the file comes from another NumPy.",
-    "trials came to its end": "Fix the last error, which is named, and run the same command again.",
+    "trials was trained to its end": "Fix the last error, which is named, and run the same command again.",
     "results for": "Run the same command again: finished trials are kept.",
     "an item id has a line break": "Fix the ids in the source and ingest them again.",
     "there is no model": "Choose one of those that the message lists.",

@@ -1,4 +1,4 @@
-"""Winner against default on the test split, over several seeds: a lucky trial must not be sold as progress.
+"""Compares the winner with the default on the test split, over several seeds, as the best trial may just be lucky.
 
 The test split is read here and nowhere else in tuning, after the winner is chosen.
 """
@@ -37,17 +37,17 @@ _SHARD_ROWS = 4096
 class MetricComparison:
     """One metric of the winner and of the default, trained with the same seeds."""
 
-    winner: list[float]  # By seed.
+    winner: list[float]  # Mean over the rows, for each seed.
     default: list[float]
     difference: float  # Mean over seeds and rows, winner minus default.
-    interval: tuple[float, float]  # Of the difference: bootstrap of the users and of the seeds.
+    interval: tuple[float, float]  # Interval of the difference: bootstrap of the users and of the seeds.
     p_value: float  # Two-sided sign-flip test over users, of each user's mean difference over the seeds.
     num_seeds_ahead: int
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The end of a study: what its winner is worth."""
+    """The end of a study: how much better its winner is than the default."""
 
     winner_runs: list[str]
     default_runs: list[str]
@@ -59,6 +59,7 @@ class Comparison:
     metrics: dict[str, MetricComparison]
 
     def to_json_values(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
         return asdict(self)
 
 
@@ -134,7 +135,7 @@ def compare_runs(
 
 
 def _sums_of_batch(batch: pa.RecordBatch, plan: _PairedPlan) -> Iterator[Part]:
-    """One batch's share of all sums, in whole numbers."""
+    """The shares of one batch in all sums, as whole numbers."""
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
     values = to_whole(row_metrics(counts_of(batch), plan.cutoffs))  # int64 [B, 2 P, M]
     difference = values[:, : plan.num_pairs] - values[:, plan.num_pairs :]  # int64 [B, P, M]

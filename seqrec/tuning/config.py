@@ -11,7 +11,7 @@ from seqrec.tuning.search_space import ParameterConfig, flat_space
 COMPARISON_ONLY = "comparison only"
 _DEFAULT_SPACE: dict[str, Any] = {
     "training.optimizer.learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
-    # Not for SLi-Rec, whose hidden size must follow; conf/tune_beauty.yaml chooses the two together.
+    # Not for SLi-Rec, whose hidden size would have to follow; conf/tune_beauty.yaml chooses the two together.
     "model.item_dim": {"choices": [16, 32, 64], "when": {"model.name": ["a2svd", "gru"]}},
     "model.dropout": {"low": 0.0, "high": 0.5, "repeat": 2},
 }
@@ -21,9 +21,9 @@ _DEFAULT_SPACE: dict[str, Any] = {
 class SamplerConfig:
     """How the settings of the next trial are drawn."""
 
-    name: Literal["tpe", "random"] = "tpe"  # Where good trials were (tree-structured Parzen estimator), or anywhere.
-    seed: int = 1  # The draws of a trial are a function of this, its number and the trials before it.
-    num_startup_trials: int = 8  # Random trials before the estimator starts.
+    name: Literal["tpe", "random"] = "tpe"  # Near good trials (tree-structured Parzen estimator), or anywhere.
+    seed: int = 1  # A trial's draws depend on this seed, its number and the trials before it.
+    num_startup_trials: int = 8  # Number of random trials before the estimator starts.
 
     def __post_init__(self) -> None:
         if self.num_startup_trials < 1:
@@ -32,12 +32,12 @@ class SamplerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PruningConfig:
-    """Successive halving: at epoch `min_epochs`, then at each multiple of `reduction_factor` of it, go on only with
-    a validation metric among the best 1 / `reduction_factor` of all trials that came so far."""
+    """Successive halving. At epoch `min_epochs`, and each time the epochs have grown by `reduction_factor`, a trial
+    continues only if its validation metric is among the best 1 / `reduction_factor` of all trials that got there."""
 
-    enabled: bool = True  # false: every trial trains to its end.
-    min_epochs: int = 1  # Epochs that every trial may train.
-    reduction_factor: int = 3  # One in so many goes on.
+    enabled: bool = True  # Stop bad trials early; false: every trial trains to its end.
+    min_epochs: int = 1  # Number of epochs that every trial may train.
+    reduction_factor: int = 3  # One trial in so many continues.
 
     def __post_init__(self) -> None:
         if self.min_epochs < 1:
@@ -47,7 +47,7 @@ class PruningConfig:
 
 
 def comparison_only(default: Value) -> Value:
-    """The default of a key of what follows the trials: a change repeats the comparison, and keeps the trials."""
+    """The default of a key that only changes what follows the trials: they are kept, the comparison is repeated."""
     return marked(default, COMPARISON_ONLY, in_recipe=False)
 
 
@@ -57,23 +57,23 @@ class TuningConfig:
 
     study: str | None = not_in_recipe(None)  # Name of the study; null: the names of the data and of the model.
     metric: str | None = None  # Validation metric to raise: auc, group_auc, mrr, ...; null: training.metric.
-    num_trials: int = not_in_recipe(20)  # In all, those of an earlier, cut off or shorter study included.
+    num_trials: int = not_in_recipe(20)  # Trials in all, with those of an earlier, shorter or cut-off study.
     num_epochs: int | None = None  # Epochs of a trial at most; null: training.num_epochs.
     space: dict[str, Any] = field(default_factory=lambda: dict(_DEFAULT_SPACE))  # Key of model or training -> low and
-    # high (log, step, repeat) or choices; with `when: {key: value}` only in trials where that holds.
+    # high (log, step, repeat) or choices; with `when: {key: value}` only in trials where the key has that value.
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
-    include_default: bool = True  # Trial 0 is the setting that the config holds without tuning.
-    # Trials run as processes here, or of Spark tasks.
+    include_default: bool = True  # The first trial has the settings of the config without tuning.
+    # Trials run as processes of this machine, or of Spark tasks.
     executor: Literal["processes", "spark"] = speed_only("processes")
-    num_parallel: int = speed_only(1)  # Trials at the same time; 1 draws the same trials every time.
-    # A trial that takes longer is ended and counts as failed; null: no limit.
+    num_parallel: int = speed_only(1)  # Number of trials at the same time; with 1 the same trials are drawn every time.
+    # A trial that takes longer is stopped and counts as failed; null: no limit.
     max_trial_seconds: int | None = speed_only(None)
-    resume: Literal["auto", "never"] = speed_only("auto")  # Go on with a study that was cut off, or start over.
-    # Seeds for which winner and default are trained and compared; 0: no comparison.
+    resume: Literal["auto", "never"] = speed_only("auto")  # Resume a study that was cut off, or start over.
+    # Number of seeds with which winner and default are trained and compared; 0: no comparison.
     num_compared_seeds: int = comparison_only(3)
-    num_replicates: int = comparison_only(1000)  # Draws of the comparison's interval and test.
-    confidence: float = comparison_only(0.95)  # Of the interval.
+    num_replicates: int = comparison_only(1000)  # Number of draws for the comparison's interval and test.
+    confidence: float = comparison_only(0.95)  # Confidence of the interval.
 
     def __post_init__(self) -> None:
         for name, least in (("num_trials", 1), ("num_parallel", 1), ("num_compared_seeds", 0), ("num_replicates", 100)):
@@ -92,7 +92,7 @@ class TuningConfig:
         self.parameters()
 
     def parameters(self) -> dict[str, ParameterConfig]:
-        """The search space, entry by entry, in the order of the file.
+        """The entries of the search space, in the order of the file.
 
         Raises:
             ConfigError: an entry has an unknown, mistyped or impossible key.

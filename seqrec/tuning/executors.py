@@ -1,4 +1,4 @@
-"""Where trials run: as processes of this machine, or as processes of Spark tasks."""
+"""Runs trials as processes of this machine, or as processes of Spark tasks."""
 
 import threading
 from collections.abc import Callable
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Starts trials; `start` returns at once."""
+    """Starts trials."""
 
-    def start(self, task: TrialTask) -> "Running": ...
+    def start(self, task: TrialTask) -> "Running":
+        """Starts a trial and returns at once."""
+        ...
 
 
 class Running:
@@ -22,14 +24,14 @@ class Running:
 
     def __init__(self, run: Callable[["Running"], int], make_thread: Callable[..., threading.Thread]):
         self.is_cancelled = threading.Event()
-        self.status: int | None = None  # Exit status once it is over; None while it runs.
-        self.error: BaseException | None = None  # What kept it from running at all.
+        self.status: int | None = None  # Exit status of the trial's process; None while it runs.
+        self.error: BaseException | None = None  # The error that kept the process from running at all.
         self._thread = make_thread(target=self._run, args=(run,))
         self._thread.daemon = True
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ends the trial's process, and waits for that."""
+        """Ends the trial's process, and waits until it has ended."""
         self.is_cancelled.set()
         self._thread.join(timeout=30)
 
@@ -41,16 +43,16 @@ class Running:
 
 
 class LocalProcesses:
-    """Every trial is a process of this machine."""
+    """Runs every trial as a process of this machine."""
 
     def start(self, task: TrialTask) -> Running:
         return Running(lambda running: run_process(task, running.is_cancelled.is_set), threading.Thread)
 
 
 class SparkTasks:
-    """Every trial is a Spark job of one task, which starts one process where it runs.
+    """Runs every trial as a Spark job of one task, which starts one process on its node.
 
-    A task that is lost with its executor is tried again by Spark, and goes on from the trial's checkpoint; but where
+    Spark tries a task again that is lost with its executor, and the trial resumes from its checkpoint. But if
     `spark.task.maxFailures` is 1, as for a comparison with several training workers, such a trial fails.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures of a study: how it went, what mattered, and the slices through the space."""
+"""Pictures of a study: its history, the importance of each entry, and slices through the space."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ _COLUMNS = 3
 
 
 def history_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
-    """Every trial's best metric in the order of trials, and the best of all so far."""
+    """Plots the best metric of each trial in their order, and the best of all so far."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     for state in (DONE, PRUNED):
@@ -42,7 +42,7 @@ def history_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
 
 
 def learning_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
-    """Every trial's metric by epoch: where trials were pruned, and what was lost by it."""
+    """Plots the metric of each trial by epoch, which shows where trials were pruned and what may be lost by it."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     for record in records:
@@ -57,7 +57,7 @@ def learning_plot(records: Sequence[TrialRecord], metric: str) -> Figure:
 
 
 def importance_plot(shares: Mapping[str, float]) -> Figure:
-    """How much each entry of the space matters for being among the best quarter of trials."""
+    """Plots how much each entry of the space matters for a trial to be among the best quarter."""
     figure = Figure(figsize=(9, 0.8 + 0.4 * len(shares)), layout="constrained")
     axes = figure.subplots()
     names = list(shares)[::-1]
@@ -67,7 +67,7 @@ def importance_plot(shares: Mapping[str, float]) -> Figure:
 
 
 def slice_plot(records: Sequence[TrialRecord], space: SearchSpace, metric: str) -> Figure:
-    """The metric against each entry of the space alone."""
+    """Plots the metric against each entry of the space alone."""
     parameters = [p for p in space.parameters if any(p.name in record.drawn for record in records)]
     num_rows = -(-len(parameters) // _COLUMNS)
     figure = Figure(figsize=(9, 2.6 * num_rows), layout="constrained")

@@ -1,4 +1,4 @@
-"""The study as one page that opens anywhere, and as a table that other programs read."""
+"""Writes a study as one page that opens anywhere, and as a table that other programs read."""
 
 import csv
 import html
@@ -34,7 +34,7 @@ def trials_csv(records: Sequence[TrialRecord]) -> bytes:
 
 
 def summary_line(records: Sequence[TrialRecord]) -> str:
-    """How many trials came how far, and what that took."""
+    """A line with the number of trials in each state, their epochs and their time."""
     by_state = {state: [r for r in records if r.state == state] for state in (DONE, PRUNED, FAILED)}
     seconds = sum(record.seconds for record in records)
     epochs = sum(len(record.rows) for record in records)
@@ -74,7 +74,7 @@ def report_page(
         _image(history_plot(records, metric), "best metric of each trial"),
         _image(learning_plot(records, metric), "metric by epoch; pruned trials in yellow"),
         "<h2>Importance</h2>",
-        _image(importance_plot(shares), "importance") if shares else "<p>Too few trials to tell.</p>",
+        _image(importance_plot(shares), "importance") if shares else "<p>There are too few trials to estimate it.</p>",
         "<h2>Slices</h2>",
         _image(slice_plot(records, space, metric), "metric against each entry alone; pruned trials in yellow"),
         "<h2>Trials</h2>",

@@ -1,4 +1,4 @@
-"""Read `search` first: draws trials, follows them, and notes each in its file, until there are enough."""
+"""Draws trials, follows them, and records each in its file, until there are enough. Read `search` first."""
 
 import dataclasses
 import logging
@@ -20,14 +20,14 @@ from seqrec.tuning.trial_process import HISTORY, OUTCOME, WORD, TrialTask, answe
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED, RUNNING, TrialFiles, TrialRecord, best_of
 
 _LOG = logging.getLogger(__name__)
-# What a trial may read. The test split is not among it: nothing that decides between settings can see it.
+# Tables that a trial may read. The test split is not among them: nothing that chooses settings can see it.
 _TABLES = ("vocabulary/items", "vocabulary/categories", "sequences/train", "sequences/validation")
-_LEFT_OVER = ("checkpoints", HISTORY, WORD, OUTCOME)  # Of a trial that is over.
+_LEFT_OVER = ("checkpoints", HISTORY, WORD, OUTCOME)  # Files of a trial that is over, which are deleted.
 
 
 @dataclass(frozen=True)
 class Search:
-    """Everything that a study's trials have in common."""
+    """Everything that the trials of a study have in common."""
 
     space: SearchSpace
     config: TuningConfig
@@ -35,23 +35,25 @@ class Search:
     prepared: Manifest
     files: TrialFiles
     executor: Executor
-    num_threads: int | None  # TensorFlow threads of a trial.
-    seed: int  # Of every trial's training.
+    num_threads: int | None  # Number of TensorFlow threads of a trial.
+    seed: int  # Seed of every trial's training.
 
 
 @dataclass
 class _Followed:
+    """A trial that runs."""
+
     record: TrialRecord
     running: Running
-    since: float
-    seconds_before: float
+    since: float  # Monotonic time of its start, in seconds.
+    seconds_before: float  # Time that earlier parts of the trial took.
 
 
 def search(search: Search) -> Study:
-    """Runs trials until `num_trials` are over; goes on with those that its files hold.
+    """Runs trials until `num_trials` are over, beginning with those that the files hold.
 
     Raises:
-        TrainingError: no trial has come to its end; the line tells the last one's error.
+        TrainingError: no trial was trained to its end; the message has the error of the last one.
     """
     study = Study(search.space, search.config, search.files.read_all())
     waiting = [record for record in study.records if not record.is_over]
@@ -75,16 +77,17 @@ def search(search: Search) -> Study:
     if best_of(study.records) is None:
         errors = [record.error for record in study.records if record.error]
         raise TrainingError(
-            f"None of {len(study.records)} trials came to its end. The last error: {errors[-1] if errors else 'none'}"
+            f"None of {len(study.records)} trials was trained to its end. "
+            f"The last error: {errors[-1] if errors else 'none'}"
         )
     return study
 
 
 def trial_configs(search: Search, record: TrialRecord) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sections `model` and `training` that a trial is trained with.
+    """The sections `model` and `training` of a trial.
 
     Raises:
-        ConfigError: the values drawn do not go together.
+        ConfigError: the drawn values do not fit together.
     """
     model, training = search.space.configs(record.settings)
     training = dataclasses.replace(
@@ -105,12 +108,12 @@ def trial_configs(search: Search, record: TrialRecord) -> tuple[dict[str, Any], 
 
 
 def without_test_split(prepared: Manifest) -> Manifest:
-    """The manifest with only the tables that a trial may read."""
+    """The manifest with only those tables that a trial may read."""
     return dataclasses.replace(prepared, tables={name: prepared.table(name) for name in _TABLES})
 
 
 def trial_line(record: TrialRecord, num_trials: int, metric: str, best: TrialRecord | None) -> str:
-    """One line for a trial that is over."""
+    """A line about a trial that is over."""
     parts = [f"trial {record.number + 1}/{num_trials}", f"{record.state:6}"]
     if record.value is not None:
         parts.append(f"{metric} {record.value:.4f}")
@@ -142,7 +145,7 @@ def _named(space: SearchSpace, name: str) -> Any:
 
 
 def _next(search: Search, study: Study) -> TrialRecord | None:
-    """The next trial, noted before it starts; None when there are enough. Values that do not go together are a
+    """The next trial, recorded before it starts; None if there are enough. Values that do not fit together make a
     failed trial."""
     while len(study.records) < search.config.num_trials:
         record = study.draw()
@@ -170,15 +173,15 @@ def _start(search: Search, record: TrialRecord) -> _Followed:
         asks=search.config.pruning.enabled,
         max_seconds=search.config.max_trial_seconds,
     )
-    if record.rows:  # Cut off: whatever it trains again of what was judged needs no second verdict.
+    if record.rows:  # The trial was cut off: epochs that were judged are not judged again.
         answer(search.files.storage, task.folder, len(record.rows), True)
     return _Followed(record, search.executor.start(task), time.monotonic(), record.seconds)
 
 
 def _is_over(search: Search, study: Study, followed: _Followed) -> bool:
-    """Takes in what a trial has told since the last look, answers it, and notes its end."""
+    """Reads what a trial has reported since the last look, answers it, and records its end."""
     record, running = followed.record, followed.running
-    status = running.status  # Before its files: what it wrote before it ended is then seen.
+    status = running.status  # Read before its files, so that everything that it wrote before its end is seen.
     folder, storage = search.files.folder(record.number), search.files.storage
     seconds = time.monotonic() - followed.since
     record.seconds = round(followed.seconds_before + seconds, 1)
@@ -217,7 +220,7 @@ def _end(search: Search, study: Study, record: TrialRecord, state: str, error: s
 
 
 def _cause(running: Running, status: int, max_seconds: int | None, seconds: float) -> str:
-    """Why a trial's process has ended without saying so, `seconds` after it was started."""
+    """The reason why a trial's process ended without an outcome, `seconds` after its start."""
     if running.error is not None:
         return f"it could not be run: {first_line(running.error)}"
     if status == -signal.SIGKILL and max_seconds is not None and seconds >= max_seconds:

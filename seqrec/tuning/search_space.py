@@ -1,4 +1,4 @@
-"""The search space as the YAML writes it. Free of Spark, TensorFlow and Optuna."""
+"""The search space in the form that the YAML file has. Free of Spark, TensorFlow and Optuna."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ _ENTRY_KEYS = {"low", "high", "choices", "log", "step", "repeat", "when"}
 class ParameterConfig:
     """One entry of `tuning.space`."""
 
-    low: float | int | None = None  # Least value; with `high`.
+    low: float | int | None = None  # Least value; give it with `high`.
     high: float | int | None = None  # Greatest value, included.
-    log: bool = False  # Draw the logarithm evenly.
+    log: bool = False  # Draw the logarithm of the value evenly.
     step: float | int | None = None  # Distance between two values; null: any value (whole ones for a whole number).
-    choices: list[Any] | None = None  # Values to choose from; one that is a mapping of keys sets them all together.
-    repeat: int | None = None  # The key holds a list: of so many times the number drawn.
-    when: dict[str, Any] = field(default_factory=dict)  # Key -> value, or list of values, for which this is drawn.
+    choices: list[Any] | None = None  # Values to choose from; a mapping of keys sets all its keys together.
+    repeat: int | None = None  # The key holds a list, with the drawn number so many times.
+    when: dict[str, Any] = field(default_factory=dict)  # Draw only if each key has its value here, or one of a list.
 
     def __post_init__(self) -> None:
         if [] in self.when.values():
@@ -58,18 +58,18 @@ class Parameter:
     is_whole: bool
 
     def value(self, drawn: Any) -> Any:
-        """The value of the key for what was drawn: a number, or the label of a choice."""
+        """The value of the key, from the number or the label of a choice that was drawn."""
         if self.config.choices is not None:
             return {label_of(choice): choice for choice in self.config.choices}[drawn]
         return drawn if self.config.repeat is None else [drawn] * self.config.repeat
 
     @property
     def keys(self) -> list[str]:
-        """The keys of the config that it sets."""
+        """The keys of the config that the entry sets."""
         return list(dict.fromkeys(key for end in self.ends() for key in assignments({self.name: end})))
 
     def ends(self) -> list[Any]:
-        """Values that stand for all: if these are possible, so are those between."""
+        """Values at the ends of the range, or all choices: if these are possible, so are all others."""
         if self.config.choices is not None:
             return self.config.choices
         return [self.value(end) for end in (self.config.low, self.config.high)]
@@ -77,18 +77,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What is searched, and the settings of everything that is not."""
+    """The entries that are searched, and the settings of everything else."""
 
     parameters: tuple[Parameter, ...]
-    base: dict[str, Any]  # {"model": {...}, "training": {...}}: the settings without tuning.
+    base: dict[str, Any]  # The settings without tuning: {"model": {...}, "training": {...}}.
 
     def is_open(self, parameter: Parameter, values: Mapping[str, Any]) -> bool:
-        """Whether `parameter.when` holds for the base with the values drawn so far."""
+        """Whether the condition `parameter.when` holds with the values drawn so far."""
         settings = self.settings(values)
         return all(value_at(settings, key) in allowed_values(wanted) for key, wanted in parameter.config.when.items())
 
     def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The base with `values` (entry of the space -> value) put in."""
+        """The base with `values` (entry of the space -> value) in it."""
         settings = plain(self.base)
         for key, value in assignments(values).items():
             *sections, last = key.split(".")
@@ -102,7 +102,7 @@ class SearchSpace:
         """The settings of one trial.
 
         Raises:
-            ConfigError: the values do not go together.
+            ConfigError: the values do not fit together.
         """
         settings = self.settings(values)
         model = load_section(ModelConfig, settings["model"], "model")
@@ -110,7 +110,7 @@ class SearchSpace:
 
 
 def flat_space(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Entry -> its settings; `--set tuning.space.model.dropout.low=0.1` nests what a YAML writes with dots."""
+    """Entry -> its settings; `--set tuning.space.model.dropout.low=0.1` nests what a YAML file writes with dots."""
     entries: dict[str, Any] = {}
     for key, value in space.items():
         if isinstance(value, dict) and not _ENTRY_KEYS & value.keys() and any(map(_is_mapping, value.values())):
@@ -123,7 +123,7 @@ def flat_space(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def label_of(choice: Any) -> str:
-    """A choice as text: what trials record and plots show."""
+    """A choice as text, as trials record it and plots show it."""
     return choice if isinstance(choice, str) else json.dumps(choice)
 
 
@@ -132,12 +132,12 @@ def _is_mapping(value: Any) -> bool:
 
 
 def allowed_values(wanted: Any) -> list[Any]:
-    """What a `when` allows: one value, or a list of them."""
+    """The values that a `when` allows for a key: it gives one, or a list of them."""
     return wanted if isinstance(wanted, list) else [wanted]
 
 
 def assignments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Key -> value; a mapping that was chosen stands for several keys, unless its entry is itself a key."""
+    """Key -> value. A chosen mapping sets several keys, unless its entry is itself a key."""
     assignments: dict[str, Any] = {}
     for name, value in values.items():
         assignments.update(value if sets_several(value) else {name: value})
@@ -150,7 +150,7 @@ def sets_several(value: Any) -> bool:
 
 
 def value_at(settings: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; None where it is not set."""
+    """The value of a dotted key; None if it is not set."""
     place: Any = settings
     for part in key.split("."):
         place = place.get(part) if isinstance(place, Mapping) else None

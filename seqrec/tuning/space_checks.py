@@ -1,4 +1,4 @@
-"""Checks of a search space, before the first trial: what can be wrong with it must not be found after hours."""
+"""Checks a search space before the first trial, so that a mistake in it is not found only after hours."""
 
 import dataclasses
 import itertools
@@ -26,19 +26,19 @@ from seqrec.tuning.search_space import (
 # Keys that do not change what is learned, and keys by which trials would not compare.
 _NOT_TUNABLE = {field.name for field in dataclasses.fields(TrainingConfig)} - set(recipe_keys(TrainingConfig))
 _NOT_TUNABLE |= set(keys_marked(TrainingConfig, NOT_TUNABLE))
-_MAX_COMBINATIONS = 200  # Of other draws, tried for one that a value goes with.
+_MAX_COMBINATIONS = 200  # How many combinations of the other entries to try before a value is called impossible.
 
 
 def build_space(
     parameters: Mapping[str, ParameterConfig], model: ModelConfig, training: TrainingConfig, where: str = "tuning.space"
 ) -> SearchSpace:
-    """Checks every entry against the settings it is about.
+    """Checks every entry against the settings that it sets.
 
     Raises:
         ConfigError: a key does not exist, does not change the result, or cannot take a value of its range; or no
             entry would ever be drawn.
     """
-    # Spelled out: the first trial and conditions are about what a model's options are, not about what the file names.
+    # Fill in the model's options: the first trial and the conditions need their values, even if the file gives none.
     options = {**model.options, model.name: dataclasses.asdict(load_options(model))}
     model = dataclasses.replace(model, options=options)
     base = plain({"model": model, "training": training})
@@ -60,17 +60,17 @@ def build_space(
         check = _check_together if _may_open(space, parameter) else _check_alone
         for end in parameter.ends():
             _check_value(space, parameter, {parameter.name: end}, place, check)
-    # The first that is drawn is open before anything is.
+    # The entry that is drawn first must be open before anything is drawn.
     if not any(space.is_open(parameter, {}) for parameter in built):
         raise ConfigError(
-            f"{where}: none of its entries would ever be drawn, for no `when` holds. Set the keys that they name, or "
-            "change the conditions."
+            f"{where}: none of its entries would ever be drawn, because no `when` holds. Set the keys that they name, "
+            "or change the conditions."
         )
     return space
 
 
 def _may_open(space: SearchSpace, parameter: Parameter) -> bool:
-    """Whether what the condition names is so in the base, or is drawn at all."""
+    """Whether each key of the condition has its value in the base, or is drawn by some entry."""
     return all(
         value_at(space.base, key) in allowed_values(wanted) or any(key in other.keys for other in space.parameters)
         for key, wanted in parameter.config.when.items()
@@ -106,7 +106,11 @@ def _parameter(name: str, config: ParameterConfig, where: str) -> Parameter:
 
 
 def _check_key(key: str, where: str) -> Any:
-    """The type of a key's value (Any for a model's own options); ConfigError if it cannot be tuned."""
+    """The type of a key's value; Any for a model's own options.
+
+    Raises:
+        ConfigError: the key cannot be tuned.
+    """
     section, *path = key.split(".")
     if section not in SECTIONS or not path:
         raise ConfigError(
@@ -134,7 +138,7 @@ def _unknown(where: str, key: str, known: list[str]) -> Any:
 
 
 def _kinds_in(kind: Any) -> set[Any]:
-    """The plain types inside a union or a tuple; empty if anything goes."""
+    """The plain types inside a union or a tuple; an empty set if any type will do."""
     if kind is Any:
         return set()
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) in (typing.Union, tuple):
@@ -149,7 +153,7 @@ def _check_value(
     where: str,
     check: Callable[[SearchSpace, Mapping[str, Any]], None],
 ) -> None:
-    """Refuses a value that is impossible with the base and with every combination of what else is drawn."""
+    """Refuses a value that is impossible with the base, and with all combinations of the other entries."""
     first_error = None
     for others in _combinations(space, parameter, values):
         try:
@@ -162,7 +166,7 @@ def _check_value(
 
 
 def _combinations(space: SearchSpace, parameter: Parameter, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The entry's condition with nothing else drawn, then with ends and choices of the others that are then open."""
+    """Draws that fulfil the entry's condition: first with no other entry, then with the ends and choices of others."""
     when = parameter.config.when
     conditions = [
         dict(zip(when, wanted, strict=True)) for wanted in itertools.product(*map(allowed_values, when.values()))
@@ -180,13 +184,19 @@ def _combinations(space: SearchSpace, parameter: Parameter, values: Mapping[str,
 
 
 def _check_together(space: SearchSpace, values: Mapping[str, Any]) -> None:
-    """Whether a model can be built and trained with these values."""
+    """
+    Raises:
+        ConfigError: no model can be built and trained with these values.
+    """
     _check_alone(space, values)
     check_settings(space.configs(values)[0])
 
 
 def _check_alone(space: SearchSpace, values: Mapping[str, Any]) -> None:
-    """Whether each value is one that its key can take, in a trial of some model."""
+    """
+    Raises:
+        ConfigError: a key cannot take its value in the trial of any model.
+    """
     model, _ = space.configs(values)
     models = {model.name} | {key.split(".")[2] for key in assignments(values) if key.startswith("model.options.")}
     if any(key.startswith(("model.options.", "model.name")) for key in assignments(values)):

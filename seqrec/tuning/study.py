@@ -1,7 +1,7 @@
-"""What Optuna decides: the next trial's settings, and whether a trial goes on. Lives in memory only.
+"""Has Optuna choose the next trial's settings, and decide whether a trial continues. Nothing is kept but in memory.
 
-The study is rebuilt from the trial files, and each trial is drawn by a sampler of its own, seeded by the trial's
-number: so one that was cut off goes on with the very trials it would have had.
+The study is rebuilt from the trial files, and each trial is drawn by a sampler of its own, seeded with the trial's
+number. So a study that was cut off continues with exactly the trials that it would have had.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from seqrec.tuning.config import PruningConfig, SamplerConfig, TuningConfig
 from seqrec.tuning.search_space import Parameter, SearchSpace, assignments, label_of, value_at
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED, RUNNING, TrialRecord
 
-_LEAST_FOR_IMPORTANCE = 6  # Trials; with fewer the shares say nothing.
+_LEAST_FOR_IMPORTANCE = 6  # Number of trials; with fewer the shares mean nothing.
 _STATES = {
     RUNNING: optuna.trial.TrialState.RUNNING,
     DONE: optuna.trial.TrialState.COMPLETE,
@@ -27,7 +27,7 @@ _STATES = {
 
 
 class Study:
-    """The trials so far; every metric is one that should be high."""
+    """The trials so far. Every metric is better if it is higher."""
 
     def __init__(self, space: SearchSpace, config: TuningConfig, records: Sequence[TrialRecord]):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -40,13 +40,13 @@ class Study:
             self._study.add_trial(_frozen(record))
 
     def draw(self) -> TrialRecord:
-        """The next trial."""
+        """Draws the next trial."""
         number = len(self.records)
         self._study.sampler = _sampler(self._config.sampler, number)
         if number == 0 and self._config.include_default:
             self._study.enqueue_trial(default_draws(self._space))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of a range that its step does not divide: it ends at the last step.
+            warnings.simplefilter("ignore")  # A range that its step does not divide ends at the last step.
             trial = self._study.ask()
             values: dict[str, Any] = {}
             for parameter in self._space.parameters:
@@ -64,7 +64,7 @@ class Study:
         return record
 
     def goes_on(self, record: TrialRecord) -> bool:
-        """Tells the pruner the best metric up to the record's last epoch; whether the trial is worth another one."""
+        """Whether a trial is worth another epoch, by the best metric up to its last one."""
         trial = self._trial(record)
         assert record.value is not None
         trial.report(record.value, step=len(record.rows))
@@ -73,22 +73,23 @@ class Study:
         return not prune
 
     def end(self, record: TrialRecord) -> None:
-        """Notes how a trial ended."""
+        """Records how a trial ended."""
         if record.state == DONE:
             self._study.tell(record.number, record.value)
         else:
             self._study.tell(record.number, state=_STATES[record.state])
 
     def importances(self) -> dict[str, float]:
-        """Share of each entry in what makes trials good (PED-ANOVA), greatest first; empty with too few trials.
+        """How much each entry matters for a trial to be good (PED-ANOVA): shares of 1, greatest first.
 
-        A pruned trial counts with the best metric it had reached: it is among the bad ones, and that is what matters.
+        The result is empty if there are too few trials. A pruned trial counts with the best metric that it reached:
+        that puts it among the bad ones, which is enough.
         """
-        told = [record for record in self.records if record.state in (DONE, PRUNED) and record.value is not None]
-        if len(told) < _LEAST_FOR_IMPORTANCE:
+        judged = [record for record in self.records if record.state in (DONE, PRUNED) and record.value is not None]
+        if len(judged) < _LEAST_FOR_IMPORTANCE:
             return {}
         study = optuna.create_study(direction="maximize")
-        for record in told:
+        for record in judged:
             study.add_trial(_frozen(dataclasses.replace(record, state=DONE, rows=[], rungs={})))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +102,7 @@ class Study:
 
 
 def default_draws(space: SearchSpace) -> dict[str, Any]:
-    """What the sampler would have had to draw for the settings without tuning, where that lies in the space."""
+    """The draws that give the settings without tuning, as far as these lie in the space: entry -> number or label."""
     draws: dict[str, Any] = {}
     for parameter in space.parameters:
         config = parameter.config
@@ -119,7 +120,7 @@ def default_draws(space: SearchSpace) -> dict[str, Any]:
 
 
 def _is_drawable(parameter: Parameter, number: float) -> bool:
-    """Whether a number lies in the range and on its grid; Optuna would train another one, and fail at the end."""
+    """Whether a number lies in the range and on its grid; otherwise Optuna would use another, and fail at the end."""
     config = parameter.config
     assert config.low is not None
     assert config.high is not None
@@ -162,7 +163,7 @@ def _pruner(config: PruningConfig) -> optuna.pruners.BasePruner:
 
 
 def _frozen(record: TrialRecord) -> optuna.trial.FrozenTrial:
-    """A trial as Optuna knows it. Its steps are epochs, its values the best metric up to each."""
+    """A trial in the form that Optuna knows: its steps are epochs, its values the best metric up to each."""
     return optuna.trial.create_trial(
         state=_STATES[record.state],
         value=record.value if record.state == DONE else None,

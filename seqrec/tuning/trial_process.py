@@ -1,8 +1,8 @@
-"""One trial in a process of its own, so that a crash, a kill or a leak ends that trial only.
+"""One trial in a process of its own, so that a crash, a kill or a leak ends only that trial.
 
-`python -m seqrec.tuning.trial_process TASK.json` trains; `run_process` starts it and waits. They talk with the study
-through small files in the trial's folder, each written whole: `history.json` (the epochs so far), `word.json` (the
-study's answer: go on or not), `outcome.json` (how it ended).
+`python -m seqrec.tuning.trial_process TASK.json` trains; `run_process` starts it and waits. It communicates with the
+study through small files in the trial's folder, each written whole: `history.json` (the epochs so far), `word.json`
+(the study's answer: continue or not), `outcome.json` (how it ended).
 """
 
 import json
@@ -36,32 +36,32 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
-    """All that a trial's process needs to know; as JSON it goes to another machine."""
+    """Everything that a trial's process needs; as JSON it can be sent to another machine."""
 
     workdir: str
-    folder: str  # The trial's, relative to the workdir.
-    prepared: str  # The manifest of the prepared data, as JSON, without the tables that a trial must not read.
+    folder: str  # The trial's folder, relative to the workdir.
+    prepared: str  # The prepared data's manifest as JSON, without the tables that a trial must not read.
     model: dict[str, Any]
     training: dict[str, Any]
     seed: int
-    asks: bool  # Wait for the study's word after each epoch.
+    asks: bool  # Wait for the study's answer after each epoch.
     max_seconds: int | None
 
 
 class TrialPrunedError(Exception):
-    """The study has ended the trial."""
+    """The study has stopped the trial."""
 
 
 def run_process(task: TrialTask, is_cancelled: Callable[[], bool] = lambda: False) -> int:
-    """Runs a trial in a process of its own; returns its exit status, negative for a signal.
+    """Runs a trial in a process of its own; returns the exit status, which is negative for a signal.
 
-    What it prints is stored as `log.txt` in the trial's folder.
+    The output of the process is stored as `log.txt` in the trial's folder.
     """
     with scratch_folder() as folder:
         description, log = folder / "task.json", folder / LOG
         description.write_text(json.dumps(asdict(task)), encoding="utf-8")
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-        environment["TMPDIR"] = str(folder)  # What a killed trial leaves goes with it.
+        environment["TMPDIR"] = str(folder)  # Deleted with the folder, even if the trial is killed.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -92,9 +92,9 @@ def _wait(process: subprocess.Popen[bytes], max_seconds: int | None, is_cancelle
 
 
 def train_trial(task: TrialTask) -> None:
-    """Trains, tells the study each epoch, and writes how it ended.
+    """Trains, reports each epoch to the study, and writes how the trial ended.
 
-    An interruption (SIGINT, SIGTERM) leaves no outcome: the trial goes on from its checkpoint when the study does.
+    An interrupt (SIGINT, SIGTERM) leaves no outcome: the trial resumes from its checkpoint when the study does.
     """
     storage = Storage(task.workdir)
     outcome: dict[str, Any] = {"state": DONE, "host": socket.gethostname(), "error": None, "traceback": None}
@@ -121,17 +121,17 @@ def train_trial(task: TrialTask) -> None:
 
 
 def read_json(storage: Storage, path: str) -> Any:
-    """The content of a file that is written whole; None if it is not there."""
+    """The content of a JSON file; None if there is none. Such files are written whole."""
     return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
 
 
 def answer(storage: Storage, folder: str, epoch: int, goes_on: bool) -> None:
-    """The study's word on a trial that has finished `epoch`."""
+    """Writes the study's answer to a trial that has finished `epoch`."""
     _write(storage, f"{folder}/{WORD}", {"epoch": epoch, "goes_on": goes_on})
 
 
 def may_go_on(storage: Storage, folder: str, epoch: int) -> bool:
-    """Waits for the study's word on a trial that has finished `epoch`."""
+    """Waits for the study's answer to a trial that has finished `epoch`: whether it may train on."""
     while True:
         word: Mapping[str, Any] | None = read_json(storage, f"{folder}/{WORD}")
         if word is not None and (word["epoch"] >= epoch or not word["goes_on"]):
@@ -140,7 +140,7 @@ def may_go_on(storage: Storage, folder: str, epoch: int) -> bool:
 
 
 def look_seconds(storage: Storage) -> float:
-    """Between two looks at files that somebody else writes: a remote storage is asked less often."""
+    """Seconds between two looks at files of another process; remote storage is asked less often."""
     return _LOOK_SECONDS if storage.local() is not None else 40 * _LOOK_SECONDS
 
 
@@ -162,7 +162,7 @@ def _write(storage: Storage, path: str, content: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that started it has gone: nobody would hear of the outcome."""
+    """Ends this process when the one that started it has ended: nobody would read the outcome."""
     parent = os.getppid()
 
     def watch() -> None:

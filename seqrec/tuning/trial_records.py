@@ -1,7 +1,7 @@
-"""The trials of a study on disk: one small file for each, written whole.
+"""The trials of a study on disk: one small file per trial, written whole.
 
-A journal that grows, or a database with locks, is what object stores and many mounts forbid. A file per trial, put
-in place whole, works on all of them; only the study's process writes it, and a study is rebuilt from all of them.
+Object stores and many mounts allow neither a journal that grows nor a database with locks. A file per trial that is put
+in place whole works on all of them. Only the study's process writes these files, and a study is rebuilt from them.
 """
 
 import json
@@ -17,26 +17,26 @@ RUNNING, DONE, PRUNED, FAILED = "running", "done", "pruned", "failed"
 
 @dataclass
 class TrialRecord:
-    """One trial, as far as it has come."""
+    """One trial, as far as it was trained."""
 
     number: int
-    state: str  # RUNNING, DONE, PRUNED or FAILED.
-    drawn: dict[str, Any]  # Entry of the space -> number or label of a choice; what the sampler knows.
-    distributions: dict[str, str]  # Entry of the space -> Optuna's JSON of what it was drawn from.
-    settings: dict[str, Any]  # Key of the config -> value; what the trial was trained with.
-    rows: list[dict[str, Any]] = field(default_factory=list)  # Loss and metrics of each epoch that was judged.
+    state: str  # One of RUNNING, DONE, PRUNED and FAILED.
+    drawn: dict[str, Any]  # Entry of the space -> number or label of a choice, for the sampler.
+    distributions: dict[str, str]  # Entry of the space -> Optuna's JSON of the distribution.
+    settings: dict[str, Any]  # Key of the config -> value, as the trial was trained.
+    rows: list[dict[str, Any]] = field(default_factory=list)  # Loss and metrics of each judged epoch.
     best_values: list[float] = field(default_factory=list)  # Best validation metric up to each of these epochs.
-    best_epoch: int | None = None  # 1 is the first.
+    best_epoch: int | None = None  # Number of the best epoch; 1 is the first.
     rungs: dict[str, Any] = field(default_factory=dict)  # The pruner's notes.
-    seconds: float = 0.0  # Over all its parts, if it was cut off and went on.
-    started: str = ""  # UTC.
+    seconds: float = 0.0  # Time of all its parts, if it was cut off and resumed.
+    started: str = ""  # UTC time, ISO 8601.
     host: str = ""
-    error: str | None = None  # One line.
+    error: str | None = None  # One line about the failure.
     traceback: str | None = None
 
     @property
     def value(self) -> float | None:
-        """Best validation metric so far."""
+        """The best validation metric so far."""
         return self.best_values[-1] if self.best_values else None
 
     @property
@@ -44,7 +44,7 @@ class TrialRecord:
         return self.state != RUNNING
 
     def judge(self, row: dict[str, Any], metric: str) -> None:
-        """Takes in the next epoch."""
+        """Adds the next epoch."""
         self.rows.append(row)
         if self.value is None or row[metric] > self.value:
             self.best_epoch = row["epoch"]
@@ -55,7 +55,7 @@ class TrialRecord:
 
 
 class TrialFiles:
-    """The trial files below one folder of a storage."""
+    """The trial files in one folder of a storage."""
 
     def __init__(self, storage: Storage, path: str):
         self.storage = storage
@@ -68,7 +68,7 @@ class TrialFiles:
         self.storage.write_bytes(f"{self.folder(record.number)}/trial.json", record.to_bytes())
 
     def read_all(self) -> list[TrialRecord]:
-        """By number. A folder without its file is a trial that had not begun.
+        """All trials in the order of their numbers. A folder without its file is a trial that had not begun.
 
         Raises:
             DataError: a file is not readable, or one is missing between others.
@@ -93,7 +93,7 @@ class TrialFiles:
         return records
 
     def copy_finished(self, other: "TrialFiles") -> None:
-        """Takes over those of another study's trials that are not here yet, for a longer study that goes on from it."""
+        """Copies those trials of another study that are not here yet, for a longer study that continues it."""
         here = {record.number for record in self.read_all()}
         for record in other.read_all():
             if record.number not in here:
@@ -101,6 +101,6 @@ class TrialFiles:
 
 
 def best_of(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The finished trial with the best validation metric, the earliest of equal ones."""
+    """The finished trial with the best validation metric; the earliest of equal ones."""
     finished = [record for record in records if record.state == DONE and record.value is not None]
     return min(finished, key=lambda record: (-(record.value or 0.0), record.number), default=None)

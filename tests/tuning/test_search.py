@@ -139,7 +139,7 @@ def test_search_blames_the_time_limit_only_for_a_part_that_reached_it(tmp_path):
 def test_search_in_which_every_trial_fails_tells_the_error(tmp_path):
     plan = quick_search(tmp_path, QuickTrials(fails_at=(0, 1, 2)), num_trials=3)
 
-    with pytest.raises(TrainingError, match="None of 3 trials came to its end. The last error: it broke"):
+    with pytest.raises(TrainingError, match="None of 3 trials was trained to its end. The last error: it broke"):
         search(plan)
 
 
