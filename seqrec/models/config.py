@@ -1,13 +1,15 @@
 """Settings that all models share; settings of a single model are under `options`. Free of TensorFlow."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import DataError
-from seqrec.core.storage import Storage
+
+if TYPE_CHECKING:
+    from seqrec.core.storage import Storage
 
 COMPATIBILITIES = ("corrected", "reference")
 
@@ -77,7 +79,7 @@ class ModelConfig:
         return self.item_dim + self.category_dim
 
 
-def read_model_config(storage: Storage, path: str) -> ModelConfig:
+def read_model_config(storage: "Storage", path: str) -> ModelConfig:
     """Reads the section `model` of the settings that a run keeps beside its weights.
 
     Raises:

@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.core.secrets import RedactingFilter, redact
-from seqrec.core.storage import explain
 from seqrec.pipeline.config import LoadedConfig, load_run_config
 from seqrec.pipeline.keys import describe_keys
 from seqrec.pipeline.stages import STAGES, run_stage
@@ -134,6 +133,8 @@ def understand(error: BaseException, workdir: str) -> SeqrecError | None:
     """
     if isinstance(error, SeqrecError):
         return error
+    from seqrec.core.storage import explain  # Imports pyarrow, for which `--help` should not wait.
+
     text, somewhere = str(error), f"{workdir} or Spark's local folder (spark.local.dir)"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
         return SeqrecError(f"{error.filename or somewhere}: {explain(error)}")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqrec.core.storage import Storage
 from seqrec.pipeline.config import LoadedConfig, RunConfig
 
 Condition = Callable[[RunConfig], bool]
@@ -150,6 +149,8 @@ def load_function(name: str) -> Callable[..., Any]:
 
 
 def _call(name: str, stage: Stage, config: LoadedConfig, spark: Any = None) -> Any:
+    from seqrec.core.storage import Storage  # Imports pyarrow, for which `--help` should not wait.
+
     run = config.run
     special = {"storage": Storage(run.workdir), "spark": spark, "config": getattr(run, stage.section), "loaded": config}
     function = load_function(name)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
-from seqrec.core.storage import s3_endpoint
 from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
@@ -109,6 +108,8 @@ def _is_local(options: list[str], settings: dict[str, str]) -> bool:
 
 def _object_store_settings() -> dict[str, str]:
     """Points Spark to the S3 server that the environment names; Spark reads the credentials there itself."""
+    from seqrec.core.storage import s3_endpoint  # Imports pyarrow, for which `--help` should not wait.
+
     endpoint = s3_endpoint()
     if endpoint is None:
         return {}

@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,17 @@ def test_every_job_has_a_help_text(capsys, job):
 
     assert status == 0
     assert f"./spark-submit.sh {job}" in capsys.readouterr().out
+
+
+def test_help_waits_for_no_library_of_tables_spark_or_models():
+    code = (
+        "import sys; from seqrec.pipeline.submit import main; main(['train', '--help']); "
+        "print([name for name in ('pyarrow', 'pandas', 'pyspark', 'tensorflow', 'rich') if name in sys.modules])"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed.splitlines()[-1] == "[]"
 
 
 def test_every_job_can_be_submitted():
