@@ -46,6 +46,18 @@ _LARGE_WEIGHTS = 2**30  # Bytes.
 _TOP_K = 10  # Of coverage, average popularity and novelty; of few candidates only a fifth, for all would be no choice.
 
 
+def current_evaluation(
+    storage: Storage, name: str, run: str, config: EvaluationConfig, seed: int, force: bool = False
+) -> Evaluation | None:
+    """The evaluation of `runs/<run>`, if it is up to date; its report is written and its table printed again."""
+    evaluation = read_evaluation(storage, run, config.split, config.protocol)
+    if evaluation is None or force or evaluation.recipe != _read_inputs(storage, name, run, config, seed).recipe():
+        return None
+    log_skipped("evaluate", run)
+    _report(storage, run, config, evaluation)
+    return evaluation
+
+
 def run_evaluate(
     spark: SparkSession,
     storage: Storage,
@@ -55,16 +67,27 @@ def run_evaluate(
     seed: int,
     force: bool = False,
 ) -> Evaluation:
-    """Evaluates `runs/<run>` on the split `config.split` of `prepared/<name>`; done already, it only says so.
+    """Evaluates `runs/<run>` on the split `config.split` of `prepared/<name>`, unless that is up to date.
 
     Writes `runs/<run>/evaluations/<split>-<protocol>.json` and `report.html`, and prints the table.
 
     Raises:
         DataError: the run or the data is not there, they do not belong together, or the split leaks.
     """
+    if (current := current_evaluation(storage, name, run, config, seed, force)) is not None:
+        return current
+    inputs = _read_inputs(storage, name, run, config, seed)
+    storage.check_writable()
+    evaluation = evaluate_run(spark, inputs)
+    storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
+    _report(storage, run, config, evaluation)
+    return evaluation
+
+
+def _read_inputs(storage: Storage, name: str, run: str, config: EvaluationConfig, seed: int) -> Inputs:
     prepared = Dataset(storage, "prepared", name).require("prepare")
     names = [run] if config.compare_to in (None, run) else [run, config.compare_to]
-    inputs = Inputs(
+    return Inputs(
         storage=storage,
         prepared=prepared,
         vocabulary=read_vocabulary(storage, prepared),
@@ -72,17 +95,12 @@ def run_evaluate(
         config=config,
         seed=seed,
     )
-    evaluation = read_evaluation(storage, run, config.split, config.protocol)
-    if evaluation is not None and evaluation.recipe == inputs.recipe() and not force:
-        log_skipped("evaluate", run)
-    else:
-        storage.check_writable()
-        evaluation = evaluate_run(spark, inputs)
-        storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
+
+
+def _report(storage: Storage, run: str, config: EvaluationConfig, evaluation: Evaluation) -> None:
     if config.report:
         _LOG.info("evaluate: report in %s", write_report(storage, run, config.report_runs))
     print_table(comparison_table([evaluation]))
-    return evaluation
 
 
 def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:

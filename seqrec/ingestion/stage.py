@@ -1,6 +1,7 @@
 """The stages `download`, `synthesize` and `ingest`, as the jobs call them."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from pyspark.sql import SparkSession
@@ -25,15 +26,19 @@ _SYNTHESIZE_VERSION = 1  # To be raised when the same settings give other lines.
 _INGEST_VERSION = 1  # To be raised when the same lines give other tables.
 
 
+def current_download(storage: Storage, name: str, config: DownloadConfig, force: bool) -> Manifest | None:
+    """The downloaded `raw/<name>`, if it is up to date."""
+    return _download_output(storage, name, config, force).current()
+
+
 def run_download(storage: Storage, name: str, config: DownloadConfig, force: bool) -> Manifest:
     """Writes `raw/<name>`, unless it is up to date. Files that an interrupted run has fetched are not fetched again."""
     files = files_to_download(config)
-    settings = {"files": [[redact(url) for url in file.urls] for file in files]}  # The manifest keeps them.
-    recipe = Recipe(stage="download", settings=settings, inputs={})
-    output = StageOutput(Dataset(storage, "raw", name), recipe, force)
+    output = _download_output(storage, name, config, force)
     if (current := output.current()) is not None:
         return current
-    attempt = output.dataset.begin(recipe, resume=True)  # With `force` too: files that have come are not fetched again.
+    # Also with `force`: files that have come are not fetched again.
+    attempt = output.dataset.begin(output.recipe, resume=True)
     uris = download_into(attempt, files, config)
     stored = find_raw_files(uris, "download")
     digests = raw_digests(stored, storage)
@@ -51,13 +56,22 @@ def run_download(storage: Storage, name: str, config: DownloadConfig, force: boo
     )
 
 
+def _download_output(storage: Storage, name: str, config: DownloadConfig, force: bool) -> StageOutput:
+    files = files_to_download(config)
+    settings = {"files": [[redact(url) for url in file.urls] for file in files]}  # The manifest keeps them.
+    return StageOutput(Dataset(storage, "raw", name), Recipe(stage="download", settings=settings, inputs={}), force)
+
+
+def current_synthesis(storage: Storage, name: str, config: SynthesisConfig, seed: int, force: bool) -> Manifest | None:
+    """The synthesized `raw/<name>`, if it is up to date."""
+    return _synthesis_output(storage, name, config, seed, force).current()
+
+
 def run_synthesize(
     spark: SparkSession, storage: Storage, name: str, config: SynthesisConfig, seed: int, force: bool
 ) -> Manifest:
     """Writes `raw/<name>`, unless it is up to date."""
-    settings = recipe_settings(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
-    recipe = Recipe(stage="synthesize", settings=settings, inputs={})
-    output = StageOutput(Dataset(storage, "raw", name), recipe, force)
+    output = _synthesis_output(storage, name, config, seed, force)
     if (current := output.current()) is not None:
         return current
     attempt = output.begin()
@@ -67,10 +81,23 @@ def run_synthesize(
     manifest = attempt.publish(
         counts=counts,
         details={"reviews": written.reviews, "metadata": written.metadata, "files": [asdict(f) for f in written.files]},
-        content=recipe.digest,
+        content=output.recipe.digest,
     )
     _LOG.info("synthesize: %s", ", ".join(f"{number:,} {noun}" for noun, number in counts.items()))
     return manifest
+
+
+def _synthesis_output(storage: Storage, name: str, config: SynthesisConfig, seed: int, force: bool) -> StageOutput:
+    settings = recipe_settings(config) | {"seed": seed, "version": _SYNTHESIZE_VERSION}
+    return StageOutput(Dataset(storage, "raw", name), Recipe(stage="synthesize", settings=settings, inputs={}), force)
+
+
+def current_ingestion(
+    storage: Storage, name: str, source: SourceConfig, config: IngestionConfig, force: bool
+) -> Manifest | None:
+    """`ingested/<name>`, if it is up to date for the same files."""
+    inputs = open_inputs(storage, name, source, config)
+    return _ingest_output(storage, name, inputs.digests, config, force).current()
 
 
 def run_ingest(
@@ -83,9 +110,7 @@ def run_ingest(
 ) -> Manifest:
     """Writes `ingested/<name>`, unless it is up to date for the same files."""
     inputs = open_inputs(storage, name, source, config)
-    settings = recipe_settings(config) | {"version": _INGEST_VERSION}
-    recipe = Recipe(stage="ingest", settings=settings, inputs=inputs.digests)
-    output = StageOutput(Dataset(storage, "ingested", name), recipe, force)
+    output = _ingest_output(storage, name, inputs.digests, config, force)
     if (current := output.current()) is not None:
         return current
     attempt = output.begin()
@@ -95,3 +120,11 @@ def run_ingest(
         counts={table: content.rows for table, content in ingested.tables.items()},
         details={"files": [counts.as_dict() for counts in ingested.files]},
     )
+
+
+def _ingest_output(
+    storage: Storage, name: str, digests: Mapping[str, str], config: IngestionConfig, force: bool
+) -> StageOutput:
+    settings = recipe_settings(config) | {"version": _INGEST_VERSION}
+    recipe = Recipe(stage="ingest", settings=settings, inputs=digests)
+    return StageOutput(Dataset(storage, "ingested", name), recipe, force)

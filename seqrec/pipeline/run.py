@@ -13,7 +13,7 @@ from seqrec.core.errors import ConfigError, SeqrecError
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_name, check_settings
 from seqrec.pipeline.config import LoadedConfig
-from seqrec.pipeline.stages import STAGES, run_stage
+from seqrec.pipeline.stages import STAGES, run_stage, take_shortcut
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,9 +70,10 @@ def pipeline(loaded: LoadedConfig) -> None:
         for number, step in enumerate(steps, start=1):
             _LOG.info("\n[%d/%d] %s", number, len(steps), step.title)
             step_started = time.monotonic()
+            config = _for_model(loaded, step.model)
             if loaded.run.pipeline.one_process:
-                run_stage(step.job, _for_model(loaded, step.model))
-            else:
+                run_stage(step.job, config)
+            elif take_shortcut(step.job, config) is None:
                 _submit(step)
             _LOG.info("[%d/%d] %s: %.0f s", number, len(steps), step.title, time.monotonic() - step_started)
     if len(loaded.run.pipeline.models) > 1:  # The table of a single model has just been printed.

@@ -35,7 +35,7 @@ class Stage:
     section: str  # Section of the config with the stage's own settings and its `spark:` block.
     run: str  # Function that makes the result, or finds that it is up to date.
     reads: tuple[str, ...]  # Sections that the stage reads; --help shows their keys.
-    shortcut: str | None = None  # Function that is asked first, without Spark: a result, or None if `run` is needed.
+    shortcut: str | None = None  # Function that is asked first, without Spark: the result, or None if `run` is needed.
     uses_spark: Condition = _always  # Whether the job starts Spark, so that a cluster needs this environment.
     starts_workers: Condition = _never  # Whether Horovod's workers run as tasks of the job's own Spark application.
     driver_share: float = 0.5  # Share of the machine's memory for the driver's JVM in a local run.
@@ -48,6 +48,7 @@ STAGES: dict[str, Stage] = {
     "download": Stage(
         section="download",
         run="seqrec.ingestion.stage:run_download",
+        shortcut="seqrec.ingestion.stage:current_download",
         reads=("download",),
         uses_spark=_never,
         driver_share=0.05,
@@ -56,24 +57,28 @@ STAGES: dict[str, Stage] = {
     "synthesize": Stage(
         section="synthesis",
         run="seqrec.ingestion.stage:run_synthesize",
+        shortcut="seqrec.ingestion.stage:current_synthesis",
         reads=("source", "synthesis"),
         in_pipeline=lambda run: run.source.kind == "synthetic",
     ),
     "ingest": Stage(
         section="ingestion",
         run="seqrec.ingestion.stage:run_ingest",
+        shortcut="seqrec.ingestion.stage:current_ingestion",
         reads=("source", "ingestion"),
         in_pipeline=_always,
     ),
     "prepare": Stage(
         section="preparation",
         run="seqrec.preparation.stage:run_prepare",
+        shortcut="seqrec.preparation.stage:current_preparation",
         reads=("preparation",),
         in_pipeline=_always,
     ),
     "train": Stage(
         section="training",
         run="seqrec.training.stage:run_train",
+        shortcut="seqrec.training.stage:current_run",
         reads=("model", "training"),
         starts_workers=_always,
         driver_share=0.08,
@@ -83,6 +88,7 @@ STAGES: dict[str, Stage] = {
     "evaluate": Stage(
         section="evaluation",
         run="seqrec.evaluation.stage:run_evaluate",
+        shortcut="seqrec.evaluation.stage:current_evaluation",
         reads=("evaluation", "model", "training"),
         driver_share=0.2,
         in_pipeline=_always,
@@ -129,16 +135,20 @@ STAGES["pipeline"] = Stage(
 def run_stage(job: str, config: LoadedConfig) -> Any:
     """Runs the stage of a job, in a Spark session if its function takes one; returns what the function returns."""
     stage = STAGES[job]
-    if stage.shortcut is not None:
-        result = _call(stage.shortcut, stage, config)
-        if result is not None:
-            return result
+    if (result := take_shortcut(job, config)) is not None:
+        return result
     if "spark" not in inspect.signature(load_function(stage.run)).parameters:
         return _call(stage.run, stage, config)
     from seqrec.tables.sessions import spark_session
 
     with spark_session(job, config.spark.get(stage.section)) as spark:
         return _call(stage.run, stage, config, spark)
+
+
+def take_shortcut(job: str, config: LoadedConfig) -> Any:
+    """The result of a stage that has nothing to do, found without Spark; None if the stage must run."""
+    stage = STAGES[job]
+    return None if stage.shortcut is None else _call(stage.shortcut, stage, config)
 
 
 def load_function(name: str) -> Callable[..., Any]:

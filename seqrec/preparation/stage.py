@@ -52,6 +52,16 @@ class PreparationInputs:
     vocabulary: RunVocabulary | None  # None makes a new vocabulary.
 
 
+def current_preparation(
+    storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool
+) -> Manifest | None:
+    """`prepared/<name>`, if it is up to date; None too with a run's vocabulary, whose digest only Spark computes."""
+    if config.vocabulary is not None:
+        return None
+    source = Dataset(storage, "ingested", name).require(made_by="ingest")
+    return _output(storage, name, source, config, seed, force).current()
+
+
 def run_prepare(
     spark: SparkSession, storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool = False
 ) -> Manifest:
@@ -64,11 +74,7 @@ def run_prepare(
     source = Dataset(storage, "ingested", name).require(made_by="ingest")
     session = own_session(spark)
     vocabulary = None if config.vocabulary is None else read_run_vocabulary(session, storage, config.vocabulary)
-    contents = {"reviews": source.table("reviews").content, "items": source.table("items").content}
-    if vocabulary is not None:
-        contents["vocabulary"] = vocabulary.content
-    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=contents)
-    output = StageOutput(Dataset(storage, "prepared", name), recipe, force)
+    output = _output(storage, name, source, config, seed, force, vocabulary)
     if (current := output.current()) is not None:
         return current
     attempt = output.begin()
@@ -83,6 +89,22 @@ def run_prepare(
     except Exception:
         attempt.discard()  # It holds gigabytes of scratch. A killed process leaves them for the next attempt to delete.
         raise
+
+
+def _output(
+    storage: Storage,
+    name: str,
+    source: Manifest,
+    config: PreparationConfig,
+    seed: int,
+    force: bool,
+    vocabulary: RunVocabulary | None = None,
+) -> StageOutput:
+    contents = {"reviews": source.table("reviews").content, "items": source.table("items").content}
+    if vocabulary is not None:
+        contents["vocabulary"] = vocabulary.content
+    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=contents)
+    return StageOutput(Dataset(storage, "prepared", name), recipe, force)
 
 
 def _prepare(attempt: Attempt, inputs: PreparationInputs, config: PreparationConfig, seed: int) -> Manifest:

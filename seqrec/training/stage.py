@@ -45,6 +45,14 @@ class _Inputs(NamedTuple):
     seed: int
 
 
+def current_run(
+    storage: Storage, name: str, run: str, model: ModelConfig, training: TrainingConfig, seed: int, force: bool
+) -> Manifest | None:
+    """`runs/<run>`, if it is up to date and as long as `training` wants it; None too for a dry run."""
+    inputs = _Inputs(Dataset(storage, "prepared", name).require("prepare"), model, training, seed)
+    return None if training.dry_run else _current(_output(storage, run, inputs, force), training)
+
+
 def run_train(
     storage: Storage, name: str, run: str, model: ModelConfig, training: TrainingConfig, seed: int, force: bool
 ) -> Manifest:
@@ -60,9 +68,8 @@ def run_train(
     if training.dry_run:
         print(plan)
         return inputs.prepared
-    recipe = _recipe(storage, inputs)
-    output = StageOutput(Dataset(storage, "runs", run), recipe, force, resumes=training.resume == "auto")
-    current = output.current(lambda it: _is_finished(it, training), lambda it: f"{it.details['epochs']} epochs")
+    output = _output(storage, run, inputs, force)
+    current = _current(output, training)
     if current is not None:
         return current
     earlier = output.earlier if output.resumes else None
@@ -80,6 +87,15 @@ def _checked_plan(inputs: _Inputs) -> str:
     plan = plan_epoch(inputs.prepared.table("sequences/train").files, layout, 0)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
     return describe_plan(plan, layout)
+
+
+def _output(storage: Storage, run: str, inputs: _Inputs, force: bool) -> StageOutput:
+    dataset = Dataset(storage, "runs", run)
+    return StageOutput(dataset, _recipe(storage, inputs), force, resumes=inputs.training.resume == "auto")
+
+
+def _current(output: StageOutput, training: TrainingConfig) -> Manifest | None:
+    return output.current(lambda it: _is_finished(it, training), lambda it: f"{it.details['epochs']} epochs")
 
 
 def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:

@@ -83,6 +83,22 @@ def test_pipeline_does_nothing_the_second_time(workdir):
     assert ids_in(workdir) == before
 
 
+def test_pipeline_submits_no_stage_that_is_up_to_date(workdir, monkeypatch, capsys):
+    submitted = []
+    monkeypatch.setattr("seqrec.pipeline.run._submit", submitted.append)
+    before = ids_in(workdir)
+
+    pipeline(config_of(workdir, "pipeline.one_process=false"))
+
+    assert submitted == []
+    assert ids_in(workdir) == before
+    assert "demo-a2svd" in capsys.readouterr().out  # The table of results, all the same.
+
+    pipeline(config_of(workdir, "pipeline.one_process=false", "preparation.num_test_negatives=7"))
+
+    assert [step.job for step in submitted] == ["prepare"]
+
+
 def test_a_changed_setting_runs_its_stage_again_and_no_earlier_one(workdir):
     before = ids_in(workdir)
 
