@@ -27,7 +27,7 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
     from seqrec.models.registry import build_model
     from seqrec.training.config import TrainingConfig
     from seqrec.training.objectives.config import LossConfig
-    from seqrec.training.objectives.sampled_softmax import NegativeSampler
+    from seqrec.training.objectives.registry import build_objective
     from seqrec.training.optimizer_config import OptimizerConfig
     from seqrec.training.optimizers import build_optimizer
     from seqrec.training.train_step import TrainStep
@@ -50,8 +50,8 @@ def measure(model_name: str, num_items: int, optimizer_name: str) -> tuple[float
         global_batch_size=BATCH,
     )
     optimizer = build_optimizer(config.optimizer, model.trained_variables)
-    sampler = NegativeSampler(config.loss, np.ones(num_items + 1, np.int64))
-    step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(1))
+    objective = build_objective(config.loss, model_name, np.ones(num_items + 1, np.int64))
+    step = TrainStep(model, optimizer, objective, Workers(), config, 1, range(1))
 
     def batch() -> TrainBatch:
         items = np.zeros([1, BATCH, HISTORY], np.int32)

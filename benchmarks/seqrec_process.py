@@ -21,7 +21,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.training.config import TrainingConfig
-from seqrec.training.objectives.sampled_softmax import NegativeSampler
+from seqrec.training.objectives.registry import build_objective
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.train_step import TrainStep
 from seqrec.training.workers.exchange import Workers
@@ -59,8 +59,8 @@ def train_worker(model: SequenceModel, sequences: Sequences, full: bool, num_str
     train_count = np.bincount(sequences.items[sequences.train_targets], minlength=sequences.num_items + 1)
     config = TrainingConfig(num_streams=num_streams, global_batch_size=BATCH)
     optimizer = build_optimizer(config.optimizer, model.trained_variables)
-    sampler = NegativeSampler(config.loss, train_count)
-    step = TrainStep(model, optimizer, sampler, Workers(), config, 1, range(num_streams))
+    objective = build_objective(config.loss, model.config.name, train_count)
+    step = TrainStep(model, optimizer, objective, Workers(), config, 1, range(num_streams))
     for number, batch in enumerate(prefetched(_train_batches(sequences, full, num_streams), BATCHES_AHEAD)):
         assert np.isfinite(float(step(batch, number, False).loss))
         yield BATCH

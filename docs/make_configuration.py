@@ -10,6 +10,7 @@ from seqrec.core.metrics import METRICS, validation_metrics
 from seqrec.models.registry import MODELS, options_of
 from seqrec.pipeline.keys import Key, describe_keys, keys_of, sections
 from seqrec.pipeline.stages import STAGES
+from seqrec.training.objectives import registry as objectives
 from seqrec.tuning.search_space import ParameterConfig
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -19,7 +20,7 @@ _INTRODUCTION = """\
 One YAML holds a whole run: the keys of the first table stand at its top, the others in a section of the name given.
 Every key has a default; `--set section.key=value` wins over the file, and the value is read as YAML. An unknown or
 mistyped key is an error that names the nearest one. `./spark-submit.sh JOB --help` shows the keys that a job
-reads, but those of `model.options` and of the entries of `tuning.space`, which are only here.
+reads, but those of `model.options`, `training.loss.options` and the entries of `tuning.space`, which are only here.
 
 Each section may also hold a `spark:` block: settings of Spark for the stage of that section.
 
@@ -60,6 +61,10 @@ def page() -> str:
                 parts += [f"### model.options.{name}", "", *_table(keys_of(options_of(name))), ""]
         if section == "evaluation":
             parts += [_METRICS, *_table_of_metrics(), ""]
+        if section == "training":
+            for name in sorted(objectives.OBJECTIVES):
+                if own := keys_of(objectives.options_of(name)):
+                    parts += [f"### training.loss.options.{name}", "", *_table(own), ""]
         if section == "tuning":
             parts += ["### An entry of tuning.space", "", *_table(keys_of(ParameterConfig)), ""]
     return "\n".join(parts).rstrip() + "\n"

@@ -78,6 +78,7 @@ REMEDIES = {
     "results for": "Run the same command again: finished trials are kept.",
     "an item id has a line break": "Fix the ids in the source and ingest them again.",
     "there is no model": "Choose one of those that the message lists.",
+    "there is no objective": "Choose one of those that the message lists.",
     "optimizer.name: there is no": "Choose one of those that the message lists.",
     "cannot look up": "Check the path and your permission.",
     "cannot write": "Free some space, or choose a folder you may write to.",

@@ -52,6 +52,8 @@ def _check_training(config: LoadedConfig) -> None:
     """Refuses settings that `train` would refuse whatever the data, before hours are spent on the data."""
     from seqrec.feed.plan import check_division
     from seqrec.training.checks import layout_of
+    from seqrec.training.objectives.config import LossConfig
+    from seqrec.training.objectives.registry import check_objective
 
     run = config.run
     for model in run.pipeline.models:
@@ -59,6 +61,8 @@ def _check_training(config: LoadedConfig) -> None:
         if run.model != ModelConfig(name=run.model.name):  # The defaults are right.
             # This imports the model and with it TensorFlow, which takes seconds.
             check_settings(dataclasses.replace(run.model, name=model))
+        if run.training.loss != LossConfig():
+            check_objective(run.training.loss, model)
     check_division(layout_of(run.training, run.seed))
 
 

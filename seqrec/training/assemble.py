@@ -22,7 +22,7 @@ from seqrec.training.checks import check_prepared, layout_of
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.loop import Trainer, train
-from seqrec.training.objectives.sampled_softmax import NegativeSampler
+from seqrec.training.objectives.registry import build_objective
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.reporting.mlflow import MlflowLog
 from seqrec.training.reporting.progress import ProgressBar, epoch_line, history_csv
@@ -66,7 +66,7 @@ def train_run(
         max_history_length=job.model.max_history_length,
         scratch=config.scratch,
     )
-    sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
+    objective = build_objective(config.loss, job.model.name, vocabulary.train_count[: vocabulary.num_trained_items + 1])
     validation_feed = EvaluationFeed(
         storage=storage,
         files=prepared.table(VALIDATION).files,
@@ -90,7 +90,7 @@ def train_run(
         config=config,
         feed=feed,
         state=state,
-        step=_noting_steps(TrainStep(model, optimizer, sampler, workers, config, job.seed, feed.stream_ids), writer),
+        step=_noting_steps(TrainStep(model, optimizer, objective, workers, config, job.seed, feed.stream_ids), writer),
         validate=Validation(model, validation_feed, workers, config.metrics_at, config.metric).run,
         save=_saver(workers, writer, everything, checkpoints.save),
         save_best=_saver(workers, writer, model.named_variables(), checkpoints.save_best),

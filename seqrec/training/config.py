@@ -78,13 +78,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}: give more than 0, or null.")
-        least_batch = 2 * self.num_streams * self.gradient_accumulation
-        if self.loss.negatives == "in_batch" and self.global_batch_size < least_batch:
-            raise ValueError(
-                f"global_batch_size is {self.global_batch_size} with num_streams {self.num_streams} and "
-                f"gradient_accumulation {self.gradient_accumulation}: a single example in each part of a stream has no "
-                f"in_batch negatives. Give a batch of at least {least_batch}, or other negatives."
-            )
+        self.loss.check_batch(self.global_batch_size, self.num_streams, self.gradient_accumulation)
         check_metric(self.metric)
         if any(k < 1 for k in self.metrics_at):
             raise ValueError(f"metrics_at is {list(self.metrics_at)}: give numbers of at least 1.")

@@ -29,6 +29,7 @@ from seqrec.training.checks import (
 )
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
+from seqrec.training.objectives.registry import check_objective
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.watcher import launch
 
@@ -83,6 +84,7 @@ def run_train(
 def _checked_plan(inputs: _Inputs) -> str:
     """A description of the first epoch's plan, once settings and data are known to go together."""
     load_options(inputs.model)
+    check_objective(inputs.training.loss, inputs.model.name)
     layout = layout_of(inputs.training, inputs.seed)
     plan = plan_epoch(inputs.prepared.table("sequences/train").files, layout, 0)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
@@ -105,8 +107,8 @@ def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
     contents[TRAIN_FILES] = train_files_digest(inputs.prepared)
     if training.start_from:
         contents["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
-    decisive = plain({"model": inputs.model, "training": recipe_settings(training), "seed": inputs.seed})
-    return Recipe(stage="train", settings=decisive, inputs=contents)
+    settings = {"model": recipe_settings(inputs.model), "training": recipe_settings(training), "seed": inputs.seed}
+    return Recipe(stage="train", settings=settings, inputs=contents)
 
 
 def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:

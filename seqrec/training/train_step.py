@@ -1,27 +1,29 @@
 """One update, as a traced function: loss, gradients, exchange between workers, clipping, optimizer, batch norm.
 
-S streams of this worker, B examples of a stream in the step, G gradient parts.
+S streams of this worker, M moments of the batch norms.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-from seqrec.core.batch import TrainBatch
-from seqrec.models.contract import RankingModel
+from seqrec.core.batch import RunBatch, TrainBatch
+from seqrec.models.contract import SequenceModel
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.config import TrainingConfig
-from seqrec.training.objectives.sampled_softmax import NegativeSampler, candidates_of, softmax_loss
+from seqrec.training.objectives.objective import Objective
 from seqrec.training.optimizers import Adam, Gradient, merge_rows
 from seqrec.training.workers.exchange import Workers
 
+Batch: TypeAlias = TrainBatch | RunBatch  # Whichever the objective reads.
+
 
 class StepOutcome(NamedTuple):
-    loss: tf.Tensor  # float32 [], mean over the global batch.
+    loss: tf.Tensor  # float32 [], mean over the targets of the global batch.
     stop: tf.Tensor  # float32 [], above 0 if any worker was asked to stop.
-    gradient_norm: tf.Tensor  # float32 [], of all gradients together, before clipping.
-    bytes_sent: tf.Tensor  # int64 [], handed to the other workers by this one.
+    gradient_norm: tf.Tensor  # float32 [], norm of all gradients together, before clipping.
+    bytes_sent: tf.Tensor  # int64 [], bytes that this worker has sent to the others.
 
 
 class TrainStep:
@@ -32,9 +34,9 @@ class TrainStep:
 
     def __init__(
         self,
-        model: RankingModel,
+        model: SequenceModel,
         optimizer: Adam,
-        sampler: NegativeSampler,
+        objective: Objective,
         workers: Workers,
         config: TrainingConfig,
         seed: int,
@@ -43,28 +45,28 @@ class TrainStep:
         self._model = model
         self._variables = list(model.trained_variables)
         self._optimizer = optimizer
-        self._sampler = sampler
+        self._objective = objective
         self._workers = workers
         self._config = config
         self._seed = seed
         self._stream_ids = list(stream_ids)
-        # Without AutoGraph, as there is no Python control flow to convert: it would leave files in the temporary folder
-        # of every worker that does not end cleanly, as those on Spark.
+        # Without AutoGraph: there is no Python control flow to convert, and it would leave files in the temporary
+        # folder of every worker that does not end cleanly, as workers on Spark do not.
         self._update = tf.function(self._traced, autograph=False)
 
-    def __call__(self, batch: TrainBatch, global_step: int, stop: bool) -> StepOutcome:
-        """Does step `global_step` (0 is the first of the run) with arrays [S, B, ...]."""
+    def __call__(self, batch: Batch, global_step: int, stop: bool) -> StepOutcome:
+        """Does step `global_step` (0 is the first of the run) with a batch of tensors [S, B, ...]."""
         return self._update(batch, tf.constant(global_step, tf.int64), tf.constant(float(stop)))
 
     def learning_rate(self, global_step: tf.Tensor) -> tf.Tensor:
-        """float32 []: grows over `warmup_steps`; scaled by the global batch if so set, never by the workers."""
+        """float32 []: grows over `warmup_steps`; scaled by the global batch if that is set, never by the workers."""
         rate = self._config.optimizer.learning_rate
         if self._config.learning_rate_for_batch_size:
             rate *= self._config.global_batch_size / self._config.learning_rate_for_batch_size
         share = (tf.cast(global_step, tf.float32) + 1.0) / max(1, self._config.warmup_steps)
         return rate * tf.minimum(share, 1.0)
 
-    def _traced(self, batch: TrainBatch, global_step: tf.Tensor, stop: tf.Tensor) -> StepOutcome:
+    def _traced(self, batch: Batch, global_step: tf.Tensor, stop: tf.Tensor) -> StepOutcome:
         loss, gradients, moments = self._gradients(batch, global_step)
         statistics = tf.concat([moments, [loss, stop]], axis=0)
         gradients, statistics, bytes_sent = self._workers.exchange(gradients, statistics)
@@ -75,30 +77,36 @@ class TrainStep:
         self._model.apply_moments(statistics[:-2])
         return StepOutcome(statistics[-2], statistics[-1], norm, bytes_sent)
 
-    def _gradients(
-        self, batch: TrainBatch, global_step: tf.Tensor
-    ) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
-        """Means over this worker's streams and all parts: loss [], gradients with every row once, moments [M]."""
+    def _gradients(self, batch: Batch, global_step: tf.Tensor) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
+        """This worker's loss [], gradients with every row once, and moments [M]: means over its streams and all parts.
+
+        Their means over the workers are those of the global batch.
+        """
         num_parts = self._config.gradient_accumulation
+        scale = self._scale(batch)
         losses, parts, moments = [], [], []
         for number in range(num_parts):
             part = tf.nest.map_structure(lambda x, n=number: tf.split(x, num_parts, axis=1)[n], batch)
             training = TrainingContext(self._seed, global_step * num_parts + number, tf.constant(self._stream_ids))
             with tf.GradientTape() as tape:
-                loss = self._loss(part, training)
+                data, penalty = self._objective.loss(self._model, part, training)
+                loss = (data if scale is None else data * scale) + penalty
             losses.append(loss)
             parts.append(tape.gradient(loss, self._variables))
             moments.append(tf.reduce_mean(training.moments(), axis=0))
         gradients = self._model.mask_gradients([_mean(list(of_variable)) for of_variable in zip(*parts, strict=True)])
         return tf.add_n(losses) / num_parts, gradients, tf.add_n(moments) / num_parts
 
-    def _loss(self, batch: TrainBatch, training: TrainingContext) -> tf.Tensor:
-        negatives = self._sampler.draw(batch.target_item, batch.history, training)
-        candidates = candidates_of(batch.target_item, negatives)
-        state = self._model.encode(batch.history, training)
-        logits = self._model.score(state, candidates, training)
-        loss = softmax_loss(logits, negatives, self._sampler.log_q(candidates))
-        return loss + self._model.regularization(batch.history, candidates)
+    def _scale(self, batch: Batch) -> tf.Tensor | None:
+        """Factor that turns a part's sum over targets into its share of the mean over all targets of the global batch.
+
+        None for windows: every worker has equally many, so means of means are right. For runs the workers exchange
+        their numbers of targets first, while the forward pass runs; every later mean over parts and workers is then
+        the same as for windows.
+        """
+        if self._objective.reads == "windows":
+            return None
+        return self._config.gradient_accumulation / self._workers.mean(self._objective.num_targets(batch))
 
 
 def _mean(gradients: list[Any]) -> Gradient | None:

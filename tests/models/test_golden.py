@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from seqrec.models.layers.training_context import TrainingContext
-from seqrec.training.objectives.sampled_softmax import Negatives, softmax_loss
+from seqrec.training.objectives.negatives import SampledNegatives
+from seqrec.training.objectives.sampled_softmax import softmax_loss
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
 from tests.models.golden_files import FILES, Golden
@@ -23,7 +24,7 @@ def train_step(model, optimizer, history, candidates, step):
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         logits = model.score(model.encode(history, training), candidates, training)
-        negatives = Negatives(candidates[:, :, 1:], tf.ones_like(candidates[:, :, 1:], tf.bool))
+        negatives = SampledNegatives(candidates[:, :, 1:], tf.ones_like(candidates[:, :, 1:], tf.bool))
         data_loss = softmax_loss(logits, negatives)
         loss = data_loss + model.regularization(history, candidates)
     optimizer.apply(tape.gradient(loss, variables), variables, 1e-3)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from seqrec.core.config import recipe_keys
+from seqrec.core.config import recipe_keys, recipe_settings
 from seqrec.training.config import TrainingConfig
 from seqrec.training.objectives.config import LossConfig
 
@@ -56,3 +56,10 @@ def test_training_config_and_stage_load_without_engines() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert loaded.strip() == "[]"
+
+
+def test_the_recipe_of_the_loss_is_that_of_runs_made_before_there_were_other_objectives() -> None:
+    before = {"num_negatives", "negatives", "popularity_exponent", "correct_log_q", "exclude_own_items"}
+
+    assert set(recipe_settings(LossConfig())) == before
+    assert set(recipe_settings(LossConfig(name="other", options={"other": {}}))) == before | {"name", "options"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqrec.core.batch import TrainBatch
+from seqrec.core.batch import EventRuns, RunBatch, TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import read_vocabulary
@@ -19,11 +19,12 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.models.registry import build_model
 from seqrec.training.checks import layout_of
-from seqrec.training.objectives.sampled_softmax import NegativeSampler
+from seqrec.training.objectives.registry import build_objective
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer
 from seqrec.training.train_step import TrainStep
 from seqrec.training.workers.exchange import Workers
+from tests.training.objectives.toy_objective import Pull, PullOptions
 from tests.training.small_runs import SEED, small_model, small_training
 
 
@@ -43,11 +44,12 @@ class Learner:
         self.model = build_model(model or small_model(dropout=(0.0, 0.0)), vocabulary, SEED)
         variables = self.model.trained_variables
         self.optimizer = build_optimizer(config.optimizer, variables)
-        self.sampler = NegativeSampler(config.loss, vocabulary.train_count[: vocabulary.num_trained_items + 1])
+        train_count = vocabulary.train_count[: vocabulary.num_trained_items + 1]
+        self.objective: Any = build_objective(config.loss, self.model.config.name, train_count)
         files = prepared[1].table("sequences/train").files
         self._feed = WindowFeed(prepared[0], files, layout_of(config, SEED), worker_rank=0, max_history_length=8)
         self.step = TrainStep(
-            self.model, self.optimizer, self.sampler, Workers(), config, SEED, self._feed.stream_ids
+            self.model, self.optimizer, self.objective, Workers(), config, SEED, self._feed.stream_ids
         )  # fmt: skip
 
     def batches(self) -> Iterator[TrainBatch]:
@@ -56,7 +58,7 @@ class Learner:
 
     def negatives(self, batch: TrainBatch, stream_ids: Sequence[int]) -> np.ndarray:
         training = TrainingContext(SEED, tf.constant(7, tf.int64), tf.constant(list(stream_ids)))
-        return self.sampler.draw(batch.target_item, batch.history, training).items.numpy()
+        return self.objective.sampler.draw(batch.target_item, batch.history, training).items.numpy()
 
     def weights(self) -> dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in self.model.named_variables().items()}
@@ -189,7 +191,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(prepared: tuple[Storag
     negatives = tf.reverse(batch.target_item, axis=[1])[:, :, None] % 60 + 1
 
     for learner in learners:
-        learner.step._sampler.draw = _FixedNegatives(negatives)  # type: ignore[method-assign]
+        learner.objective.sampler.draw = _FixedNegatives(negatives)
         learner.step(batch, 0, False)
 
     firsts = [learner.optimizer.named_slots() for learner in learners]
@@ -204,17 +206,63 @@ class _FixedNegatives:
         self._rest = negatives
 
     def __call__(self, target_item: tf.Tensor, history: Any, training: Any) -> Any:
-        from seqrec.training.objectives.sampled_softmax import Negatives
+        from seqrec.training.objectives.negatives import SampledNegatives
 
         size = target_item.shape[1]
         items, self._rest = self._rest[:, :size], self._rest[:, size:]
-        return Negatives(items, tf.ones(items.shape, tf.bool))
+        return SampledNegatives(items, tf.ones(items.shape, tf.bool))
+
+
+def pull(
+    prepared: tuple[Storage, Manifest],
+    target_items: list[list[int]],
+    workers: Workers,
+    num_parts: int = 1,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """A step of an objective that reads runs: its loss, the items' rows before it, and their gradient."""
+    model = small_model(batch_norm=False, dropout=(0.0, 0.0))
+    learner = Learner(prepared, model, global_batch_size=16, gradient_accumulation=num_parts)
+    config = small_training(global_batch_size=16, gradient_accumulation=num_parts)
+    objective = Pull(config.loss, PullOptions(), np.ones(61))
+    step = TrainStep(learner.model, learner.optimizer, objective, workers, config, SEED, [0])
+    rows = learner.weights()["embedding/items"]
+    targets = tf.constant([target_items], tf.int32)  # [1, B, L]
+    runs = EventRuns(tf.ones_like(targets), tf.fill(targets.shape[:2], targets.shape[2]), tf.zeros(targets.shape))
+
+    outcome = step(RunBatch(runs, targets), 0, False)
+
+    first_moment = learner.optimizer.named_slots()["embedding/items/first_moment"].numpy()
+    return float(outcome.loss), rows, first_moment / 0.1
+
+
+@pytest.mark.parametrize("num_parts", [1, 2])
+def test_a_step_over_runs_takes_the_mean_over_all_targets(prepared: tuple[Storage, Manifest], num_parts: int) -> None:
+    # Four targets, three of them in the second half of the batch.
+    loss, rows, gradient = pull(prepared, [[5, 0, 0], [7, 9, 7]], Workers(), num_parts=num_parts)
+
+    assert loss == pytest.approx(np.square(rows[[5, 7, 9, 7]]).sum() / 4, rel=1e-5)
+    np.testing.assert_allclose(gradient[[5, 7, 9]], 2 * rows[[5, 7, 9]] * np.array([[1], [2], [1]]) / 4, rtol=1e-4)
+
+
+def test_a_step_over_runs_counts_the_targets_of_all_workers(prepared: tuple[Storage, Manifest]) -> None:
+    class OneOfTwo(Workers):
+        """A worker with three targets beside another one with a single target."""
+
+        def mean(self, value: tf.Tensor) -> tf.Tensor:
+            return (value + 1.0) / 2.0
+
+    loss, rows, gradient = pull(prepared, [[5, 0, 7], [0, 0, 9]], OneOfTwo())
+
+    # The mean over the two workers follows: this worker's share is twice its part of the mean over four targets.
+    assert loss == pytest.approx(2 * np.square(rows[[5, 7, 9]]).sum() / 4, rel=1e-5)
+    np.testing.assert_allclose(gradient[[5, 7, 9]], 2 * 2 * rows[[5, 7, 9]] / 4, rtol=1e-4)
 
 
 _WORKER_THAT_ENDS_AT_ONCE = """
 import os, sys
 from seqrec.core.storage import Storage
 from seqrec.training.stage import run_train
+from tests.training.objectives.toy_objective import Pull, PullOptions
 from tests.training.small_runs import SEED, small_model, small_training
 run_train(Storage(sys.argv[1]), "toy", "unclean", small_model(), small_training(num_epochs=1), SEED, False)
 sys.stdout.flush()

@@ -1,113 +1,45 @@
-"""Softmax over the target and drawn negatives. S streams, B examples of a stream, n negatives, L history length.
+"""Softmax over the target and drawn negatives: the reference's loss. S streams, B examples of a stream, n negatives."""
 
-Every draw is keyed by (seed, step, the stream's global number) and looks at one stream only, so it does not depend
-on the number of workers. Draws exclude the target exactly, by drawing among the others: nothing is retried.
-"""
-
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core.batch import History
+from seqrec.core.batch import TrainBatch
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.config import LossConfig
+from seqrec.training.objectives.negatives import NegativeSampler, SampledNegatives
+from seqrec.training.objectives.objective import Loss, Objective
 
 
-class Negatives(NamedTuple):
-    items: tf.Tensor  # int32 [S, B, n]
-    counts: tf.Tensor  # bool [S, B, n], False for one that the loss must leave out.
+class SampledSoftmax(Objective):
+    """Mean over the examples of -log softmax(logits)[target], the target among its own drawn negatives."""
+
+    reads = "windows"
+    shared_settings = frozenset(
+        {"num_negatives", "negatives", "popularity_exponent", "correct_log_q", "exclude_own_items"}
+    )
+
+    def __init__(self, config: LossConfig, options: Any, train_count: np.ndarray) -> None:
+        super().__init__(config, options, train_count)
+        self.sampler = NegativeSampler(config, train_count)
+
+    def loss(self, model: Any, batch: TrainBatch, training: TrainingContext) -> Loss:
+        negatives = self.sampler.draw(batch.target_item, batch.history, training)
+        candidates = candidates_of(batch.target_item, negatives)
+        state = model.encode(batch.history, training)
+        logits = model.score(state, candidates, training)
+        data = softmax_loss(logits, negatives, self.sampler.log_q(candidates))
+        return Loss(data, model.regularization(batch.history, candidates))
 
 
-class NegativeSampler(tf.Module):
-    """Draws negatives, with replacement, never the target itself.
-
-    - in_batch (the reference): targets of other examples of the stream, each position alike. Where all targets of
-      a stream are one item there is no negative, and the example adds nothing to the loss.
-    - uniform: all trained items alike.
-    - popularity: in proportion to train_count ** popularity_exponent.
-
-    An item that is not trained on, as there are in data prepared with a run's vocabulary, is no negative, and an
-    example with such a target adds nothing to the loss.
-
-    Args:
-        train_count: int64 [num_trained_items + 1], training events of each item index; [0] is padding's, 0.
-    """
-
-    def __init__(self, config: LossConfig, train_count: np.ndarray) -> None:
-        super().__init__("negatives")
-        self._config = config
-        self._num_items = len(train_count) - 1
-        counts = np.asarray(train_count, np.float64)
-        if config.negatives == "uniform":
-            weights = np.ones_like(counts)
-        elif config.negatives == "popularity":
-            weights = counts**config.popularity_exponent
-        else:
-            weights = counts
-        weights[0] = 0.0
-        if config.negatives == "popularity":
-            ends = tf.constant(np.cumsum(weights))  # float64: 2 ** 53 counts are exact.
-            self._cumulative = tf.Variable(ends, trainable=False, name="cumulative_weight")
-        self._log_q = None
-        if config.correct_log_q:
-            probability = np.maximum(weights, 1e-9) / weights.sum()
-            self._log_q = tf.Variable(np.log(probability).astype(np.float32), trainable=False, name="log_q")
-
-    def draw(self, target_item: tf.Tensor, history: History, training: TrainingContext) -> Negatives:
-        """Negatives for int32 targets [S, B]."""
-        keys = training.keys("negatives")
-        shape = [tf.shape(target_item)[1], self._config.num_negatives]
-        uniform = tf.stack(
-            [tf.random.stateless_uniform(shape, keys[s], dtype=tf.float64) for s in range(keys.shape[0])]
-        )  # [S, B, n] in [0, 1)
-        items = getattr(self, f"_{self._config.negatives}")(target_item, uniform)
-        counts = items != target_item[:, :, None]
-        counts &= (items <= self._num_items) & (target_item <= self._num_items)[:, :, None]
-        if self._config.exclude_own_items:
-            own = tf.reduce_any(items[:, :, :, None] == history.items[:, :, None, :], axis=-1)
-            counts &= ~own
-        return Negatives(items, counts)
-
-    def log_q(self, items: tf.Tensor) -> tf.Tensor | None:
-        """Log probability that each item is drawn, float32 like `items`; None without the correction.
-
-        Of an item that is not trained on it is another's: such a candidate does not count.
-        """
-        return None if self._log_q is None else tf.gather(self._log_q, tf.minimum(items, self._num_items))
-
-    def _in_batch(self, target: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        ordered = tf.sort(target, axis=1)  # [S, B]
-        first = tf.searchsorted(ordered, target, side="left")
-        same = tf.searchsorted(ordered, target, side="right") - first
-        num_others = tf.shape(target)[1] - same
-        place = _below(uniform, num_others[:, :, None])
-        place += tf.where(place >= first[:, :, None], same[:, :, None], 0)  # Step over the target's own places.
-        place = tf.minimum(place, tf.shape(target)[1] - 1)  # No other item: the target itself, which is left out.
-        return tf.gather(ordered, place, batch_dims=1)
-
-    def _uniform(self, target: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        item = 1 + _below(uniform, tf.fill(tf.shape(uniform), self._num_items - 1))
-        item += tf.cast(item >= target[:, :, None], tf.int32)
-        return tf.minimum(item, self._num_items)  # A single item: the target itself, which is left out.
-
-    def _popularity(self, target: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        target = tf.minimum(target, self._num_items)  # One that is not trained on has no share; it does not count.
-        end = tf.gather(self._cumulative, target)[:, :, None]
-        start = tf.gather(self._cumulative, target - 1)[:, :, None]
-        point = uniform * (self._cumulative[-1] - (end - start))
-        point += tf.where(point >= start, end - start, 0.0)  # Step over the target's own share.
-        flat = tf.searchsorted(self._cumulative, tf.reshape(point, [-1]), side="right")
-        return tf.minimum(tf.reshape(flat, tf.shape(uniform)), self._num_items)
-
-
-def candidates_of(target_item: tf.Tensor, negatives: Negatives) -> tf.Tensor:
+def candidates_of(target_item: tf.Tensor, negatives: SampledNegatives) -> tf.Tensor:
     """int32 [S, B, 1 + n]: the target first."""
     return tf.concat([target_item[:, :, None], negatives.items], axis=2)
 
 
-def softmax_loss(logits: tf.Tensor, negatives: Negatives, log_q: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean over all examples of -log softmax(logits)[target], float32 []; a negative that does not count is left out.
+def softmax_loss(logits: tf.Tensor, negatives: SampledNegatives, log_q: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean over all examples of -log softmax(logits)[target], float32 []; invalid negatives are left out.
 
     Args:
         logits: float32 [S, B, 1 + n], the target first.
@@ -115,12 +47,6 @@ def softmax_loss(logits: tf.Tensor, negatives: Negatives, log_q: tf.Tensor | Non
     """
     if log_q is not None:
         logits -= log_q
-    counts = tf.pad(negatives.counts, [[0, 0], [0, 0], [1, 0]], constant_values=True)
-    logits = tf.where(counts, logits, logits.dtype.min)
+    is_valid = tf.pad(negatives.is_valid, [[0, 0], [0, 0], [1, 0]], constant_values=True)
+    logits = tf.where(is_valid, logits, logits.dtype.min)
     return -tf.reduce_mean(tf.nn.log_softmax(logits)[:, :, 0])
-
-
-def _below(uniform: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    """int32 in 0 .. limit - 1 from float64 in [0, 1); 0 where the limit is 0."""
-    drawn = tf.cast(uniform * tf.cast(limit, tf.float64), tf.int32)
-    return tf.maximum(tf.minimum(drawn, limit - 1), 0)

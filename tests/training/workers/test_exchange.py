@@ -53,6 +53,7 @@ def _gather_facts(job: Any) -> dict[str, Any]:
     workers._compress = True
     gradients, statistics, bytes_sent = tf.function(exchange.python_function, autograph=False)()
     facts["compressed"] = float(gradients[0][0, 0])
+    facts["mean"] = float(tf.function(lambda: workers.mean(tf.constant(rank * 3)), autograph=False)())
     facts["compressed_extremes"] = gradients[4].numpy().tolist()
     facts["compressed_bytes"] = int(bytes_sent)
     facts["rows"] = workers.gather_rows(np.full([workers.rank + 1, 2], rank)).tolist()
@@ -127,6 +128,7 @@ def test_exchange_compresses_small_gradients_without_losing_them_and_cuts_large_
 def test_workers_tell_each_other(facts: dict[str, Any]) -> None:
     assert facts["rows"] == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
     assert facts["largest"] == 7.0
+    assert facts["mean"] == 1.5
     assert facts["told"] == {"state": [1, None, "x"]}
     assert facts["broadcast"] == [0.0, 1.0]
 
