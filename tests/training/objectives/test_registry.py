@@ -56,7 +56,7 @@ def test_without_a_name_the_family_of_the_model_decides(retrieval: str) -> None:
         ),
         pytest.param(
             {"name": "pull"},
-            "training.loss.name=pull is for retrieval models, but 'gru' is a ranking model: use sampled_softmax.",
+            "training.loss.name=pull is for retrieval models, but 'gru' is a ranking model: use ",
             id="a model that it does not take",
         ),
     ],
