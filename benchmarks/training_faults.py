@@ -149,5 +149,5 @@ def run_worker_that_raises(job: TrainingJob) -> Any:
             Storage(job.workdir).write_bytes(RAISED, b"")
             {}["a fault of the program"]
 
-    loop._count = counting(loop._count, 10, fail)
+    loop._end_step = counting(loop._end_step, 10, fail)
     return run_worker(job)

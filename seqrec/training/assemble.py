@@ -1,40 +1,35 @@
-"""Puts a worker's parts together: devices, feed, model, optimizer, checkpoints, reports; then calls the loop."""
+"""Puts a worker's parts together: devices, model, optimizer, objective, feeds, checkpoints, reports; then trains."""
 
-import os
-import uuid
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 import tensorflow as tf
 
-from seqrec.core.batch import TrainBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.events.vocabulary import read_vocabulary
+from seqrec.events.vocabulary import Vocabulary, read_vocabulary
 from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.feed.runs import RunFeed
+from seqrec.feed.streams import TrainingFeed
 from seqrec.feed.windows import WindowFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.training.checkpoints import Checkpoints
-from seqrec.training.checks import check_prepared, layout_of
-from seqrec.training.config import TrainingConfig
+from seqrec.training.checks import TRAIN, VALIDATION, check_prepared, layout_of
+from seqrec.training.devices import set_up_devices
 from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.loop import Trainer, train
+from seqrec.training.objectives.objective import Objective
 from seqrec.training.objectives.registry import build_objective
-from seqrec.training.optimizers import build_optimizer
-from seqrec.training.reporting.mlflow import MlflowLog
-from seqrec.training.reporting.progress import ProgressBar, epoch_line, history_csv
+from seqrec.training.optimizers import Adam, build_optimizer
+from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.reporting.status import StatusWriter
-from seqrec.training.reporting.tensorboard import ScalarLog
-from seqrec.training.train_step import StepOutcome, TrainStep
+from seqrec.training.train_step import Batch, StepOutcome, TrainStep
 from seqrec.training.validation import Validation
 from seqrec.training.warm_start import start_from_run
 from seqrec.training.workers.exchange import Workers
 
-TRAIN, VALIDATION = "sequences/train", "sequences/validation"
-_MLFLOW_TAG = "mlflow_tag.txt"  # Beside a run's settings: by what its run in MLflow is found again.
+_FEEDS: Mapping[str, type[WindowFeed] | type[RunFeed]] = {"windows": WindowFeed, "runs": RunFeed}
 
 
 def train_run(
@@ -43,59 +38,37 @@ def train_run(
     writer: StatusWriter,
     after_epoch: Callable[[TrainingState], None] | None = None,
 ) -> TrainingState:
-    """Trains a run as one of its workers; the state it ends in is the same on all.
+    """Trains a run as one of its workers; returns the state in which training ends, the same on all of them.
 
     Args:
         after_epoch: called with the state once an epoch is validated and saved; what it raises ends the training.
     """
-    config, storage, prepared = job.training, Storage(job.workdir), job.prepared_manifest()
-    check_prepared(prepared, job.model, config)
-    _set_up_devices(config, workers)
-    vocabulary = read_vocabulary(storage, prepared)
-    model = build_model(job.model, vocabulary, job.seed)
-    optimizer = build_optimizer(config.optimizer, model.trained_variables)
-    everything = {**model.named_variables(), **{f"optimizer/{n}": v for n, v in optimizer.named_slots().items()}}
-    checkpoints = Checkpoints(storage, job.attempt_path, config.keep_last, config.scratch)
-    state = _start(job, workers, storage, prepared, checkpoints, model, everything)
-
-    feed = WindowFeed(
-        storage,
-        prepared.table(TRAIN).files,
-        layout_of(config, job.seed),
-        worker_rank=workers.rank,
-        max_history_length=job.model.max_history_length,
-        scratch=config.scratch,
-    )
-    objective = build_objective(config.loss, job.model.name, vocabulary.train_count[: vocabulary.num_trained_items + 1])
-    validation_feed = EvaluationFeed(
-        storage=storage,
-        files=prepared.table(VALIDATION).files,
-        batch_size=config.validation_batch_size,
-        max_history_length=job.model.max_history_length,
-        worker_rank=workers.rank,
-        num_workers=workers.size,
-        max_rows=config.max_validation_rows,
-        scratch=config.scratch,
-    )
-    reporter = Reporter(job, workers, writer, storage, state)
+    storage, prepared = Storage(job.workdir), job.prepared_manifest()
+    check_prepared(prepared, job.model, job.training)
+    set_up_devices(job.training.num_threads, workers)
+    learner = _build_learner(job, read_vocabulary(storage, prepared))
+    checkpoints = Checkpoints(storage, job.attempt_path, job.training.keep_last, job.training.scratch)
+    state = _resume_or_start(job, workers, storage, prepared, checkpoints, learner)
+    reporter = Reporter(
+        job, writer, storage, state, is_first=workers.rank == 0, is_alone=workers.size == 1
+    )  # fmt: skip
     if state.global_step:
-        reporter.say(f"going on after {state.global_step} steps, at step {state.step} of epoch {state.epoch + 1}")
-
-    def report(what: str, figures: dict[str, Any]) -> None:
-        reporter.report(what, figures)
-        if what == "epoch" and after_epoch is not None:
-            after_epoch(state)
-
+        reporter.show_line(f"resumes after {state.global_step} steps, at step {state.step} of epoch {state.epoch + 1}")
+    feed = _training_feed(job, workers, storage, prepared, learner.objective)
+    step = TrainStep(
+        learner.model, learner.optimizer, learner.objective, workers, job.training, job.seed, feed.stream_ids
+    )  # fmt: skip
     trainer = Trainer(
-        config=config,
+        config=job.training,
         feed=feed,
         state=state,
-        step=_noting_steps(TrainStep(model, optimizer, objective, workers, config, job.seed, feed.stream_ids), writer),
-        validate=Validation(model, validation_feed, workers, config.metrics_at, config.metric).run,
-        save=_saver(workers, writer, everything, checkpoints.save),
-        save_best=_saver(workers, writer, model.named_variables(), checkpoints.save_best),
-        report=report,
+        step=_with_step_status(step, writer),
+        validate=_validation(job, workers, storage, prepared, learner.model).run,
+        save=_checked_save(workers, writer, learner.variables, checkpoints.save),
+        save_best=_checked_save(workers, writer, learner.model.named_variables(), checkpoints.save_best),
+        reporter=reporter,
         stop_requested=writer.stop_requested.is_set,
+        after_epoch=after_epoch or (lambda _: None),
     )
     try:
         state = train(trainer)
@@ -106,113 +79,99 @@ def train_run(
     return state
 
 
-class Reporter:
-    """Tells what happens: every worker its status, worker 0 also TensorBoard, history.csv and (alone) the screen."""
+@dataclass(frozen=True)
+class _Learner:
+    """What training changes, and the loss by which it does."""
 
-    def __init__(
-        self, job: TrainingJob, workers: Workers, writer: StatusWriter, storage: Storage, state: TrainingState
-    ):
-        self._job = job
-        self._writer = writer
-        self._storage = storage
-        self._state = state
-        is_first = workers.rank == 0
-        self._log = ScalarLog(storage, f"{job.attempt_path}/logs", job.training.scratch) if is_first else None
-        self._mlflow: MlflowLog | None = None
-        if is_first and job.training.mlflow:
-            run = job.attempt_path.split("/")[-2]
-            settings = {"seed": job.seed, "model": asdict(job.model), "training": asdict(job.training)}
-            self._mlflow = MlflowLog(job.training.mlflow, run, _mlflow_tag(storage, job.attempt_path), settings)
-        # With several workers the driver draws the bar, from worker 0's status.
-        self._bar = ProgressBar() if is_first and workers.size == 1 else None
+    model: SequenceModel
+    optimizer: Adam
+    objective: Objective
 
-    def report(self, what: str, figures: dict[str, Any]) -> None:
-        """Called by the loop: `what` is "phase", "step" or "epoch"."""
-        status, state = self._writer.status, self._state
-        self._writer.tick()
-        if what == "phase":
-            status.phase, status.epoch, status.step = figures["phase"], state.epoch, state.step
-        elif what == "step":
-            status.step, status.steps = figures["step"], figures["steps"]
-            status.progress = {"loss": figures["loss"], "examples/s": figures["examples_per_second"]}
-            if self._bar is not None:
-                self._bar.show(state.epoch, status.step, status.steps, status.progress)
-            if "scalars" in figures:
-                self._write_scalars(state.global_step, figures["scalars"])
-        else:
-            self._end_epoch(figures["row"], figures["is_best"])
-
-    def say(self, line: str) -> None:
-        """A line on the screen: from here, or from the driver, which reads it in the status."""
-        self._writer.status.lines.append(line)
-        if self._bar is not None:
-            self._bar.close()
-            self._bar.write(line)
-
-    def close(self, failed: bool = False) -> None:
-        if self._mlflow is not None:
-            self._mlflow.close(failed)
-        if self._bar is not None:
-            self._bar.close()
-        if self._log is not None:
-            self._log.close()
-
-    def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for log in (self._log, self._mlflow):
-            if log is not None:
-                log.write(step, values)
-
-    def _end_epoch(self, row: Mapping[str, Any], is_best: bool) -> None:
-        self.say(epoch_line(row, self._job.training.num_epochs, is_best))
-        if self._log is not None:
-            kept = {k: v for k, v in row.items() if k not in ("epoch", "global_step", "steps")}
-            self._write_scalars(row["global_step"], {f"epoch/{name}": value for name, value in kept.items()})
-            self._log.publish()
-            self._storage.write_bytes(f"{self._job.attempt_path}/history.csv", history_csv(self._state.history))
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """Every variable of a checkpoint by name: the model's, then the optimizer's."""
+        slots = {f"optimizer/{name}": variable for name, variable in self.optimizer.named_slots().items()}
+        return {**self.model.named_variables(), **slots}
 
 
-def _mlflow_tag(storage: Storage, attempt_path: str) -> str:
-    """Drawn once for an attempt; its id would not do, as runs with equal settings have the same."""
-    path = f"{attempt_path}/{_MLFLOW_TAG}"
-    if not storage.exists(path):
-        storage.write_bytes(path, uuid.uuid4().hex.encode())
-    return storage.read_bytes(path).decode()
+def _build_learner(job: TrainingJob, vocabulary: Vocabulary) -> _Learner:
+    config = job.training
+    model = build_model(job.model, vocabulary, job.seed)
+    train_count = vocabulary.train_count[: vocabulary.num_trained_items + 1]
+    return _Learner(
+        model=model,
+        optimizer=build_optimizer(config.optimizer, model.trained_variables),
+        objective=build_objective(config.loss, job.model.name, train_count),
+    )
 
 
-def _start(
+def _training_feed(
+    job: TrainingJob, workers: Workers, storage: Storage, prepared: Manifest, objective: Objective
+) -> TrainingFeed:
+    return _FEEDS[objective.reads](
+        storage,
+        prepared.table(TRAIN).files,
+        layout_of(job.training, job.seed),
+        worker_rank=workers.rank,
+        max_history_length=job.model.max_history_length,
+        scratch=job.training.scratch,
+    )
+
+
+def _validation(
+    job: TrainingJob, workers: Workers, storage: Storage, prepared: Manifest, model: SequenceModel
+) -> Validation:
+    config = job.training
+    feed = EvaluationFeed(
+        storage=storage,
+        files=prepared.table(VALIDATION).files,
+        batch_size=config.validation_batch_size,
+        max_history_length=job.model.max_history_length,
+        worker_rank=workers.rank,
+        num_workers=workers.size,
+        max_rows=config.max_validation_rows,
+        scratch=config.scratch,
+    )
+    return Validation(model, feed, workers, config.metrics_at, config.metric)
+
+
+def _resume_or_start(
     job: TrainingJob,
     workers: Workers,
     storage: Storage,
     prepared: Manifest,
     checkpoints: Checkpoints,
-    model: SequenceModel,
-    everything: Mapping[str, tf.Variable],
+    learner: _Learner,
 ) -> TrainingState:
-    """Sets the variables and says where to go on. Worker 0 reads, the others are told.
+    """Sets the variables, and returns the state to train on from. Worker 0 reads; the others receive what it has.
 
-    1. The attempt's own newest checkpoint. 2. That of the finished run it goes on from. 3. Another run's weights
-    (`start_from`). 4. Weights drawn from the seed.
+    The variables come from the first of these that exists:
+
+    1. the attempt's own newest checkpoint;
+    2. the newest checkpoint of the finished run that the attempt resumes;
+    3. the weights of another run (`start_from`);
+    4. draws that depend on the seed.
 
     Raises:
-        DataError: there are checkpoints to go on from, but none can be read.
+        DataError: there are checkpoints to resume from, but none can be read.
     """
     state = None
     if workers.rank == 0:
-        state = checkpoints.restore(everything)
+        state = checkpoints.restore(learner.variables)
         if state is None and job.resume_path is not None:
             other = Checkpoints(storage, job.resume_path, job.training.keep_last, job.training.scratch)
-            state = checkpoints.adopt(other, everything)
+            state = checkpoints.adopt(other, learner.variables)
         if state is None and job.training.start_from:
-            start_from_run(storage, job.training.start_from, model, prepared, job.training.scratch)
+            start_from_run(storage, job.training.start_from, learner.model, prepared, job.training.scratch)
     values = workers.broadcast(None if state is None else vars(state))
-    workers.broadcast_variables(list(everything.values()))
+    workers.broadcast_variables(list(learner.variables.values()))
     return TrainingState(**values) if values else TrainingState()
 
 
-def _noting_steps(step: TrainStep, writer: StatusWriter) -> Callable[[TrainBatch, int, bool], StepOutcome]:
-    """The step, with a note in the status while inside: who hangs there waits for another."""
+def _with_step_status(step: TrainStep, writer: StatusWriter) -> Callable[[Batch, int, bool], StepOutcome]:
+    """The step, noted in the status while it runs: a worker that hangs in it waits for another one."""
 
-    def noted(batch: TrainBatch, global_step: int, stop: bool) -> StepOutcome:
+    def noted(batch: Batch, global_step: int, stop: bool) -> StepOutcome:
         writer.status.in_step = True
         outcome = step(batch, global_step, stop)
         writer.status.in_step = False
@@ -221,13 +180,13 @@ def _noting_steps(step: TrainStep, writer: StatusWriter) -> Callable[[TrainBatch
     return noted
 
 
-def _saver(
+def _checked_save(
     workers: Workers,
     writer: StatusWriter,
     variables: Mapping[str, tf.Variable],
     save: Callable[[Mapping[str, tf.Variable], TrainingState], None],
 ) -> Callable[[TrainingState], None]:
-    """Saves on worker 0, after a check that all workers hold the same."""
+    """A function that saves on worker 0, after a check that all workers hold the same variables."""
 
     def check_and_save(state: TrainingState) -> None:
         phase, writer.status.phase = writer.status.phase, "checkpoint"
@@ -238,26 +197,3 @@ def _saver(
         writer.status.phase = phase
 
     return check_and_save
-
-
-def _set_up_devices(config: TrainingConfig, workers: Workers) -> None:
-    """One GPU for each worker of a machine where there are GPUs; a single inter-op thread.
-
-    With more inter-op threads the order of additions, and so the last bits, would differ from run to run.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    threads = config.num_threads or max(1, (os.cpu_count() or 1) // workers.local_size)
-    try:
-        if gpus:
-            tf.config.set_visible_devices(gpus[workers.local_rank % len(gpus)], "GPU")
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError:
-        # TensorFlow runs already in this process (another stage before this one): its threads cannot change any more.
-        inter_op = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get("TF_NUM_INTEROP_THREADS")
-        if str(inter_op) != "1":
-            warnings.warn(
-                "TensorFlow was started before training with several inter-op threads: the result may differ in the "
-                "last bits from run to run.",
-                stacklevel=2,
-            )

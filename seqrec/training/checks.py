@@ -8,6 +8,7 @@ from seqrec.feed.plan import Layout
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 
+TRAIN, VALIDATION = "sequences/train", "sequences/validation"  # Tables of the prepared data that training reads.
 TRAIN_FILES = "train_files"  # Input of a recipe: how the training data is cut into files.
 
 
@@ -18,7 +19,7 @@ def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingCon
         ConfigError: the model is to read longer histories than are stored, or a hit rate counts every candidate.
         DataError: there are no validation rows.
     """
-    if not prepared.table("sequences/validation").rows:
+    if not prepared.table(VALIDATION).rows:
         raise DataError(
             f"prepared '{prepared.name}': sequences/validation has no rows, so no epoch can be chosen as the best. "
             "Move preparation.validation_boundary or test_boundary, or loosen its filters, and prepare the data again."
@@ -66,7 +67,7 @@ def train_files_digest(prepared: Manifest) -> str:
     The order of examples depends on it, and the data's content does not show it: it is the same for the same rows in
     other files.
     """
-    return digest_of([(file.rows, file.targets) for file in prepared.table("sequences/train").files])
+    return digest_of([(file.rows, file.targets) for file in prepared.table(TRAIN).files])
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:

@@ -1,41 +1,43 @@
 """Read `train` first: the rest is what it calls.
 
 Every worker runs the same loop over the same number of steps, decided before it begins; a worker that ended early
-would leave the others waiting. What exchanges something between workers stands outside every `if rank == 0`.
+would leave the others waiting. Everything that exchanges something between workers stands outside every
+`if rank == 0`.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core.batch import TrainBatch
 from seqrec.core.errors import TrainingError
 from seqrec.feed.prefetching import prefetched
 from seqrec.feed.streams import TrainingFeed
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingState
-from seqrec.training.train_step import StepOutcome
+from seqrec.training.reporting.reporter import Reporter, StepReport
+from seqrec.training.train_step import Batch, StepOutcome
 
 _BATCHES_AHEAD = 4
 
 
 @dataclass
 class Trainer:
-    """Everything the loop works with. The functions may exchange things between workers: all call them alike."""
+    """Everything that the loop works with. The functions may exchange things between workers: all call them alike."""
 
     config: TrainingConfig
     feed: TrainingFeed
     state: TrainingState
-    step: Callable[[TrainBatch, int, bool], StepOutcome]
+    step: Callable[[Batch, int, bool], StepOutcome]  # (batch, global step, whether a stop is requested)
     validate: Callable[[], Mapping[str, float]]
     save: Callable[[TrainingState], None]
     save_best: Callable[[TrainingState], None]
-    report: Callable[[str, dict[str, Any]], None]  # What has happened ("phase", "step", "epoch"), and its figures.
+    reporter: Reporter
     stop_requested: Callable[[], bool]
+    after_epoch: Callable[[TrainingState], None]  # Called once an epoch is validated and saved.
     pace: "Pace" = field(default_factory=lambda: Pace())
 
 
@@ -46,48 +48,53 @@ def train(trainer: Trainer) -> TrainingState:
         plan = trainer.feed.plan(state.epoch)
         for batch in _timed_batches(trainer):
             outcome = trainer.step(batch, state.global_step, trainer.stop_requested())
-            _count(trainer, outcome, plan.steps)
+            _end_step(trainer, outcome, plan.steps)
             if float(outcome.stop) > 0.0:
                 trainer.save(state)
                 return state
             if config.checkpoint_every_steps and state.global_step % config.checkpoint_every_steps == 0:
                 trainer.save(state)
         trainer.pace.trained = time.monotonic()
-        trainer.report("phase", {"phase": "validation"})
+        trainer.reporter.phase("validation")
         metrics = trainer.validate()
         row = _epoch_row(trainer, metrics, plan.steps)
         is_best = state.end_epoch(row, metrics[config.metric], config.patience)
         if is_best:
             trainer.save_best(state)
         trainer.save(state)
-        trainer.report("epoch", {"row": row, "is_best": is_best})
+        trainer.reporter.epoch(row, is_best)
+        trainer.after_epoch(state)
     return state
 
 
 @dataclass
 class Pace:
-    """Times of the epoch at hand, of this process; and the figures of the steps since the last report."""
+    """Times of the current epoch in this process, and the losses since they were last logged."""
 
-    is_traced: bool = False  # Whether this process has done a step: its first one is slow.
-    started: float = field(default_factory=time.monotonic)
+    is_traced: bool = False  # True once this process has done a step; the first one is slow.
+    started: float = field(default_factory=time.monotonic)  # When this process began the epoch, or resumed it.
     trained: float = 0.0  # When the last step was done.
-    first_step: int = 0
-    waited: float = 0.0  # Seconds the loop waited for data.
-    reported: float = field(default_factory=time.monotonic)
-    losses: list[float] = field(default_factory=list)
+    first_step: int = 0  # The step of the epoch that this process began with.
+    waited: float = 0.0  # Seconds that the loop has waited for data.
+    logged: float = field(default_factory=time.monotonic)  # When losses were last logged.
+    losses: list[float] = field(default_factory=list)  # Losses of the steps since then.
+
+    def examples_per_second(self, step: int, batch_size: int) -> float:
+        """Mean over the steps of this epoch that this process has done, up to `step`."""
+        return (step - self.first_step) * batch_size / max(time.monotonic() - self.started, 1e-9)
 
 
-def _timed_batches(trainer: Trainer) -> Any:
-    """The rest of the epoch's batches as tensors; notes how long each was waited for."""
+def _timed_batches(trainer: Trainer) -> Iterator[Batch]:
+    """The rest of the epoch's batches as tensors; adds up the time that the loop waits for them."""
     state = trainer.state
     pace = trainer.pace = Pace(first_step=state.step, is_traced=trainer.pace.is_traced)
-    trainer.report("phase", {"phase": "training" if pace.is_traced else "first step"})
+    trainer.reporter.phase("training" if pace.is_traced else "first step")
     batches = prefetched(trainer.feed.batches(state.epoch, state.step), _BATCHES_AHEAD)
     try:
         while True:
-            asked = time.monotonic()
+            began = time.monotonic()
             batch = next(batches, None)
-            pace.waited += time.monotonic() - asked
+            pace.waited += time.monotonic() - began
             if batch is None:
                 return
             yield tf.nest.map_structure(tf.convert_to_tensor, batch)
@@ -95,41 +102,62 @@ def _timed_batches(trainer: Trainer) -> Any:
         batches.close()
 
 
-def _count(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
-    """Advances the state by a step; every `log_every_steps` reports, and stops if the loss is no number."""
+def _end_step(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
+    """Advances the state by a step and reports it.
+
+    Raises:
+        TrainingError: a loss since the last log is not a finite number; seen when losses are logged, or at once.
+    """
     state, pace, config = trainer.state, trainer.pace, trainer.config
     loss = float(outcome.loss)
     if not pace.is_traced:
         pace.is_traced = True
-        trainer.report("phase", {"phase": "training"})
+        trainer.reporter.phase("training")
     state.step += 1
     state.global_step += 1
     state.loss_sum += loss
     pace.losses.append(loss)
-    due = state.global_step % config.log_every_steps == 0 or state.step == steps
+    is_logged = state.global_step % config.log_every_steps == 0 or state.step == steps
+    if is_logged or not np.isfinite(loss):
+        _check_losses(trainer)
+    trainer.reporter.step(
+        StepReport(
+            step=state.step,
+            steps=steps,
+            loss=loss,
+            examples_per_second=pace.examples_per_second(state.step, config.global_batch_size),
+            scalars=_scalars(trainer, outcome) if is_logged else None,
+        )
+    )
+
+
+def _check_losses(trainer: Trainer) -> None:
+    state, losses = trainer.state, trainer.pace.losses
+    if not np.all(np.isfinite(losses)):
+        first = state.global_step - len(losses) + 1
+        raise TrainingError(
+            f"The loss is {losses[-1]} between steps {first} and {state.global_step}: lower "
+            "training.optimizer.learning_rate or set training.max_gradient_norm."
+        )
+
+
+def _scalars(trainer: Trainer, outcome: StepOutcome) -> dict[str, float]:
+    """Figures for the logs over the steps since the last call."""
+    pace, batch_size = trainer.pace, trainer.config.global_batch_size
     now = time.monotonic()
-    figures: dict[str, Any] = {"step": state.step, "steps": steps, "loss": loss}
-    if due or not np.isfinite(loss):
-        if not np.all(np.isfinite(pace.losses)):
-            first = state.global_step - len(pace.losses) + 1
-            raise TrainingError(
-                f"The loss is {loss} between steps {first} and {state.global_step}: lower "
-                "training.optimizer.learning_rate or set training.max_gradient_norm."
-            )
-        figures["scalars"] = {
-            "train/loss": float(np.mean(pace.losses)),
-            "train/gradient_norm": float(outcome.gradient_norm),
-            "train/examples_per_second": len(pace.losses) * config.global_batch_size / max(now - pace.reported, 1e-9),
-            "train/wait_share": pace.waited / max(now - pace.started, 1e-9),
-            "train/bytes_sent_per_step": float(outcome.bytes_sent),
-        }
-        pace.losses, pace.reported = [], now
-    done = state.step - pace.first_step
-    figures["examples_per_second"] = done * config.global_batch_size / max(now - pace.started, 1e-9)
-    trainer.report("step", figures)
+    scalars = {
+        "train/loss": float(np.mean(pace.losses)),
+        "train/gradient_norm": float(outcome.gradient_norm),
+        "train/examples_per_second": len(pace.losses) * batch_size / max(now - pace.logged, 1e-9),
+        "train/wait_share": pace.waited / max(now - pace.started, 1e-9),
+        "train/bytes_sent_per_step": float(outcome.bytes_sent),
+    }
+    pace.losses, pace.logged = [], now
+    return scalars
 
 
 def _epoch_row(trainer: Trainer, metrics: Mapping[str, float], steps: int) -> dict[str, Any]:
+    """The finished epoch's line of the history."""
     state, pace = trainer.state, trainer.pace
     seconds = time.monotonic() - pace.started
     training_seconds = max(pace.trained - pace.started, 1e-9)

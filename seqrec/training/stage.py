@@ -20,6 +20,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.scoring.run_files import CONFIG, WEIGHTS
 from seqrec.training.checks import (
+    TRAIN,
     TRAIN_FILES,
     check_prepared,
     choose_launcher,
@@ -29,7 +30,7 @@ from seqrec.training.checks import (
 )
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
-from seqrec.training.objectives.registry import check_objective
+from seqrec.training.objectives.registry import check_objective, reads_of
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.watcher import launch
 
@@ -65,7 +66,7 @@ def run_train(
         SeqrecError: settings, data, storage or workers with which training cannot start or continue.
     """
     inputs = _Inputs(Dataset(storage, "prepared", name).require("prepare"), model, training, seed)
-    plan = _checked_plan(inputs)
+    plan = _checked_plan(storage, inputs)
     if training.dry_run:
         print(plan)
         return inputs.prepared
@@ -81,12 +82,17 @@ def run_train(
     return _publish(attempt, inputs, state)
 
 
-def _checked_plan(inputs: _Inputs) -> str:
+def _checked_plan(storage: Storage, inputs: _Inputs) -> str:
     """A description of the first epoch's plan, once settings and data are known to go together."""
     load_options(inputs.model)
     check_objective(inputs.training.loss, inputs.model.name)
-    layout = layout_of(inputs.training, inputs.seed)
-    plan = plan_epoch(inputs.prepared.table("sequences/train").files, layout, 0)
+    layout, files = layout_of(inputs.training, inputs.seed), inputs.prepared.table(TRAIN).files
+    num_runs = None
+    if reads_of(inputs.training.loss, inputs.model.name) == "runs":
+        from seqrec.feed.runs import count_runs
+
+        num_runs = count_runs(storage, files, inputs.model.max_history_length)
+    plan = plan_epoch(files, layout, 0, num_runs)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
     return describe_plan(plan, layout)
 

@@ -81,7 +81,7 @@ def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[
 def counting(
     count: Callable[[Any, Any, int], None], num_steps: int, happen: Callable[[Any], None]
 ) -> Callable[[Any, Any, int], None]:
-    """The loop's `_count`, after which `happen(trainer)` is called once, when `num_steps` steps are done."""
+    """The loop's `_end_step`, after which `happen(trainer)` is called once, when `num_steps` steps are done."""
     done = []
 
     def and_then(trainer: Any, outcome: Any, steps: int) -> None:

@@ -107,7 +107,7 @@ def _run_worker_until(job: Any, num_steps: int, happen: Callable[[Any], None]) -
     from seqrec.training import loop
     from seqrec.training.worker import run_worker
 
-    loop._count = counting(loop._count, num_steps, happen)
+    loop._end_step = counting(loop._end_step, num_steps, happen)
     return run_worker(job)
 
 

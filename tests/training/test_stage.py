@@ -322,7 +322,7 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, num_steps: int) -> None:
     """Asks training to stop once it has done `num_steps` steps, as SIGTERM does."""
     from seqrec.training import loop
 
-    monkeypatch.setattr(loop, "_count", counting(loop._count, num_steps - 1, ask_to_stop))
+    monkeypatch.setattr(loop, "_end_step", counting(loop._end_step, num_steps - 1, ask_to_stop))
 
 
 def _history(storage: Storage, manifest: Manifest) -> list[dict[str, str]]:

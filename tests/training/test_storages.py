@@ -11,7 +11,7 @@ import pytest
 
 from seqrec.core.errors import TrainingError
 from seqrec.core.storage import Storage
-from seqrec.training import assemble as training_run
+from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.stage import run_train
 from tests.core.object_store import BUCKET, environment_of, object_store
 from tests.core.strict_mount import strict_mount
@@ -48,7 +48,7 @@ def test_training_goes_on_and_ends_with_the_weights_of_a_local_disk(
     on_disk = run_train(Storage(str(tmp_path / "plain")), "toy", "run", small_model(), settings, SEED, False)
 
     with monkeypatch.context() as broken:
-        broken.setattr(training_run.Reporter, "_end_epoch", _cut_off)
+        broken.setattr(Reporter, "epoch", _cut_off)
         with pytest.raises(TrainingError, match="cut off"):
             run_train(other, "toy", "run", small_model(), settings, SEED, False)
     left = [file.path for file in other.list_files("runs/run") if "/step-" in file.path]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -60,6 +60,11 @@ def load_options(loss: LossConfig, model: str) -> Any:
 def options_of(name: str) -> Any:
     """The dataclass of an objective's own settings."""
     return _class_of(name).options_class
+
+
+def reads_of(loss: LossConfig, model: str) -> Literal["windows", "runs"]:
+    """The kind of batches that a model is trained on."""
+    return _class_of(objective_name(loss, model)).reads
 
 
 def build_objective(loss: LossConfig, model: str, train_count: np.ndarray) -> "Objective":

@@ -1,0 +1,1 @@
+"""Where progress goes: status files, screen, TensorBoard, MLflow. Only modules of training import it."""

@@ -2,21 +2,24 @@
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from seqrec.core.errors import ConfigError
+from seqrec.core.storage import Storage
 
 _EXPERIMENT = "seqrec"
+_TAG_FILE = "mlflow_tag.txt"  # File of an attempt that holds the tag of its MLflow run, to find it after a restart.
 
 
 class MlflowLog:
-    """One MLflow run for one run of ours; going on adds to the same one.
+    """The MLflow run of one of our runs; training that resumes adds to it.
 
     Args:
         uri: where MLflow keeps its runs: a folder as file:///..., a server, or "databricks".
         run: our run's name.
-        tag: tells this attempt at the run from all others, those of other workdirs with equal settings among them.
+        tag: text that no other attempt has, not even one of another workdir with equal settings.
         settings: logged as parameters, nested keys joined by dots.
 
     Raises:
@@ -25,7 +28,7 @@ class MlflowLog:
 
     def __init__(self, uri: str, run: str, tag: str, settings: Mapping[str, Any]):
         if uri.startswith("file:"):
-            # Newer versions ask for this before they use a plain folder.
+            # Newer versions require this before they use a plain folder.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         try:
             from mlflow import MlflowClient
@@ -54,10 +57,18 @@ class MlflowLog:
         self._client.set_terminated(self._id, status="FAILED" if failed else "FINISHED")
 
     def _experiment(self) -> str:
-        # On Databricks an experiment's name is a path in the workspace; the default one belongs to the notebook or job.
+        # On Databricks an experiment's name is a path in the workspace; its default belongs to the notebook or job.
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
         existing = self._client.get_experiment_by_name(name)
         return existing.experiment_id if existing is not None else self._client.create_experiment(name)
+
+
+def attempt_tag(storage: Storage, attempt_path: str) -> str:
+    """The attempt's tag, drawn once. The attempt's id would not do: runs with equal settings share it."""
+    path = f"{attempt_path}/{_TAG_FILE}"
+    if not storage.exists(path):
+        storage.write_bytes(path, uuid.uuid4().hex.encode())
+    return storage.read_bytes(path).decode()
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
