@@ -1,1 +1,1 @@
-"""Losses that models are trained to minimise, one file each, and what they draw. Only modules of training import them."""
+"""Losses that models are trained to minimise, one file each, with what they draw. Only training imports them."""
