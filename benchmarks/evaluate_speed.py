@@ -32,7 +32,7 @@ from seqrec.core.manifest import Dataset, Manifest, Recipe
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.lineage import Inputs
+from seqrec.evaluation.lineage import EvaluationInputs
 from seqrec.evaluation.results import Evaluation
 from seqrec.evaluation.stage import evaluate_run
 from seqrec.events.vocabulary import read_vocabulary
@@ -146,7 +146,7 @@ def evaluate(
 ) -> Evaluation:
     run = read_run(storage, f"speed-{model}", prepared)
     vocabulary = read_vocabulary(storage, prepared)
-    return evaluate_run(spark, Inputs(storage, prepared, vocabulary, (run,), config, seed=1))
+    return evaluate_run(spark, EvaluationInputs(storage, prepared, vocabulary, (run,), config, seed=1))
 
 
 def answer(process: subprocess.Popen, beginning: str) -> str:

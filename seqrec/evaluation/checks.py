@@ -19,13 +19,13 @@ from seqrec.core.errors import DataError
 
 
 @dataclass(frozen=True)
-class SplitCounts:
+class RowCounts:
     num_rows: int
     num_users: int
     num_negatives: int  # Of every row.
 
 
-def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: int) -> SplitCounts:
+def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: int) -> RowCounts:
     """Counts the rows of a split, and makes sure that none can see its own target.
 
     Unseen items, and targets that the user had before, are as they should be.
@@ -54,7 +54,7 @@ def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: 
             f"{where}: rows have from {fewest} to {most} negatives, expected as many in every row, at least one. "
             "Run the job 'prepare' again (--set force=true)."
         )
-    return SplitCounts(num_rows, num_users, fewest)
+    return RowCounts(num_rows, num_users, fewest)
 
 
 def check_validation_before_test(validation: DataFrame, test: DataFrame, where: str) -> None:

@@ -9,9 +9,9 @@ from seqrec.core.config import recipe_settings
 from seqrec.core.manifest import Dataset, Manifest, digest_of, installed_versions
 from seqrec.core.metrics import METRICS
 from seqrec.core.storage import Storage
-from seqrec.evaluation.checks import SplitCounts
+from seqrec.evaluation.checks import RowCounts
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.rankings.stored_candidates import Catalogue, Contest
+from seqrec.evaluation.rankings.catalogue import Catalogue
 from seqrec.evaluation.results import FORMAT_VERSION
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.scoring.run import TrainedRun
@@ -20,7 +20,7 @@ FULL = "full"
 
 
 @dataclass(frozen=True)
-class Inputs:
+class EvaluationInputs:
     """Everything that one evaluation reads."""
 
     storage: Storage
@@ -40,15 +40,15 @@ class Inputs:
         return digest_of([FORMAT_VERSION, recipe_settings(self.config), contents, self.seed])
 
 
-def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dict[str, Any]:
+def describe_setup(inputs: EvaluationInputs, counts: RowCounts, catalogue: Catalogue | None) -> dict[str, Any]:
     """What the numbers are numbers of: without it they mean nothing."""
     settings, details, config = inputs.prepared.settings, inputs.prepared.details, inputs.config
     return {
         "data": inputs.prepared.name,
         "num_users": counts.num_users,
         "num_rows": counts.num_rows,
-        "candidates": _candidates(counts, contest.catalogue),
-        "num_candidates": _most_candidates(counts, contest.catalogue),
+        "candidates": _candidates(counts, catalogue),
+        "num_candidates": _most_candidates(counts, catalogue),
         "negative_sampling": _negative_sampling(inputs),
         "correction": _correction(inputs),
         "split_method": details.get("split", settings.get("split", "not recorded")),
@@ -71,7 +71,7 @@ def describe_setup(inputs: Inputs, counts: SplitCounts, contest: Contest) -> dic
     }
 
 
-def _candidates(counts: SplitCounts, catalogue: Catalogue | None) -> str:
+def _candidates(counts: RowCounts, catalogue: Catalogue | None) -> str:
     if catalogue is None:
         return f"the target and {counts.num_negatives} stored negatives"
     least, most = catalogue.group_sizes.min(), catalogue.group_sizes.max()
@@ -80,18 +80,18 @@ def _candidates(counts: SplitCounts, catalogue: Catalogue | None) -> str:
     return f"the target and all other {among}, but those of the stored history ({size})"
 
 
-def _most_candidates(counts: SplitCounts, catalogue: Catalogue | None) -> int:
+def _most_candidates(counts: RowCounts, catalogue: Catalogue | None) -> int:
     """Of any row."""
     return counts.num_negatives + 1 if catalogue is None else int(catalogue.group_sizes.max())
 
 
-def _negative_sampling(inputs: Inputs) -> str:
+def _negative_sampling(inputs: EvaluationInputs) -> str:
     if inputs.config.protocol == FULL:
         return "none"
     return str(inputs.prepared.settings.get("negative_sampling", "not recorded"))
 
 
-def _correction(inputs: Inputs) -> str:
+def _correction(inputs: EvaluationInputs) -> str:
     if inputs.config.protocol == FULL:
         return "none needed: nothing is sampled"
     if _negative_sampling(inputs) == "uniform":
@@ -99,7 +99,7 @@ def _correction(inputs: Inputs) -> str:
     return "none: no correction is known for negatives that are not drawn uniformly"
 
 
-def describe_lineage(inputs: Inputs) -> dict[str, Any]:
+def describe_lineage(inputs: EvaluationInputs) -> dict[str, Any]:
     """Where the numbers come from: digests, settings, versions and times of every stage behind them."""
     return {
         "prepared": _manifest_summary(inputs.prepared),

@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingResult:
+class RankerResult:
     """One row of the table."""
 
     name: str
@@ -41,7 +41,7 @@ class SliceResult:
     slicing: str
     label: str
     num_rows: int
-    metrics: dict[str, dict[str, float]]  # Ranking -> metric -> value.
+    metrics: dict[str, dict[str, float]]  # Ranker -> metric -> value.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Evaluation:
     split: str
     protocol: str
     setup: dict[str, Any]
-    results: list[RankingResult]  # The model first.
+    results: list[RankerResult]  # The model first.
     slices: list[SliceResult] = field(default_factory=list)
     comparison: dict[str, Any] | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Evaluation:
     def from_json(cls, text: str, where: str) -> "Evaluation":
         try:
             values = json.loads(text)
-            results = [RankingResult(**result) for result in values.pop("results")]
+            results = [RankerResult(**result) for result in values.pop("results")]
             slices = [SliceResult(**part) for part in values.pop("slices")]
             return cls(results=results, slices=slices, **values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -160,7 +160,7 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
 def _shown_metrics(evaluation: Evaluation) -> list[str]:
     """Few enough for a screen of 80 columns: metrics with a heading, each with its smallest and its largest k.
 
-    A k that all candidates fit in is left out: every ranking hits there.
+    A k that all candidates fit in is left out: every ranker hits there.
     """
     num_candidates = evaluation.setup.get("num_candidates", 1 << 62)
     chosen: list[str] = []
@@ -178,7 +178,7 @@ def heading_of(name: str) -> str:
     return f"{METRICS[kind].heading}{at}{k}"
 
 
-def _best(name: str, results: Sequence[RankingResult]) -> float | None:
+def _best(name: str, results: Sequence[RankerResult]) -> float | None:
     values = [result.metrics[name] for result in results if name in result.metrics]
     if not values:
         return None
@@ -240,7 +240,7 @@ def _caption(evaluation: Evaluation) -> str:
     return "; ".join(parts)
 
 
-def _with_margin(result: RankingResult, name: str) -> str:
+def _with_margin(result: RankerResult, name: str) -> str:
     value = f"{result.metrics[name]:.4f}" if name in result.metrics else ""
     low, high = result.intervals.get(name, (0.0, 0.0))
     return f"{value} ± {(high - low) / 2:.4f}" if high > low else value

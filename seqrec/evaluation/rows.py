@@ -1,7 +1,7 @@
 """The rows of a split as NumPy arrays: what one Arrow batch of `sequences/test` holds.
 
 Legend for all files of this package: B rows, E events of all their histories, N candidates of a row (the target
-first), K rankings that are compared, R bootstrap replicates.
+first), K rankers that are compared, R bootstrap replicates.
 """
 
 from dataclasses import dataclass

@@ -12,14 +12,14 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.stage import log_skipped
 from seqrec.core.storage import Storage
-from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
+from seqrec.evaluation.checks import RowCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.lineage import FULL, Inputs, describe_lineage, describe_setup
-from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
-from seqrec.evaluation.rankings.baseline_tables import Material, build_baselines
+from seqrec.evaluation.lineage import FULL, EvaluationInputs, describe_lineage, describe_setup
+from seqrec.evaluation.rankings.baseline_tables import BaselineInputs, build_baselines
 from seqrec.evaluation.rankings.catalogue import read_catalogue, read_category_names
-from seqrec.evaluation.rankings.model_ranking import ranking_of_run
-from seqrec.evaluation.rankings.stored_candidates import Contest
+from seqrec.evaluation.rankings.model_ranking import ranker_of_run
+from seqrec.evaluation.rankings.predictions import build_predictions, in_shards, with_user_key
+from seqrec.evaluation.rankings.ranker import ComparedRankers
 from seqrec.evaluation.report.report import write_report
 from seqrec.evaluation.results import (
     BASELINE,
@@ -31,7 +31,7 @@ from seqrec.evaluation.results import (
 )
 from seqrec.evaluation.statistics.aggregates import Plan, add_up, count_scores
 from seqrec.evaluation.statistics.exact_sums import Sums
-from seqrec.evaluation.statistics.measure import paired_test, ranking_results, slice_results, with_correction
+from seqrec.evaluation.statistics.measure import paired_test, ranker_results, slice_results, with_correction
 from seqrec.evaluation.statistics.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
@@ -84,10 +84,10 @@ def run_evaluate(
     return evaluation
 
 
-def _read_inputs(storage: Storage, name: str, run: str, config: EvaluationConfig, seed: int) -> Inputs:
+def _read_inputs(storage: Storage, name: str, run: str, config: EvaluationConfig, seed: int) -> EvaluationInputs:
     prepared = Dataset(storage, "prepared", name).require("prepare")
     names = [run] if config.compare_to in (None, run) else [run, config.compare_to]
-    return Inputs(
+    return EvaluationInputs(
         storage=storage,
         prepared=prepared,
         vocabulary=read_vocabulary(storage, prepared),
@@ -103,29 +103,29 @@ def _report(storage: Storage, run: str, config: EvaluationConfig, evaluation: Ev
     print_table(comparison_table([evaluation]))
 
 
-def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
+def evaluate_run(spark: SparkSession, inputs: EvaluationInputs) -> Evaluation:
     """Checks the split, scores it, and adds everything up; writes nothing."""
     clock = [time.monotonic()]
     counts, rows = _checked_rows(spark, inputs)
     clock.append(time.monotonic())
-    contest, notes = _build_contest(spark, inputs, counts)
+    compared, notes = _compared_rankers(spark, inputs, counts)
     clock.append(time.monotonic())
-    plan, sums = _score(spark, inputs, contest, rows, counts)
-    if contest.catalogue is not None:
+    plan, sums = _score(spark, inputs, compared, rows, counts)
+    if compared.catalogue is not None:
         counts, more_notes = _ranked_rows(inputs, counts, sums)
         notes += more_notes
     clock.append(time.monotonic())
-    kinds = (MODEL,) * len(inputs.runs) + (BASELINE,) * (len(contest.names) - len(inputs.runs))
-    results = ranking_results(
+    kinds = (MODEL,) * len(inputs.runs) + (BASELINE,) * (len(compared.names) - len(inputs.runs))
+    results = ranker_results(
         sums,
         plan,
-        contest.names,
+        compared.names,
         kinds,
         confidence=inputs.config.confidence,
         train_count=inputs.vocabulary.train_count,
-        top_k=contest.top_k,
+        top_k=compared.top_k,
     )
-    setup = describe_setup(inputs, counts, contest)
+    setup = describe_setup(inputs, counts, compared.catalogue)
     if setup["negative_sampling"] == "uniform":
         results = with_correction(sums, plan, results, counts.num_negatives, inputs.vocabulary.num_items)
     steps = ("checks", "baseline tables", "scoring and metrics")
@@ -136,7 +136,7 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
         protocol=inputs.config.protocol,
         setup=setup,
         results=results,
-        slices=slice_results(sums, plan, contest.names, kinds, contest.slicer.slicings),
+        slices=slice_results(sums, plan, compared.names, kinds, compared.slicer.slicings),
         comparison=paired_test(sums, plan, results) if plan.paired else None,
         lineage=describe_lineage(inputs),
         notes=notes,
@@ -145,7 +145,7 @@ def evaluate_run(spark: SparkSession, inputs: Inputs) -> Evaluation:
     )
 
 
-def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, DataFrame]:
+def _checked_rows(spark: SparkSession, inputs: EvaluationInputs) -> tuple[RowCounts, DataFrame]:
     """The rows of the split, once every check has passed; in the full protocol those of so many users at most."""
     prepared, storage, config = inputs.prepared, inputs.storage, inputs.config
     where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/{config.split}"
@@ -163,7 +163,7 @@ def _checked_rows(spark: SparkSession, inputs: Inputs) -> tuple[SplitCounts, Dat
     return counts, rows
 
 
-def _warn_of_size(inputs: Inputs) -> None:
+def _warn_of_size(inputs: EvaluationInputs) -> None:
     """Every Python worker holds the models: with many large ones a machine needs fewer workers than cores."""
     sizes = {file.path: file.size for run in inputs.runs for file in inputs.storage.list_files(run.path)}
     weights = sum(sizes.get(run.weights, 0) for run in inputs.runs)
@@ -175,35 +175,38 @@ def _warn_of_size(inputs: Inputs) -> None:
         )
 
 
-def _build_contest(spark: SparkSession, inputs: Inputs, counts: SplitCounts) -> tuple[Contest, list[str]]:
+def _compared_rankers(
+    spark: SparkSession, inputs: EvaluationInputs, counts: RowCounts
+) -> tuple[ComparedRankers, list[str]]:
     """The runs and the baselines, side by side; and a note for each baseline that is missing."""
     _warn_of_size(inputs)
     is_full = inputs.config.protocol == FULL
     vocabulary = inputs.vocabulary
-    baselines, notes = build_baselines(Material(spark, inputs.storage, inputs.prepared, vocabulary, inputs.config))
+    data = (inputs.storage, inputs.prepared, vocabulary, inputs.config)
+    baselines, notes = build_baselines(BaselineInputs(spark, *data))
     names = read_category_names(inputs.storage, inputs.prepared)
-    contest = Contest(
+    compared = ComparedRankers(
         names=(*(run.name for run in inputs.runs), *baselines),
-        rankings=(*(ranking_of_run(inputs.storage, run, inputs.config) for run in inputs.runs), *baselines.values()),
+        rankers=(*(ranker_of_run(inputs.storage, run, inputs.config) for run in inputs.runs), *baselines.values()),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, names),
         top_k=_TOP_K if is_full else max(1, min(_TOP_K, (1 + counts.num_negatives) // 5)),
-        catalogue=read_catalogue(spark, inputs) if is_full else None,
+        catalogue=read_catalogue(spark, *data) if is_full else None,
     )
-    return contest, notes
+    return compared, notes
 
 
 def _score(
-    spark: SparkSession, inputs: Inputs, contest: Contest, rows: DataFrame, counts: SplitCounts
+    spark: SparkSession, inputs: EvaluationInputs, compared: ComparedRankers, rows: DataFrame, counts: RowCounts
 ) -> tuple[Plan, Sums]:
     """Scores every row once; everything else is added up from what that left."""
-    broadcast = spark.sparkContext.broadcast(contest)
+    broadcast = spark.sparkContext.broadcast(compared)
     shards = in_shards(
-        with_user_key(rows), counts.num_rows, _STORED_SHARD if contest.catalogue is None else _FULL_SHARD
+        with_user_key(rows), counts.num_rows, _STORED_SHARD if compared.catalogue is None else _FULL_SHARD
     )
     predictions = build_predictions(shards, broadcast).persist(StorageLevel.MEMORY_AND_DISK)
     plan = Plan(
-        num_rankings=len(contest.names),
-        num_labels=tuple(len(slicing.labels) for slicing in contest.slicer.slicings),
+        num_rankers=len(compared.names),
+        num_labels=tuple(len(slicing.labels) for slicing in compared.slicer.slicings),
         cutoffs=inputs.config.cutoffs,
         seed=inputs.seed,
         num_replicates=inputs.config.num_replicates,
@@ -213,7 +216,7 @@ def _score(
         # On its own: in one task with what follows it would need two Python workers for each core, and Spark gives a
         # task any idle one, so that all of them would load the models in the end.
         predictions.count()
-        if contest.catalogue is None:
+        if compared.catalogue is None:
             plan = _with_pooled_auc(plan, predictions, counts)
         return plan, add_up(predictions, spark.sparkContext.broadcast(plan))
     finally:
@@ -221,7 +224,7 @@ def _score(
         broadcast.unpersist()
 
 
-def _ranked_rows(inputs: Inputs, counts: SplitCounts, sums: Sums) -> tuple[SplitCounts, list[str]]:
+def _ranked_rows(inputs: EvaluationInputs, counts: RowCounts, sums: Sums) -> tuple[RowCounts, list[str]]:
     """What the full protocol ranked, and a note of the rows whose target had no item to compete with.
 
     Raises:
@@ -245,13 +248,13 @@ def _ranked_rows(inputs: Inputs, counts: SplitCounts, sums: Sums) -> tuple[Split
     return dataclasses.replace(counts, num_rows=num_rows, num_users=num_users), [note]
 
 
-def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: SplitCounts) -> Plan:
+def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: RowCounts) -> Plan:
     """The plan, with the pooled AUC and what its intervals need; only where all scores are kept."""
     dropped = dropped_bits(counts.num_rows * (1 + counts.num_negatives))
-    by_ranking = count_scores(predictions, plan.num_rankings, dropped)
+    by_ranker = count_scores(predictions, plan.num_rankers, dropped)
     return dataclasses.replace(
         plan,
-        pooled=tuple(auc(each) for each in by_ranking),
-        shares=tuple(shares(each) for each in by_ranking) if plan.num_replicates else None,
+        pooled=tuple(auc(each) for each in by_ranker),
+        shares=tuple(shares(each) for each in by_ranker) if plan.num_replicates else None,
         dropped_bits=dropped,
     )

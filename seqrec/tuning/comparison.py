@@ -15,14 +15,14 @@ from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import check_rows
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.predictions import build_predictions, in_shards, with_user_key
 from seqrec.evaluation.rankings.catalogue import read_category_names
-from seqrec.evaluation.rankings.model_ranking import ranking_of_run
-from seqrec.evaluation.rankings.stored_candidates import Contest
+from seqrec.evaluation.rankings.model_ranking import ranker_of_run
+from seqrec.evaluation.rankings.predictions import build_predictions, in_shards, with_user_key
+from seqrec.evaluation.rankings.ranker import ComparedRankers
 from seqrec.evaluation.rows import USER_KEY
-from seqrec.evaluation.statistics.aggregates import counts_of
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, dense_part
 from seqrec.evaluation.statistics.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
+from seqrec.evaluation.statistics.prediction_batch import counts_of
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
@@ -113,14 +113,14 @@ def compare_runs(
     vocabulary = read_vocabulary(storage, prepared)
     counts = check_rows(rows, where, prepared.details["max_stored_history"], vocabulary.num_items)
     runs = [*compared.winners, *compared.defaults]
-    contest = Contest(
+    rankers = ComparedRankers(
         names=tuple(runs),
-        rankings=tuple(ranking_of_run(storage, read_run(storage, run, prepared), config) for run in runs),
+        rankers=tuple(ranker_of_run(storage, read_run(storage, run, prepared), config) for run in runs),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, read_category_names(storage, prepared)),
         top_k=1,
     )
     shards = in_shards(with_user_key(rows), counts.num_rows, _SHARD_ROWS)
-    predictions = build_predictions(shards, spark.sparkContext.broadcast(contest))
+    predictions = build_predictions(shards, spark.sparkContext.broadcast(rankers))
     sums = collect_sums(predictions, lambda batch: _sums_of_batch(batch, plan))
     return Comparison(
         winner_runs=list(compared.winners),

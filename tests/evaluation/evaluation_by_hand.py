@@ -1,6 +1,6 @@
 """An evaluation as it is stored, without a run or data behind it."""
 
-from seqrec.evaluation.results import Evaluation, RankingResult, SliceResult
+from seqrec.evaluation.results import Evaluation, RankerResult, SliceResult
 
 MANIFEST = {
     "stage": "train",
@@ -18,10 +18,10 @@ MANIFEST = {
 
 
 def evaluation(run: str = "books-a2svd", auc: float = 0.8, compatibility: str = "corrected") -> Evaluation:
-    def result(name: str, kind: str, value: float) -> RankingResult:
+    def result(name: str, kind: str, value: float) -> RankerResult:
         metrics = {"auc": value, "group_auc": value, "mrr": value / 2, "ndcg@10": value / 2, "hit_rate@10": value}
         beyond = {"coverage@10": 0.125, "average_popularity@10": 1234.5, "novelty@10": 12.345}
-        return RankingResult(
+        return RankerResult(
             name=name,
             kind=kind,
             metrics=metrics | beyond,

@@ -25,16 +25,16 @@ from tests.evaluation.worlds import write_prepared, write_run
 
 @dataclass(frozen=True)
 class Fragile:
-    """A ranking whose first use ends its process, as the kernel does when memory runs out."""
+    """A ranker whose first use ends its process, as the kernel does when memory runs out."""
 
-    ranking: Popularity
+    ranker: Popularity
     killed: Path
 
     def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
         try:
             self.killed.touch(exist_ok=False)
         except FileExistsError:
-            return self.ranking.scores(rows, candidates)
+            return self.ranker.scores(rows, candidates)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("still alive")
 
@@ -57,7 +57,7 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    # Workers unpickle the ranking by the name of its module, which must not be __main__.
+    # Workers unpickle the ranker by the name of its module, which must not be __main__.
     from tests.evaluation import killed_task
 
     killed_task.main(sys.argv[1])

@@ -5,7 +5,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.errors import DataError
-from seqrec.evaluation.checks import SplitCounts, check_rows, check_validation_before_test, keep_some_users
+from seqrec.evaluation.checks import RowCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.tables.prepared_schemas import EVALUATION
 
 DAY = 86_400
@@ -28,7 +28,7 @@ def planted(user: str, place: int, value: object) -> list[tuple]:
 
 
 def test_check_rows_finds_nothing_in_clean_rows(build: Build) -> None:
-    assert check_rows(build(CLEAN), "here", 3, 9) == SplitCounts(2, 2, 2)
+    assert check_rows(build(CLEAN), "here", 3, 9) == RowCounts(2, 2, 2)
 
 
 @pytest.mark.parametrize(

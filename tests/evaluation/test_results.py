@@ -9,7 +9,7 @@ from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.results import (
     Evaluation,
-    RankingResult,
+    RankerResult,
     comparison_table,
     evaluation_path,
     markdown_table,
@@ -19,9 +19,9 @@ from seqrec.evaluation.results import (
 
 
 def evaluation(run: str, auc: float, candidates_key: str = "same") -> Evaluation:
-    def result(name: str, kind: str, value: float) -> RankingResult:
+    def result(name: str, kind: str, value: float) -> RankerResult:
         metrics = {"auc": value, "group_auc": value, "mrr": 0.2, "ndcg@2": 0.1, "ndcg@10": 0.3, "hit_rate@1": 0.1}
-        return RankingResult(name=name, kind=kind, metrics=metrics)
+        return RankerResult(name=name, kind=kind, metrics=metrics)
 
     setup = {
         "data": "books",

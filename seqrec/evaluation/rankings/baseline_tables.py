@@ -25,9 +25,9 @@ from seqrec.evaluation.rankings.baselines import (
     ItemPairs,
     LastCategory,
     Popularity,
-    Ranking,
     RecentPopularity,
 )
+from seqrec.evaluation.rankings.ranker import Ranker
 from seqrec.events.vocabulary import ITEMS, Vocabulary, read_names
 from seqrec.neighbours.co_visitation import FIRST, SECOND, WEIGHT, PairWeights, count_pairs, keep_strongest
 from seqrec.neighbours.metadata_links import read_links
@@ -48,7 +48,7 @@ _ENTRIES_A_TASK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Material:
+class BaselineInputs:
     """What baselines are made from."""
 
     spark: SparkSession
@@ -68,86 +68,86 @@ class Material:
         )
 
 
-def build_baselines(material: Material) -> tuple[dict[str, Ranking], list[str]]:
+def build_baselines(inputs: BaselineInputs) -> tuple[dict[str, Ranker], list[str]]:
     """The baselines of `config.baselines` by name, and a note for each that this data cannot give."""
-    rankings: dict[str, Ranking] = {}
+    rankers: dict[str, Ranker] = {}
     notes = []
-    for name in material.config.baselines:
-        built = _BUILDERS[name](material)
+    for name in inputs.config.baselines:
+        built = _BUILDERS[name](inputs)
         if isinstance(built, str):
             notes.append(f"Baseline {name} is left out: {built}.")
         else:
-            rankings[name] = built
-    return rankings, notes
+            rankers[name] = built
+    return rankers, notes
 
 
-def _popularity(material: Material) -> Ranking | str:
-    return Popularity(material.vocabulary.train_count)
+def _popularity(inputs: BaselineInputs) -> Ranker | str:
+    return Popularity(inputs.vocabulary.train_count)
 
 
-def _last_category(material: Material) -> Ranking | str:
-    if not material.vocabulary.item_category.any():
+def _last_category(inputs: BaselineInputs) -> Ranker | str:
+    if not inputs.vocabulary.item_category.any():
         return "no item has a category"
-    return LastCategory(material.vocabulary.item_category, material.vocabulary.train_count)
+    return LastCategory(inputs.vocabulary.item_category, inputs.vocabulary.train_count)
 
 
-def _item_id(material: Material) -> Ranking | str:
-    index, names = read_names(material.storage, material.prepared.table(ITEMS), ITEM_INDEX, ITEM)
-    order = np.zeros(material.vocabulary.num_items + 1, np.int32)
+def _item_id(inputs: BaselineInputs) -> Ranker | str:
+    index, names = read_names(inputs.storage, inputs.prepared.table(ITEMS), ITEM_INDEX, ITEM)
+    order = np.zeros(inputs.vocabulary.num_items + 1, np.int32)
     order[index[np.argsort(names.to_numpy(zero_copy_only=False), kind="stable")]] = np.arange(1, len(index) + 1)
     return ItemId(order)
 
 
-def _recent_popularity(material: Material) -> Ranking | str:
+def _recent_popularity(inputs: BaselineInputs) -> Ranker | str:
     """Events of each (item, day); context events are another segment's and are not counted twice."""
-    events = _train_segments(material).select(
+    events = _train_segments(inputs).select(
         F.explode(F.arrays_zip(_own(ITEM_INDICES), _own(TIMESTAMPS))).alias("event")
     )
     item, day = F.col(f"event.{ITEM_INDICES}"), F.floor(F.col(f"event.{TIMESTAMPS}") / SECONDS_PER_DAY)
     by_day = events.groupBy(item.alias("item"), day.alias("day")).agg(F.count(F.lit(1)).alias("weight"))
-    counted = collect_entries(by_day, "item", "day", material.max_entries)
+    counted = collect_entries(by_day, "item", "day", inputs.max_entries)
     if isinstance(counted, int):
-        return material.too_large(counted)
+        return inputs.too_large(counted)
     items, days, weights = counted
     first_day = int(days.min(initial=0)) if len(days) else 0
     num_days = int(days.max(initial=0)) - first_day + 1 if len(days) else 1
     keys = items * (num_days + 1) + (days - first_day)
     order = np.argsort(keys)
     cumulative = np.concatenate([[0], np.cumsum(weights[order].astype(np.int64))])
-    return RecentPopularity(first_day, num_days, material.config.recent_days, keys[order], cumulative)
+    return RecentPopularity(first_day, num_days, inputs.config.recent_days, keys[order], cumulative)
 
 
-def _co_visitation(material: Material) -> Ranking | str:
+def _co_visitation(inputs: BaselineInputs) -> Ranker | str:
     """How often one item followed another within a few events, a closer one counting more; the strongest of each."""
-    pairs = count_pairs(_train_segments(material), _CO_VISITS)
-    return _item_pairs(material, pairs.transform(keep_strongest, material.config.num_neighbours))
+    pairs = count_pairs(_train_segments(inputs), _CO_VISITS)
+    return _item_pairs(inputs, pairs.transform(keep_strongest, inputs.config.num_neighbours))
 
 
-def _also_bought(material: Material) -> Ranking | str:
-    links = read_links(material.spark, material.storage, material.prepared, ALSO_BUY)
+def _also_bought(inputs: BaselineInputs) -> Ranker | str:
+    links = read_links(inputs.spark, inputs.storage, inputs.prepared, ALSO_BUY)
     if links is None:
         return "there is no metadata"
-    built = _item_pairs(material, links.withColumn(WEIGHT, F.lit(1)))
+    built = _item_pairs(inputs, links.withColumn(WEIGHT, F.lit(1)))
     if isinstance(built, ItemPairs) and not len(built.keys):
         return "the metadata names no also-bought items of this vocabulary"
     return built
 
 
-def _item_pairs(material: Material, pairs: DataFrame) -> Ranking | str:
-    counted = collect_entries(pairs, FIRST, SECOND, material.max_entries)
+def _item_pairs(inputs: BaselineInputs, pairs: DataFrame) -> Ranker | str:
+    counted = collect_entries(pairs, FIRST, SECOND, inputs.max_entries)
     if isinstance(counted, int):
-        return material.too_large(counted)
+        return inputs.too_large(counted)
     first, second, weight = counted
-    num_items = material.vocabulary.num_items
+    num_items = inputs.vocabulary.num_items
     keys = first * (num_items + 1) + second
     order = np.argsort(keys)
     whole = np.minimum(weight[order], np.iinfo(np.int32).max)  # The most frequent pairs of all may tie at the top.
     return ItemPairs(
-        num_recent=material.config.num_recent_items,
+        num_recent=inputs.config.num_recent_items,
         num_items=num_items,
         keys=keys[order],
         weights=whole.astype(np.int32),
-        train_count=material.vocabulary.train_count,
+        train_count=inputs.vocabulary.train_count,
     )
 
 
@@ -173,8 +173,8 @@ def collect_entries(
     return columns[0].to_numpy(), columns[1].to_numpy(), columns[2].to_numpy()
 
 
-def _train_segments(material: Material) -> DataFrame:
-    return read_table(material.spark, material.storage, material.prepared, "sequences/train", TRAIN)
+def _train_segments(inputs: BaselineInputs) -> DataFrame:
+    return read_table(inputs.spark, inputs.storage, inputs.prepared, "sequences/train", TRAIN)
 
 
 def _own(column: str) -> Column:
@@ -182,7 +182,7 @@ def _own(column: str) -> Column:
     return F.slice(column, num_repeated_events() + 1, F.size(column)).alias(column)
 
 
-_BUILDERS: dict[str, Callable[[Material], Ranking | str]] = {
+_BUILDERS: dict[str, Callable[[BaselineInputs], Ranker | str]] = {
     "popularity": _popularity,
     "recent_popularity": _recent_popularity,
     "last_category": _last_category,

@@ -3,32 +3,13 @@
 Each holds plain arrays, made once on the driver and broadcast, and scores candidates in NumPy. Higher is better.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.evaluation.rows import EvaluationRows
-
-Scorer = Callable[[np.ndarray], np.ndarray]  # Shared candidates int32 [N] -> scores [B, N].
-
-
-class Ranking(Protocol):
-    """Anything that orders candidates after a history."""
-
-    def scores(self, rows: EvaluationRows, candidates: np.ndarray) -> np.ndarray:
-        """Scores [B, N] of candidates int32 [B, N], or of one list [N] shared by all rows."""
-        ...
-
-
-def scorer_after(ranking: Ranking, rows: EvaluationRows) -> Scorer:
-    """Scores any number of shared candidates after the same rows; a model reads the histories only once."""
-    encode = getattr(ranking, "encode", None)
-    return partial(ranking.scores, rows) if encode is None else encode(rows)
 
 
 @dataclass(frozen=True)

@@ -8,60 +8,60 @@ with items.
 import numpy as np
 import pyarrow as pa
 
-from seqrec.evaluation.rankings.baselines import Ranking, Scorer, scorer_after
-from seqrec.evaluation.rankings.stored_candidates import Contest, Outcome, predictions_batch
+from seqrec.core.metrics import TargetCounts
+from seqrec.evaluation.rankings.ranker import ComparedRankers, Ranker, SharedScores, scores_after
 from seqrec.evaluation.rows import EvaluationRows
+from seqrec.evaluation.statistics.prediction_batch import predictions_batch
 from seqrec.evaluation.statistics.row_metrics import logit_metric_names
 
 _ROWS = 64  # Rows for which a block of items is scored at once.
 _BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 MB.
 
 
-def judge_fully(rows: EvaluationRows, contest: Contest) -> pa.RecordBatch:
-    """Lets every ranking order the catalogue for each row, the row's own history left out, but not the target.
+def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.RecordBatch:
+    """Lets every ranker order the catalogue for each row, the row's own history left out, but not the target.
 
     A row of `PREDICTIONS` for each row but those whose target has no item to compete with: it would be first whatever
     the scores, and no share of its negatives scores below it.
     """
-    assert contest.catalogue is not None
-    item_group = contest.catalogue.item_group
+    assert compared.catalogue is not None
+    item_group = compared.catalogue.item_group
     groups = np.zeros(len(rows), np.int32) if item_group is None else item_group[rows.target_items]
-    shape = (len(rows), len(contest.rankings))
-    total = Outcome(
-        np.zeros(len(rows), np.int32),
-        np.zeros(shape, np.int32),
-        np.zeros(shape, np.int32),
-        np.zeros((*shape, contest.top_k), np.int32),
-    )
+    shape = (len(rows), len(compared.rankers))
+    num_negatives = np.zeros(len(rows), np.int32)
+    num_above, num_tied = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    top = np.zeros((*shape, compared.top_k), np.int32)
     for group in np.unique(groups):
-        items = contest.catalogue.competitors(int(group))
+        items = compared.catalogue.competitors(int(group))
         of_group = np.flatnonzero(groups == group)
         of_group = of_group[np.argsort(rows.lengths[of_group], kind="stable")]
         for start in range(0, len(of_group), _ROWS):
             chosen = of_group[start : start + _ROWS]
-            for index, ranking in enumerate(contest.rankings):
-                one = rank_against(rows.take(chosen), ranking, items, contest.top_k)
-                total.num_negatives[chosen] = one.num_negatives
-                total.num_above[chosen, index] = one.num_above
-                total.num_tied[chosen, index] = one.num_tied
-                total.top[chosen, index] = one.top
-    nothing, no_scores = np.full((*shape, len(logit_metric_names())), np.nan), np.zeros((*shape, 0), np.float32)
-    return predictions_batch(rows, contest, total, nothing, no_scores).filter(pa.array(total.num_negatives > 0))
+            for index, ranker in enumerate(compared.rankers):
+                one, top[chosen, index] = rank_against(rows.take(chosen), ranker, items, compared.top_k)
+                num_negatives[chosen] = one.num_negatives
+                num_above[chosen, index] = one.num_above
+                num_tied[chosen, index] = one.num_tied
+    no_logits = np.full((*shape, len(logit_metric_names())), np.nan)
+    no_scores = np.zeros((*shape, 0), np.float32)
+    counts = TargetCounts(num_above, num_tied, num_negatives)
+    predictions = predictions_batch(rows.user_key, compared.slicer.parts(rows), counts, top, no_logits, no_scores)
+    return predictions.filter(pa.array(num_negatives > 0))
 
 
-def rank_against(rows: EvaluationRows, ranking: Ranking, items: np.ndarray, k: int) -> Outcome:
-    """Where each row's target stands among `items`, its own history left out.
+def rank_against(rows: EvaluationRows, ranker: Ranker, items: np.ndarray, k: int) -> tuple[TargetCounts, np.ndarray]:
+    """Where each row's target stands among `items`, its own history left out; and the k best items, int32 [B, k].
 
     The target is scored in a block like all others, so that items with equal features tie with it exactly.
     """
-    scorer = scorer_after(ranking, rows)
-    target_score = _score_block(scorer, rows.target_items).diagonal()[:, None]  # [B, 1]
+    scores_of = scores_after(ranker, rows)
+    target_score = _score_block(scores_of, rows.target_items).diagonal()[:, None]  # [B, 1]
     num_above, num_tied, num_negatives = (np.zeros(len(rows), np.int64) for _ in range(3))
     top = np.zeros((len(rows), k), np.int32)
     top_scores = np.full((len(rows), k), -np.inf)
     for start in range(0, len(items), _BLOCK):
         block = items[start : start + _BLOCK]
-        scores = _score_block(scorer, block)  # [B, block]
+        scores = _score_block(scores_of, block)  # [B, block]
         barred, is_target = _own_items(rows, block)
         competes = ~(barred | is_target)
         num_negatives += competes.sum(axis=1)
@@ -69,15 +69,13 @@ def rank_against(rows: EvaluationRows, ranking: Ranking, items: np.ndarray, k: i
         num_tied += ((scores == target_score) & competes).sum(axis=1)
         scores = np.where(barred & ~is_target, -np.inf, scores)
         top, top_scores = _merge_top(top, top_scores, block, scores)
-    return Outcome(
-        num_negatives.astype(np.int32), num_above.astype(np.int32), num_tied.astype(np.int32), top.astype(np.int32)
-    )
+    return TargetCounts(num_above, num_tied, num_negatives), top
 
 
-def _score_block(scorer: Scorer, items: np.ndarray) -> np.ndarray:
+def _score_block(scores_of: SharedScores, items: np.ndarray) -> np.ndarray:
     """float [B, items]; every block has one size, so that a model's graph is traced once."""
     padded = np.pad(items, (0, -len(items) % _BLOCK), mode="edge")
-    parts = [scorer(padded[start : start + _BLOCK]) for start in range(0, len(padded), _BLOCK)]
+    parts = [scores_of(padded[start : start + _BLOCK]) for start in range(0, len(padded), _BLOCK)]
     return np.concatenate(parts, axis=1)[:, : len(items)]
 
 

@@ -1,4 +1,4 @@
-"""A trained run as a ranking: candidates in the order of its logits."""
+"""A trained run as a ranker: candidates in the order of its logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from seqrec.scoring.scorer import stored_model
 
 
 @dataclass(frozen=True)
-class ModelRanking:
+class ModelRanker:
     """Orders candidates by the logits of a run. Travels to the workers, which read its weights once per process."""
 
     stored: StoredModel
@@ -46,7 +46,7 @@ class ModelRanking:
         return score
 
 
-def ranking_of_run(storage: Storage, run: TrainedRun, config: EvaluationConfig) -> ModelRanking:
-    """The ranking by a run's logits, with the run's own vocabulary."""
+def ranker_of_run(storage: Storage, run: TrainedRun, config: EvaluationConfig) -> ModelRanker:
+    """The ranker by a run's logits, with the run's own vocabulary."""
     vocabulary = read_vocabulary(storage, run.manifest)
-    return ModelRanking(stored_model(storage, run, vocabulary, config.tensorflow_threads), config.batch_size)
+    return ModelRanker(stored_model(storage, run, vocabulary, config.tensorflow_threads), config.batch_size)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceResult
+from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult
 
 # Okabe and Ito's palette: told apart by colour-blind readers too, and in grey.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -24,8 +24,8 @@ _STYLE: Any = {
 _WIDTH = 4.6  # Inches; the page scales a chart to the width it has.
 
 
-def draw_ranking(results: Sequence[RankingResult], metric: str) -> str:
-    """Every ranking's value of a metric, with its interval."""
+def draw_rankers(results: Sequence[RankerResult], metric: str) -> str:
+    """Every ranker's value of a metric, with its interval."""
     shown = [result for result in results if metric in result.metrics][::-1]
     figure, axes = _figure(0.8 + 0.34 * len(shown))
     for place, result in enumerate(shown):
@@ -66,12 +66,12 @@ def draw_hits(evaluation: Evaluation) -> str:
     return _svg(figure)
 
 
-def draw_slices(slices: Sequence[SliceResult], rankings: Sequence[str], metric: str) -> str:
-    """A metric of some rankings in every part of one slicing."""
+def draw_slices(slices: Sequence[SliceResult], rankers: Sequence[str], metric: str) -> str:
+    """A metric of some rankers in every part of one slicing."""
     figure, axes = _figure(0.9 + 0.3 * len(slices))
-    for color, ranking in zip((COLORS[0], COLORS[-1], COLORS[1]), rankings, strict=False):
-        points = [(part.metrics[ranking][metric], place) for place, part in enumerate(slices[::-1])]
-        axes.plot([x for x, _ in points], [y for _, y in points], "o", color=color, label=ranking)
+    for color, ranker in zip((COLORS[0], COLORS[-1], COLORS[1]), rankers, strict=False):
+        points = [(part.metrics[ranker][metric], place) for place, part in enumerate(slices[::-1])]
+        axes.plot([x for x, _ in points], [y for _, y in points], "o", color=color, label=ranker)
     axes.set_yticks(range(len(slices)), [_short(part.label) for part in slices[::-1]])
     axes.set_ylim(-0.6, len(slices) - 0.4)
     _name(figure, f"{metric} by {slices[0].slicing}")
@@ -105,8 +105,8 @@ def draw_training(history: Sequence[dict[str, float]], column: str) -> str:
     return _svg(figure)
 
 
-def draw_leads(results: Sequence[RankingResult], metric: str) -> str:
-    """How far the model is ahead of every other ranking, with the interval of the difference."""
+def draw_leads(results: Sequence[RankerResult], metric: str) -> str:
+    """How far the model is ahead of every other ranker, with the interval of the difference."""
     shown = [result for result in results if metric in result.ahead_by][::-1]
     figure, axes = _figure(0.8 + 0.34 * len(shown))
     for place, result in enumerate(shown):

@@ -14,7 +14,7 @@ from seqrec.core.manifest import Dataset
 from seqrec.core.metrics import METRICS, Reads, metrics_that_read
 from seqrec.core.storage import Storage
 from seqrec.evaluation.report import charts
-from seqrec.evaluation.results import MODEL, Evaluation, RankingResult, SliceResult, current_evaluations
+from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult, current_evaluations
 
 _SLICE_METRIC = "group_auc"
 _CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
@@ -90,7 +90,7 @@ def _evaluation_section(evaluation: Evaluation) -> str:
         rows = [_result_row(result, beyond) for result in results]
         parts += ["<h3>Which items come first</h3>", _table(["ranking", *beyond], rows, _classes(results))]
     shown = [name for name in _CHART_METRICS if name in metrics][:4]
-    images = [(charts.draw_ranking(results, name), f"{name} of every ranking") for name in shown]
+    images = [(charts.draw_rankers(results, name), f"{name} of every ranking") for name in shown]
     images.append((charts.draw_hits(evaluation), "share of targets among the first k"))
     if any(result.ahead_by for result in results):
         lead_in = "ndcg@10" if "ndcg@10" in shown else shown[0]
@@ -110,14 +110,14 @@ def _evaluation_section(evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def _split_metrics(result: RankingResult) -> tuple[list[str], list[str]]:
+def _split_metrics(result: RankerResult) -> tuple[list[str], list[str]]:
     """Names of the metrics of accuracy, and of those of the first items, which have no intervals."""
     of_top_items = {metric.name for metric in metrics_that_read(Reads.TOP_ITEMS)}
     beyond = [name for name in result.metrics if name.split("@")[0] in of_top_items]
     return [name for name in result.metrics if name not in beyond], beyond
 
 
-def _result_row(result: RankingResult, metrics: Sequence[str]) -> list[str]:
+def _result_row(result: RankerResult, metrics: Sequence[str]) -> list[str]:
     cells = [_text(result.name)]
     for name in metrics:
         value = result.metrics.get(name)
@@ -185,7 +185,7 @@ def _runs_section(evaluations: Sequence[Evaluation]) -> str:
         parts.append(f"<h3>{_text(f'{kind[0]}, {kind[1]}')}</h3>" + _table(["run", *keys, *metrics], rows))
         results = [replace(each.results[0], name=each.run) for each in same]
         shown = [name for name in _CHART_METRICS if name in metrics][:4]
-        parts.append(_charts((charts.draw_ranking(results, name), f"{name} of every run") for name in shown))
+        parts.append(_charts((charts.draw_rankers(results, name), f"{name} of every run") for name in shown))
     return "".join(parts)
 
 
@@ -242,7 +242,7 @@ def _details(title: str, content: Any) -> str:
     return f"<details><summary>{_text(title)}</summary><pre>{_text(json.dumps(content, indent=1))}</pre></details>"
 
 
-def _classes(results: Sequence[RankingResult]) -> list[str]:
+def _classes(results: Sequence[RankerResult]) -> list[str]:
     return ["model" if result.kind == MODEL else "" for result in results]
 
 

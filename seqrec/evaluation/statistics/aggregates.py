@@ -8,11 +8,10 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from seqrec.core.metrics import TargetCounts
-from seqrec.evaluation.rankings.stored_candidates import matrix
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, counted_part, dense_part
 from seqrec.evaluation.statistics.intervals import poisson_weights, signs, weighted_sums
+from seqrec.evaluation.statistics.prediction_batch import counts_of, matrix
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, logit_metric_names, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, row_auc_terms, score_bins
 
@@ -21,13 +20,13 @@ from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, ro
 class Plan:
     """What to add up. Broadcast to the workers."""
 
-    num_rankings: int
+    num_rankers: int
     num_labels: tuple[int, ...]  # Labels of each slicing.
     cutoffs: Cutoffs
     seed: int
     num_replicates: int
-    paired: bool  # Test ranking 0 against ranking 1.
-    pooled: tuple[float, ...] | None = None  # Pooled AUC of each ranking, where it was taken.
+    paired: bool  # Test ranker 0 against ranker 1.
+    pooled: tuple[float, ...] | None = None  # Pooled AUC of each ranker, where it was taken.
     shares: tuple[ScoreShares, ...] | None = None
     dropped_bits: int = 0
 
@@ -37,17 +36,17 @@ class Plan:
         return len(metric_names(self.cutoffs)) + len(logit_metric_names()) + 1
 
 
-def count_scores(predictions: DataFrame, num_rankings: int, dropped: int) -> tuple[ScoreCounts, ...]:
-    """Targets and negatives in each score bin, for each ranking."""
+def count_scores(predictions: DataFrame, num_rankers: int, dropped: int) -> tuple[ScoreCounts, ...]:
+    """Targets and negatives in each score bin, for each ranker."""
 
     def count(batch: pa.RecordBatch) -> Iterator[Part]:
-        bins = score_bins(matrix(batch, "scores"), dropped).reshape(batch.num_rows, num_rankings, -1)
-        for ranking in range(num_rankings):
-            yield counted_part("targets", ranking, bins[:, ranking, 0])
-            yield counted_part("negatives", ranking, bins[:, ranking, 1:])
+        bins = score_bins(matrix(batch, "scores"), dropped).reshape(batch.num_rows, num_rankers, -1)
+        for ranker in range(num_rankers):
+            yield counted_part("targets", ranker, bins[:, ranker, 0])
+            yield counted_part("negatives", ranker, bins[:, ranker, 1:])
 
     sums = collect_sums(predictions, count)
-    return tuple(_score_counts(sums, ranking) for ranking in range(num_rankings))
+    return tuple(_score_counts(sums, ranker) for ranker in range(num_rankers))
 
 
 def add_up(predictions: DataFrame, plan: Broadcast) -> Sums:
@@ -59,12 +58,12 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
     """One batch's share of every sum."""
     values = whole_metrics(batch, plan)  # int64 [B, K, M]
     users = batch.column(batch.schema.get_field_index(USER_KEY)).to_numpy()
-    ranks, top_items = counts_of(batch).ranks, _top_items(batch, plan.num_rankings)
-    for ranking in range(plan.num_rankings):
-        yield dense_part("total", ranking, values[:, ranking].sum(axis=0))
-        yield counted_part("rank", ranking, ranks[:, ranking])
-        yield counted_part("top", ranking, top_items[:, ranking])
-        yield dense_part("slice", ranking, _slice_sums(batch, values[:, ranking], plan))
+    ranks, top_items = counts_of(batch).ranks, _top_items(batch, plan.num_rankers)
+    for ranker in range(plan.num_rankers):
+        yield dense_part("total", ranker, values[:, ranker].sum(axis=0))
+        yield counted_part("rank", ranker, ranks[:, ranker])
+        yield counted_part("top", ranker, top_items[:, ranker])
+        yield dense_part("slice", ranker, _slice_sums(batch, values[:, ranker], plan))
     yield dense_part("slice_rows", -1, _slice_sums(batch, np.ones((batch.num_rows, 1), np.int64), plan))
     yield dense_part("rows", -1, np.array([batch.num_rows]))
     if plan.pooled is None:
@@ -79,26 +78,20 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
 
 
 def whole_metrics(batch: pa.RecordBatch, plan: Plan) -> np.ndarray:
-    """int64 [B, K, M]: every metric of every row in multiples of 1 / ONE; 0 where a ranking has none."""
+    """int64 [B, K, M]: every metric of every row in multiples of 1 / ONE; 0 where a ranker has none."""
     ranked = row_metrics(counts_of(batch), plan.cutoffs)
     terms = np.zeros(ranked.shape[:2])
     if plan.shares is not None and plan.pooled is not None:
-        bins = score_bins(matrix(batch, "scores"), plan.dropped_bits).reshape(batch.num_rows, plan.num_rankings, -1)
-        for ranking, (by_bin, pooled) in enumerate(zip(plan.shares, plan.pooled, strict=True)):
-            terms[:, ranking] = row_auc_terms(bins[:, ranking], by_bin, pooled)
+        bins = score_bins(matrix(batch, "scores"), plan.dropped_bits).reshape(batch.num_rows, plan.num_rankers, -1)
+        for ranker, (by_bin, pooled) in enumerate(zip(plan.shares, plan.pooled, strict=True)):
+            terms[:, ranker] = row_auc_terms(bins[:, ranker], by_bin, pooled)
     of_logits = np.nan_to_num(matrix(batch, "of_logits")).reshape(*ranked.shape[:2], -1)
     return to_whole(np.concatenate([ranked, of_logits, terms[:, :, None]], axis=2))
 
 
-def counts_of(batch: pa.RecordBatch) -> TargetCounts:
-    """int [B, K]: where every ranking puts the target of each row of predictions."""
-    num_negatives = batch.column(batch.schema.get_field_index("num_negatives")).to_numpy()
-    return TargetCounts(matrix(batch, "num_above"), matrix(batch, "num_tied"), num_negatives[:, None])
-
-
-def _score_counts(sums: Sums, ranking: int) -> ScoreCounts:
-    target_bins, targets = sums.sparse("targets", ranking)
-    negative_bins, negatives = sums.sparse("negatives", ranking)
+def _score_counts(sums: Sums, ranker: int) -> ScoreCounts:
+    target_bins, targets = sums.sparse("targets", ranker)
+    negative_bins, negatives = sums.sparse("negatives", ranker)
     bins = np.union1d(target_bins, negative_bins)
     counts = ScoreCounts(bins, np.zeros(len(bins), np.int64), np.zeros(len(bins), np.int64))
     counts.num_targets[np.searchsorted(bins, target_bins)] = targets
@@ -117,5 +110,5 @@ def _slice_sums(batch: pa.RecordBatch, values: np.ndarray, plan: Plan) -> np.nda
     return np.concatenate(sums).astype(np.int64)
 
 
-def _top_items(batch: pa.RecordBatch, num_rankings: int) -> np.ndarray:
-    return matrix(batch, "top_items").reshape(batch.num_rows, num_rankings, -1)
+def _top_items(batch: pa.RecordBatch, num_rankers: int) -> np.ndarray:
+    return matrix(batch, "top_items").reshape(batch.num_rows, num_rankers, -1)

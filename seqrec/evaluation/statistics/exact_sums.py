@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from seqrec.tables.arrow_bytes import from_byte_rows
 
-_PACKED = "measure string, ranking int, packed binary"
+_PACKED = "measure string, ranker int, packed binary"
 _WAITING_CELLS = 1 << 20  # Cells of one sum that wait to be added; bounds memory.
 
 
@@ -23,39 +23,39 @@ class Part(NamedTuple):
     """Some rows' share of a sum that has a value in each of many cells."""
 
     measure: str
-    ranking: int  # -1 where the measure is not of one ranking.
+    ranker: int  # -1 where the measure is not of one ranker.
     cells: np.ndarray  # int64, ascending, each once.
     values: np.ndarray  # int64
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Cells and their sums, by measure and ranking (-1 where a measure is not of one ranking)."""
+    """Cells and their sums, by measure and ranker (-1 where a measure is not of one ranker)."""
 
     by_key: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 
-    def sparse(self, measure: str, ranking: int = -1) -> tuple[np.ndarray, np.ndarray]:
+    def sparse(self, measure: str, ranker: int = -1) -> tuple[np.ndarray, np.ndarray]:
         """int64 cells, ascending, and their int64 sums."""
         empty = np.zeros(0, np.int64)
-        return self.by_key.get((measure, ranking), (empty, empty))
+        return self.by_key.get((measure, ranker), (empty, empty))
 
-    def dense(self, measure: str, ranking: int, shape: tuple[int, ...]) -> np.ndarray:
+    def dense(self, measure: str, ranker: int, shape: tuple[int, ...]) -> np.ndarray:
         """int64 array of `shape`; cells are its flat indices, and 0 where there is none."""
-        cells, values = self.sparse(measure, ranking)
+        cells, values = self.sparse(measure, ranker)
         array = np.zeros(int(np.prod(shape)), np.int64)
         array[cells] = values
         return array.reshape(shape)
 
 
-def dense_part(measure: str, ranking: int, sums: np.ndarray) -> Part:
+def dense_part(measure: str, ranker: int, sums: np.ndarray) -> Part:
     """An array of sums; cells are its flat indices."""
-    return Part(measure, ranking, np.arange(sums.size, dtype=np.int64), sums.reshape(-1).astype(np.int64))
+    return Part(measure, ranker, np.arange(sums.size, dtype=np.int64), sums.reshape(-1).astype(np.int64))
 
 
-def counted_part(measure: str, ranking: int, values: np.ndarray) -> Part:
+def counted_part(measure: str, ranker: int, values: np.ndarray) -> Part:
     """How often each value occurs; cells are the values."""
     cells, counts = np.unique(values, return_counts=True)
-    return Part(measure, ranking, cells.astype(np.int64), counts.astype(np.int64))
+    return Part(measure, ranker, cells.astype(np.int64), counts.astype(np.int64))
 
 
 def collect_sums(packed_rows: DataFrame, parts_of: Callable[[pa.RecordBatch], Iterator[Part]]) -> Sums:
@@ -73,24 +73,24 @@ def collect_sums(packed_rows: DataFrame, parts_of: Callable[[pa.RecordBatch], It
         yield from _packed_totals(_unpack_part(**row) for batch in batches for row in batch.to_pylist())
 
     of_tasks = packed_rows.mapInArrow(add, _PACKED)
-    rows = of_tasks.repartition("measure", "ranking").mapInArrow(merge, _PACKED).collect()
+    rows = of_tasks.repartition("measure", "ranker").mapInArrow(merge, _PACKED).collect()
     parts = [_unpack_part(**row.asDict()) for row in rows]
-    return Sums({(part.measure, part.ranking): (part.cells, part.values) for part in parts})
+    return Sums({(part.measure, part.ranker): (part.cells, part.values) for part in parts})
 
 
 def _packed_totals(parts: Iterator[Part]) -> Iterator[pa.RecordBatch]:
-    """The sum of the parts of each measure and ranking."""
+    """The sum of the parts of each measure and ranker."""
     waiting: dict[tuple[str, int], list[Part]] = {}
     for part in parts:
-        own = waiting.setdefault((part.measure, part.ranking), [])
+        own = waiting.setdefault((part.measure, part.ranker), [])
         own.append(part)
         if sum(len(each.cells) for each in own) > _WAITING_CELLS:
             own[:] = [_total(own)]
     for own in waiting.values():
         total = _total(own)
         packed = total.cells.astype("<i8").tobytes() + total.values.astype("<i8").tobytes()
-        columns = [pa.array([total.measure]), pa.array([total.ranking], pa.int32()), pa.array([packed], pa.binary())]
-        yield pa.RecordBatch.from_arrays(columns, ["measure", "ranking", "packed"])
+        columns = [pa.array([total.measure]), pa.array([total.ranker], pa.int32()), pa.array([packed], pa.binary())]
+        yield pa.RecordBatch.from_arrays(columns, ["measure", "ranker", "packed"])
 
 
 def _total(parts: list[Part]) -> Part:
@@ -103,6 +103,6 @@ def _total(parts: list[Part]) -> Part:
     return first._replace(cells=cells, values=values)
 
 
-def _unpack_part(measure: str, ranking: int, packed: bytes) -> Part:
+def _unpack_part(measure: str, ranker: int, packed: bytes) -> Part:
     cells, values = np.frombuffer(packed, "<i8").reshape(2, -1)
-    return Part(measure, ranking, cells, values)
+    return Part(measure, ranker, cells, values)

@@ -2,7 +2,7 @@
 
 The Poisson bootstrap gives each user of each replicate an independent weight, Poisson with mean 1. So a task needs
 only its own rows, weights do not depend on partitioning, and a user's rows (a temporal split has several) and all
-rankings share them: differences between rankings are paired.
+rankers share them: differences between rankers are paired.
 """
 
 import math

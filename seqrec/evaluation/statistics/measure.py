@@ -6,7 +6,7 @@ import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.core.metrics import Reads, TopItems, metrics_that_read
-from seqrec.evaluation.results import BASELINE, MODEL, RankingResult, SliceResult
+from seqrec.evaluation.results import BASELINE, MODEL, RankerResult, SliceResult
 from seqrec.evaluation.statistics.aggregates import Plan
 from seqrec.evaluation.statistics.exact_sums import Sums
 from seqrec.evaluation.statistics.intervals import interval, sign_flip_p_value
@@ -23,7 +23,7 @@ def all_metric_names(plan: Plan) -> tuple[str, ...]:
     return (*metric_names(plan.cutoffs), *logit_metric_names(), _AUC)
 
 
-def ranking_results(
+def ranker_results(
     sums: Sums,
     plan: Plan,
     names: tuple[str, ...],
@@ -32,52 +32,52 @@ def ranking_results(
     confidence: float,
     train_count: np.ndarray,
     top_k: int,
-) -> list[RankingResult]:
-    """Every ranking's metrics with intervals, and how far ranking 0, the model, is ahead of it."""
-    shape = (plan.num_rankings, plan.num_metrics)
+) -> list[RankerResult]:
+    """Every ranker's metrics with intervals, and how far ranker 0, the model, is ahead of it."""
+    shape = (plan.num_rankers, plan.num_metrics)
     num_rows = int(sums.dense("rows", -1, (1,))[0])
     means = np.stack([from_whole(sums.dense("total", k, (plan.num_metrics,))) for k in range(len(names))]) / num_rows
     if plan.pooled is not None:
         means[:, -1] = plan.pooled
     replicates = _replicate_means(sums, plan, shape)
     results = []
-    for ranking, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+    for ranker, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         own = _taken(plan, kind)
-        metrics = {metric: float(means[ranking, column]) for metric, column in own.items()}
-        metrics |= top_item_metrics(*sums.sparse("top", ranking), train_count, top_k)
+        metrics = {metric: float(means[ranker, column]) for metric, column in own.items()}
+        metrics |= top_item_metrics(*sums.sparse("top", ranker), train_count, top_k)
         intervals, ahead_by = {}, {}
         if replicates is not None:
-            intervals = {m: interval(replicates[:, ranking, c], confidence) for m, c in own.items()}
-            if ranking:
-                leads = replicates[:, 0] - replicates[:, ranking]
+            intervals = {m: interval(replicates[:, ranker, c], confidence) for m, c in own.items()}
+            if ranker:
+                leads = replicates[:, 0] - replicates[:, ranker]
                 ahead_by = {
-                    m: (float(means[0, c] - means[ranking, c]), *interval(leads[:, c], confidence))
+                    m: (float(means[0, c] - means[ranker, c]), *interval(leads[:, c], confidence))
                     for m, c in own.items()
                 }
-        ranks = _rank_bins(*sums.sparse("rank", ranking))
+        ranks = _rank_bins(*sums.sparse("rank", ranker))
         results.append(
-            RankingResult(name=name, kind=kind, metrics=metrics, intervals=intervals, ahead_by=ahead_by, ranks=ranks)
+            RankerResult(name=name, kind=kind, metrics=metrics, intervals=intervals, ahead_by=ahead_by, ranks=ranks)
         )
     return results
 
 
 def with_correction(
-    sums: Sums, plan: Plan, results: list[RankingResult], num_negatives: int, num_items: int
-) -> list[RankingResult]:
+    sums: Sums, plan: Plan, results: list[RankerResult], num_negatives: int, num_items: int
+) -> list[RankerResult]:
     """The results, with estimates of the full ranking's metrics from the sampled ones."""
     return [
         replace(
             result,
-            corrected=corrected_metrics(*sums.sparse("rank", ranking), num_negatives, num_items, plan.cutoffs),
+            corrected=corrected_metrics(*sums.sparse("rank", ranker), num_negatives, num_items, plan.cutoffs),
         )
-        for ranking, result in enumerate(results)
+        for ranker, result in enumerate(results)
     ]
 
 
 def slice_results(
     sums: Sums, plan: Plan, names: tuple[str, ...], kinds: tuple[str, ...], slicings: tuple[Slicing, ...]
 ) -> list[SliceResult]:
-    """Each ranking's metrics in each part of the rows that is not empty. No pooled AUC: it is no mean over rows."""
+    """Each ranker's metrics in each part of the rows that is not empty. No pooled AUC: it is no mean over rows."""
     num_labels = sum(len(slicing.labels) for slicing in slicings)
     rows = sums.dense("slice_rows", -1, (num_labels,))
     totals = [from_whole(sums.dense("slice", k, (num_labels, plan.num_metrics))) for k in range(len(names))]
@@ -98,8 +98,8 @@ def slice_results(
     return results
 
 
-def paired_test(sums: Sums, plan: Plan, results: list[RankingResult]) -> dict[str, object]:
-    """Ranking 0 against ranking 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
+def paired_test(sums: Sums, plan: Plan, results: list[RankerResult]) -> dict[str, object]:
+    """Ranker 0 against ranker 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
     flips = sums.dense("flip", -1, (plan.num_replicates, plan.num_metrics))
     observed = sums.dense("total", 0, (plan.num_metrics,)) - sums.dense("total", 1, (plan.num_metrics,))
     metrics = {
@@ -131,7 +131,7 @@ def top_item_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.ndar
 
 
 def _taken(plan: Plan, kind: str) -> dict[str, int]:
-    """The metrics that a ranking has, with their columns: a baseline has no logits."""
+    """The metrics that a ranker has, with their columns: a baseline has no logits."""
     columns = {name: column for column, name in enumerate(all_metric_names(plan))}
     if plan.pooled is None or kind == BASELINE:
         for name in logit_metric_names():

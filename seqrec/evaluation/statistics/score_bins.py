@@ -22,7 +22,7 @@ class ScoreCounts(NamedTuple):
 
 
 def dropped_bits(num_scores: int) -> int:
-    """How many low bits to drop for so many scores of one ranking."""
+    """How many low bits to drop for so many scores of one ranker."""
     return 0 if num_scores <= _EXACT_SCORES else _DROPPED_BITS
 
 

@@ -12,8 +12,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, Recipe
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
-from seqrec.evaluation.lineage import Inputs
-from seqrec.evaluation.rankings.baseline_tables import Material, build_baselines, collect_entries
+from seqrec.evaluation.rankings.baseline_tables import BaselineInputs, build_baselines, collect_entries
 from seqrec.evaluation.rankings.baselines import ItemId, ItemPairs, RecentPopularity
 from seqrec.evaluation.rankings.catalogue import read_catalogue
 from seqrec.events.vocabulary import read_vocabulary
@@ -37,7 +36,7 @@ TRAIN = [
 
 
 @pytest.fixture(scope="module")
-def material(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Material:
+def inputs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> BaselineInputs:
     root: Path = tmp_path_factory.mktemp("tables")
     storage = Storage(str(root))
     prepared = write_prepared(storage, "small", train=TRAIN)
@@ -51,32 +50,32 @@ def material(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> M
     attempt = Dataset(storage, "ingested", "small").begin(Recipe(stage="ingest", settings={}, inputs={}))
     items = write_rows(attempt, "items", metadata, ITEMS)
     attempt.publish(tables={"items": items}, counts={})
-    return Material(spark, storage, prepared, read_vocabulary(storage, prepared), EvaluationConfig())
+    return BaselineInputs(spark, storage, prepared, read_vocabulary(storage, prepared), EvaluationConfig())
 
 
-def build(material: Material, name: str, **settings: object) -> object:
-    config = dataclasses.replace(material.config, baselines=(name,), **settings)  # type: ignore[arg-type]
-    rankings, notes = build_baselines(dataclasses.replace(material, config=config))
-    return rankings.get(name, notes)
+def build(inputs: BaselineInputs, name: str, **settings: object) -> object:
+    config = dataclasses.replace(inputs.config, baselines=(name,), **settings)  # type: ignore[arg-type]
+    rankers, notes = build_baselines(dataclasses.replace(inputs, config=config))
+    return rankers.get(name, notes)
 
 
-def test_recent_popularity_counts_every_training_event_once(material: Material) -> None:
-    ranking = build(material, "recent_popularity")
+def test_recent_popularity_counts_every_training_event_once(inputs: BaselineInputs) -> None:
+    ranker = build(inputs, "recent_popularity")
 
-    assert isinstance(ranking, RecentPopularity)
-    assert (ranking.first_day, ranking.num_days) == (0, 10)
+    assert isinstance(ranker, RecentPopularity)
+    assert (ranker.first_day, ranker.num_days) == (0, 10)
     counts = Counter(
-        {divmod(int(key), 11): int(n) for key, n in zip(ranking.keys, np.diff(ranking.cumulative), strict=True)}
+        {divmod(int(key), 11): int(n) for key, n in zip(ranker.keys, np.diff(ranker.cumulative), strict=True)}
     )
     assert counts == {(1, 0): 1, (2, 1): 1, (3, 2): 1, (4, 9): 1, (2, 8): 1, (3, 9): 1}
 
 
-def test_co_visitation_weighs_near_events_more_and_context_not_twice(material: Material) -> None:
-    ranking = build(material, "co_visitation")
+def test_co_visitation_weighs_near_events_more_and_context_not_twice(inputs: BaselineInputs) -> None:
+    ranker = build(inputs, "co_visitation")
 
-    assert isinstance(ranking, ItemPairs)
+    assert isinstance(ranker, ItemPairs)
     found = {
-        divmod(int(key), NUM_ITEMS + 1): int(weight) for key, weight in zip(ranking.keys, ranking.weights, strict=True)
+        divmod(int(key), NUM_ITEMS + 1): int(weight) for key, weight in zip(ranker.keys, ranker.weights, strict=True)
     }
     assert found == {(1, 2): 60, (1, 3): 30, (2, 3): 120, (2, 4): 30, (3, 4): 60}
 
@@ -84,13 +83,13 @@ def test_co_visitation_weighs_near_events_more_and_context_not_twice(material: M
 def test_co_visitation_puts_a_rare_neighbour_before_every_popular_item(spark: SparkSession, world: Storage) -> None:
     prepared = Dataset(world, "prepared", "small").require("prepare")
     vocabulary = read_vocabulary(world, prepared)
-    ranking = build(Material(spark, world, prepared, vocabulary, EvaluationConfig()), "co_visitation")
+    ranker = build(BaselineInputs(spark, world, prepared, vocabulary, EvaluationConfig()), "co_visitation")
     tested = evaluation_rows(60, "test")
     rows = build_rows(*[(row[2], row[5], row[7]) for row in tested])
     candidates = np.arange(1, NUM_ITEMS + 1, dtype=np.int32)
 
-    assert isinstance(ranking, ItemPairs)
-    scores = ranking.scores(rows, candidates)
+    assert isinstance(ranker, ItemPairs)
+    scores = ranker.scores(rows, candidates)
 
     weights: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
     for _, items, *_ in train_rows(60):
@@ -103,54 +102,52 @@ def test_co_visitation_puts_a_rare_neighbour_before_every_popular_item(spark: Sp
         assert places(own) == places(expected)
 
 
-def test_co_visitation_keeps_the_strongest_neighbours(material: Material) -> None:
-    ranking = build(material, "co_visitation", num_neighbours=1)
+def test_co_visitation_keeps_the_strongest_neighbours(inputs: BaselineInputs) -> None:
+    ranker = build(inputs, "co_visitation", num_neighbours=1)
 
-    assert isinstance(ranking, ItemPairs)
-    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranking.keys] == [(1, 2), (2, 3), (3, 4)]
-
-
-def test_also_bought_knows_items_of_the_vocabulary_alone(material: Material) -> None:
-    ranking = build(material, "also_bought")
-
-    assert isinstance(ranking, ItemPairs)
-    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranking.keys] == [(1, 2)]
-    assert ranking.weights.tolist() == [1]
+    assert isinstance(ranker, ItemPairs)
+    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranker.keys] == [(1, 2), (2, 3), (3, 4)]
 
 
-def test_item_id_orders_by_the_id_string(material: Material) -> None:
-    ranking = build(material, "item_id")
+def test_also_bought_knows_items_of_the_vocabulary_alone(inputs: BaselineInputs) -> None:
+    ranker = build(inputs, "also_bought")
 
-    assert isinstance(ranking, ItemId)
+    assert isinstance(ranker, ItemPairs)
+    assert [divmod(int(key), NUM_ITEMS + 1) for key in ranker.keys] == [(1, 2)]
+    assert ranker.weights.tolist() == [1]
+
+
+def test_item_id_orders_by_the_id_string(inputs: BaselineInputs) -> None:
+    ranker = build(inputs, "item_id")
+
+    assert isinstance(ranker, ItemId)
     ids = {index: f"item{index * 7 % 41:02d}" for index in range(1, NUM_ITEMS + 1)}
-    assert sorted(ids, key=lambda index: ids[index]) == np.argsort(ranking.id_order)[1:].tolist()
+    assert sorted(ids, key=lambda index: ids[index]) == np.argsort(ranker.id_order)[1:].tolist()
 
 
-def test_collect_entries_collects_no_more_than_allowed(material: Material) -> None:
-    entries = material.spark.createDataFrame([(1, 2, 0.5), (1, 3, 0.25)], "first int, second int, weight double")
+def test_collect_entries_collects_no_more_than_allowed(inputs: BaselineInputs) -> None:
+    entries = inputs.spark.createDataFrame([(1, 2, 0.5), (1, 3, 0.25)], "first int, second int, weight double")
 
     found = collect_entries(entries, "first", "second", 2)
 
     assert not isinstance(found, int)
     assert sorted(zip(*(column.tolist() for column in found), strict=True)) == [(1, 2, 0.5), (1, 3, 0.25)]
     assert collect_entries(entries, "first", "second", 1) == 2
-    assert "0 MB, more than evaluation.max_baseline_megabytes (512)" in material.too_large(2)
+    assert "0 MB, more than evaluation.max_baseline_megabytes (512)" in inputs.too_large(2)
 
 
-def test_read_catalogue_lets_items_compete_within_their_main_group(material: Material) -> None:
+def test_read_catalogue_lets_items_compete_within_their_main_group(inputs: BaselineInputs) -> None:
     config = EvaluationConfig(protocol="full", full_candidates="group")
-    inputs = Inputs(material.storage, material.prepared, material.vocabulary, (), config, 1)
 
-    catalogue = read_catalogue(material.spark, inputs)
+    catalogue = read_catalogue(inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)
 
     assert catalogue.item_group is not None
     assert [catalogue.competitors(group).tolist() for group in (1, 2)] == [[1], [2]]
     assert len(catalogue.competitors(0)) == NUM_ITEMS - 2
 
 
-def test_read_catalogue_refuses_a_large_one(material: Material) -> None:
+def test_read_catalogue_refuses_a_large_one(inputs: BaselineInputs) -> None:
     config = EvaluationConfig(protocol="full", max_catalogue=NUM_ITEMS - 1)
-    inputs = Inputs(material.storage, material.prepared, material.vocabulary, (), config, 1)
 
     with pytest.raises(DataError, match="has 40 items, more than evaluation.max_catalogue"):
-        read_catalogue(material.spark, inputs)
+        read_catalogue(inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)

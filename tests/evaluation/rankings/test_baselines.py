@@ -50,28 +50,28 @@ def test_recent_popularity_counts_the_days_before_the_target() -> None:
     # day 20 and looks 8 days back.
     days = np.array([0, 1, 2, 9, 10])
     keys = np.array([1, 1, 1, 2, 2]) * 12 + days
-    ranking = RecentPopularity(10, 11, 8, keys, np.array([0, 4, 6, 7, 10, 18]))
+    ranker = RecentPopularity(10, 11, 8, keys, np.array([0, 4, 6, 7, 10, 18]))
     rows = build_rows(([3], 1, [2, 3]), days=[[1, 20]])
 
-    scores = ranking.scores(rows, rows.candidates)
+    scores = ranker.scores(rows, rows.candidates)
 
     assert scores.tolist() == [[1, 3, 0]]
 
 
 def test_recent_popularity_before_all_events_is_nothing() -> None:
-    ranking = RecentPopularity(10, 11, 8, np.array([12]), np.array([0, 4]))
+    ranker = RecentPopularity(10, 11, 8, np.array([12]), np.array([0, 4]))
     rows = build_rows(([3], 1, [2, 3]), days=[[1, 5]])
 
-    assert ranking.scores(rows, rows.candidates).tolist() == [[0, 0, 0]]
+    assert ranker.scores(rows, rows.candidates).tolist() == [[0, 0, 0]]
 
 
 def test_item_pairs_add_up_over_the_last_items() -> None:
     pairs = {(1, 4): 2, (2, 3): 1, (2, 4): 3, (5, 3): 9}
     keys = np.array([first * 6 + second for first, second in pairs])
-    ranking = ItemPairs(2, 5, keys, np.array([*pairs.values()], np.int32), COUNTS)
+    ranker = ItemPairs(2, 5, keys, np.array([*pairs.values()], np.int32), COUNTS)
     rows = build_rows(([5, 1, 2], 3, [4, 1]))
 
-    scores = ranking.scores(rows, rows.candidates)
+    scores = ranker.scores(rows, rows.candidates)
 
     assert np.floor(scores).tolist() == [[1.0, 5.0, 0.0]]
     assert scores[0, 2] == COUNTS[1] / 32
@@ -85,11 +85,11 @@ def test_item_pairs_let_popularity_decide_among_equal_sums_only() -> None:
     weights |= {(1, 299): 1_000_000, (1, 300): 1_000_001}
     pairs = sorted(weights)
     keys = np.array([first * 301 + second for first, second in pairs])
-    ranking = ItemPairs(3, 300, keys, np.array([weights[pair] for pair in pairs], np.int32), counts)
+    ranker = ItemPairs(3, 300, keys, np.array([weights[pair] for pair in pairs], np.int32), counts)
     rows = build_rows(([1, 2, 3], 1, [2]))
     candidates = np.arange(1, 301, dtype=np.int32)
 
-    scores = ranking.scores(rows, candidates)[0]
+    scores = ranker.scores(rows, candidates)[0]
 
     sums = [sum(weights.get((first, second), 0) for first in (1, 2, 3)) for second in range(1, 301)]
     assert len(set(sums)) < 20
@@ -105,11 +105,11 @@ def test_baselines_score_shared_candidates_like_own_ones() -> None:
     rows = build_rows(([1, 2], 3, [1, 2, 5]), ([3], 3, [1, 2, 5]))
     shared = np.array([3, 1, 2, 5], np.int32)
 
-    rankings = (
+    rankers = (
         Popularity(COUNTS),
         LastCategory(CATEGORY, COUNTS),
         ItemPairs(2, 5, np.array([13]), np.ones(1, np.int32), COUNTS),
     )
 
-    for ranking in rankings:
-        assert np.array_equal(ranking.scores(rows, shared), ranking.scores(rows, rows.candidates))
+    for ranker in rankers:
+        assert np.array_equal(ranker.scores(rows, shared), ranker.scores(rows, rows.candidates))

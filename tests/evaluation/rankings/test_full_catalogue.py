@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from seqrec.evaluation.rankings import full_catalogue as full_ranking
+from seqrec.evaluation.rankings import full_catalogue
 from seqrec.evaluation.rankings.full_catalogue import rank_against
 from seqrec.evaluation.rankings.stored_candidates import top_items
 from seqrec.evaluation.rows import EvaluationRows
@@ -29,25 +29,25 @@ def test_rank_against_equals_a_loop_whatever_the_block(block: int, monkeypatch: 
         history[0] if history and place % 2 else int(random.integers(1, 31)) for place, history in enumerate(histories)
     ]
     rows = build_rows(*[(history, target, [0]) for history, target in zip(histories, targets, strict=True)])
-    monkeypatch.setattr(full_ranking, "_BLOCK", block)
+    monkeypatch.setattr(full_catalogue, "_BLOCK", block)
 
-    found = rank_against(rows, Table(scores), np.arange(1, 31, dtype=np.int32), 5)
+    counts, top = rank_against(rows, Table(scores), np.arange(1, 31, dtype=np.int32), 5)
 
     for place, (history, target) in enumerate(zip(histories, targets, strict=True)):
         others = [item for item in range(1, 31) if item not in history and item != target]
-        assert found.num_negatives[place] == len(others)
-        assert found.num_above[place] == sum(scores[place, item] > scores[place, target] for item in others)
-        assert found.num_tied[place] == sum(scores[place, item] == scores[place, target] for item in others)
+        assert counts.num_negatives[place] == len(others)
+        assert counts.num_above[place] == sum(scores[place, item] > scores[place, target] for item in others)
+        assert counts.num_tied[place] == sum(scores[place, item] == scores[place, target] for item in others)
         best = sorted([*others, target], key=lambda item: (-scores[place, item], item))[:5]
-        assert found.top[place].tolist() == best
+        assert top[place].tolist() == best
 
 
 def test_rank_against_fewer_items_than_top_k_fills_up_with_padding() -> None:
     rows = build_rows(([1], 2, [3]))
 
-    found = rank_against(rows, Table(np.array([[0.0, 9.0, 1.0, 2.0]])), np.array([1, 2, 3], np.int32), 4)
+    _, top = rank_against(rows, Table(np.array([[0.0, 9.0, 1.0, 2.0]])), np.array([1, 2, 3], np.int32), 4)
 
-    assert found.top.tolist() == [[3, 2, 0, 0]]
+    assert top.tolist() == [[3, 2, 0, 0]]
 
 
 def test_top_items_put_a_tied_target_last() -> None:

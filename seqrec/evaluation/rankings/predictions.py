@@ -1,4 +1,4 @@
-"""One row per evaluated row: what each ranking made of its candidates. Computed by the workers, never collected."""
+"""One row per evaluated row: what each ranker made of its candidates. Computed by the workers, never collected."""
 
 from collections.abc import Iterator
 
@@ -17,8 +17,8 @@ from seqrec.core.columns import (
     TARGET_TIMESTAMP,
     USER,
 )
-from seqrec.evaluation.rankings.full_catalogue import judge_fully
-from seqrec.evaluation.rankings.stored_candidates import judge_stored
+from seqrec.evaluation.rankings.full_catalogue import rank_full_catalogue
+from seqrec.evaluation.rankings.stored_candidates import rank_stored_candidates
 from seqrec.evaluation.rows import USER_KEY, EvaluationRows, rows_of_arrow
 from seqrec.tables.arrow_bytes import BYTE_ROWS, to_byte_rows
 
@@ -45,18 +45,18 @@ def in_shards(rows: DataFrame, num_rows: int, shard_rows: int) -> DataFrame:
     return rows.repartition(num_shards, USER_KEY).sortWithinPartitions(USER_KEY, POSITION, TARGET_ITEM)
 
 
-def build_predictions(rows: DataFrame, contest: Broadcast) -> DataFrame:
+def build_predictions(rows: DataFrame, compared: Broadcast) -> DataFrame:
     """One row per evaluated row, with the columns of `PREDICTIONS`, packed for `collect_sums`.
 
     Args:
         rows: of `in_shards`.
-        contest: a broadcast `Contest`.
+        compared: a broadcast `ComparedRankers`.
     """
 
     def predict(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        judge = judge_stored if contest.value.catalogue is None else judge_fully
+        judge = rank_stored_candidates if compared.value.catalogue is None else rank_full_catalogue
         for part in in_blocks(batches):
-            yield from to_byte_rows([judge(part, contest.value)], _PACKED_BYTES)
+            yield from to_byte_rows([judge(part, compared.value)], _PACKED_BYTES)
 
     return rows.mapInArrow(predict, BYTE_ROWS)
 
