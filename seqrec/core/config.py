@@ -127,7 +127,7 @@ def load_section(
 def speed_only(default: Value) -> Value:
     """The default of a key that changes how fast, where or how safely a stage works, as in `n: int = speed_only(1)`.
 
-    Of the result it changes the rounding at most. (The numbers of workers and threads do; over many training steps that
+    At most it changes the rounding of the result. (The numbers of workers and threads do; over many training steps that
     grows, even to another best epoch.) So a stage is not run again when such a key changes, and may be resumed.
     """
     return marked(default, "speed only", in_recipe=False)

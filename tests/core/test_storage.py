@@ -93,7 +93,7 @@ def test_on_databricks_spark_knows_mounts_by_their_own_names(monkeypatch, root, 
 
     assert storage.uri("a") == uri
     assert storage.local("a") == Path(local)  # What Petastorm reads, as file://.
-    assert Storage(storage.uri()).local("a") == Path(local)  # What a training worker is told.
+    assert Storage(storage.uri()).local("a") == Path(local)  # The path that a training worker gets.
 
 
 def test_delete_forgives_that_something_else_deletes_the_same(tmp_path):

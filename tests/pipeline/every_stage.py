@@ -1,4 +1,4 @@
-"""A small run through every stage by `spark-submit`, on any storage; what it leaves is told by `contents`."""
+"""A small run through every stage by `spark-submit`, on any storage; `contents` shows what it has made."""
 
 import os
 import subprocess
@@ -34,10 +34,10 @@ JOBS = ("pipeline", "candidates", "recommend", "export", "tune")
 def run_stages(
     workdir: str, jobs: tuple[str, ...] = JOBS, options: tuple[str, ...] = (), environment: dict[str, str] | None = None
 ) -> str:
-    """Runs the jobs one after the other; returns all that they said.
+    """Runs the jobs one after the other; returns all that they printed.
 
     Raises:
-        AssertionError: a job did not end well; with the end of what it said.
+        AssertionError: a job failed; the message has the end of its output.
     """
     said = ""
     for job in jobs:

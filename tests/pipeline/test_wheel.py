@@ -36,7 +36,7 @@ def built(folder: Path, **environment: str) -> Path:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment with the wheel; what the wheel requires is read from the one that runs this test."""
+    """The Python of an environment with the wheel; the wheel's requirements come from the one that runs this test."""
     folder = tmp_path_factory.mktemp("wheel")
     wheel = built(folder / "built")
     venv.create(folder / "env", with_pip=False)
