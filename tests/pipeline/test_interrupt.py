@@ -49,9 +49,7 @@ def test_an_interrupted_stage_says_one_line(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
 
-    said = [
-        line for line in printed.splitlines() if " WARN " not in line
-    ]  # Warnings about the machine: its name, native code.
+    said = [line for line in printed.splitlines() if " WARN " not in line]  # Warnings about the machine.
     assert said == ["seqrec prepare: interrupted; run the same command again to resume."]
     assert process.returncode == 130
 
