@@ -21,13 +21,7 @@ RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
     "petastorm": {"feed"},
     "horovod": {"training/workers/exchange.py", "training/workers/launchers.py"},
-    "tensorflow": {
-        "feed",
-        "models",
-        "scoring",
-        "training",
-        "recommendation/export",
-    },
+    "tensorflow": {"feed", "models", "scoring", "training", "recommendation/export"},
     "pyspark": {
         "tables",
         "ingestion",
@@ -54,9 +48,46 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+def dependencies() -> dict[str, set[str]]:
+    """Module -> the modules of this project that it imports, also inside a function, but not for types alone."""
+    modules = {".".join(("seqrec", *path.relative_to(ROOT / "seqrec").with_suffix("").parts)): path for path in MODULES}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        tree = ast.parse(path.read_text())
+        types_only = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and id(n) not in types_only]
+        named = {name for n in imports for name in (n.module or "", *(f"{n.module}.{alias.name}" for alias in n.names))}
+        found[module] = (named & modules.keys()) - {module}
+    return found
+
+
+def chamber_of(module: str) -> str:
+    """`seqrec.models.layers` for what lies inside that folder; a module right inside a package stands for itself."""
+    parts = module.split(".")
+    return module if len(parts) <= 3 else ".".join(parts[:3])
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when everything that imports nothing more is taken away, again and again: part of some circle."""
+    left = {node: set(targets) for node, targets in graph.items()}
+    while True:
+        ends = {node for node, targets in left.items() if not targets & left.keys()}
+        if not ends:
+            return sorted(left)
+        left = {node: targets for node, targets in left.items() if node not in ends}
+
+
 def owns(relative: Path, owners: set[str]) -> bool:
     return any(place.as_posix() in owners for place in (relative, *relative.parents))
 
+
+MODULES = [path for path in PACKAGE_FILES if path.name != "__init__.py"]
+MOST_MODULES_IN_A_FOLDER = 14
 
 every_module = pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -107,3 +138,27 @@ def test_no_function_is_called_that_spark_3_5_0_fails_at(path: Path) -> None:
     called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
 
     assert "nullif" not in called
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert circle_in(dependencies()) == []
+
+
+def test_chambers_form_no_circle():
+    """A folder inside a package counts as one: what uses its parts is never used by them."""
+    between: dict[str, set[str]] = {}
+    for module, targets in dependencies().items():
+        chamber = chamber_of(module)
+        between.setdefault(chamber, set()).update({chamber_of(target) for target in targets} - {chamber})
+    assert circle_in(between) == []
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_folder_is_seen_at_a_glance(folder):
+    modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= MOST_MODULES_IN_A_FOLDER, f"{folder.name} holds {len(modules)} modules: give parts a folder"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_package_says_what_it_is_for(folder):
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), f"{folder.name}/__init__.py: say it"

@@ -22,7 +22,7 @@ from seqrec.core.errors import DataError
 class RowCounts:
     num_rows: int
     num_users: int
-    num_negatives: int  # Of every row.
+    num_negatives: int  # Number of negatives, the same in every row.
 
 
 def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: int) -> RowCounts:

@@ -24,12 +24,13 @@ class EvaluationConfig:
     max_baseline_megabytes: int = 512  # A baseline whose lookup table is larger is left out, with a note.
     compare_to: str | None = None  # Another run, scored on the same candidates and tested against this one.
     num_replicates: int = 1000  # Bootstrap samples of the users; 0 gives no intervals.
-    confidence: float = 0.95  # Of the intervals.
+    confidence: float = 0.95  # Coverage of the intervals.
     max_users: int = 100_000  # Full protocol: so many users at most, chosen by a hash.
     full_candidates: Literal["all", "group"] = "all"  # Full protocol: the catalogue, or the target's main group.
     max_catalogue: int = 200_000  # Full protocol: more candidates are refused; no model is a dot product.
     batch_size: int = speed_only(512)  # Histories scored at once in a worker; changes speed and memory only.
-    tensorflow_threads: int = speed_only(1)  # Of each Python worker; Spark already runs one worker per core.
+    # TensorFlow threads of each Python worker; Spark already runs one worker per core.
+    tensorflow_threads: int = speed_only(1)
     report: bool = not_in_recipe(True)  # Write report.html as well.
     report_runs: tuple[str, ...] = not_in_recipe(())  # Other runs whose evaluations the report shows beside this one.
 

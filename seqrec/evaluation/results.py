@@ -30,7 +30,7 @@ class RankerResult:
     name: str
     kind: str  # MODEL or BASELINE.
     metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # Of the users' bootstrap.
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # Interval from the bootstrap over users.
     ahead_by: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # The model's lead: value, interval.
     corrected: dict[str, float] = field(default_factory=dict)  # Estimates of the full ranking's metrics.
     ranks: list[tuple[int, int]] = field(default_factory=list)  # (highest rank of a bin, rows in it)

@@ -43,7 +43,9 @@ _LOG = logging.getLogger(__name__)
 _STORED_SHARD = 4096  # Rows of a task; fewer where each is scored against the whole catalogue.
 _FULL_SHARD = 512
 _LARGE_WEIGHTS = 2**30  # Bytes.
-_TOP_K = 10  # Of coverage, average popularity and novelty; of few candidates only a fifth, for all would be no choice.
+_TOP_K = (
+    10  # Cutoff of coverage, popularity and novelty. With few candidates it is a fifth of them, else all would count.
+)
 
 
 def current_evaluation(

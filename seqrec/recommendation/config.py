@@ -17,7 +17,7 @@ class RecommendationConfig:
     # validation, test: the lists are measured too. No column tells apart the lists of a user with several targets.
     histories: Literal["latest", "validation", "test"] = "latest"
     users: tuple[str, ...] | None = not_in_recipe(None)  # Only these users; null is all.
-    users_file: str | None = not_in_recipe(None)  # Only the users in this text file, one id a line.
+    users_file: str | None = not_in_recipe(None)  # Only the users in this text file, one id per line.
     # JSON lines or Parquet with user_id, item_ids (list of strings), timestamps (list of seconds): instead of users.
     histories_file: str | None = not_in_recipe(None)
     # Print this one person's last items and recommendations; nothing is written.
@@ -31,7 +31,8 @@ class RecommendationConfig:
     max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole.
     batch_size: int = 512  # Users read at once.
     pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is some 400 bytes each.
-    tensorflow_threads: int = speed_only(1)  # Of each Python worker; Spark already runs one worker per core.
+    # TensorFlow threads of each Python worker; Spark already runs one worker per core.
+    tensorflow_threads: int = speed_only(1)
 
     def __post_init__(self) -> None:
         for name in ("k", "max_catalogue", "batch_size", "pairs_at_once", "tensorflow_threads"):

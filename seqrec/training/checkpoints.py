@@ -89,9 +89,9 @@ class Checkpoints:
         return path
 
     def adopt(self, other: "Checkpoints", variables: Mapping[str, tf.Variable]) -> TrainingState | None:
-        """Goes on from another attempt: loads its newest checkpoint that can be read, and takes over its best weights.
+        """Resumes another attempt: loads its newest checkpoint that can be read, and takes over its best weights.
 
-        Its checkpoint is not copied: until this attempt has one of its own, that one is there to go on from again.
+        Its checkpoint is not copied: until this attempt has one of its own, the other one can be resumed again.
 
         Raises:
             DataError: as `restore`, of the other attempt.

@@ -43,13 +43,14 @@ class TrainingConfig:
     # Rows of the validation split used after each epoch; all if there are fewer.
     max_validation_rows: int = not_tunable(100_000)
     validation_batch_size: int = speed_only(512)  # Rows scored at once; no effect on the result.
-    resume: Literal["auto", "never"] = speed_only("auto")  # Go on from the newest checkpoint, or start over.
+    resume: Literal["auto", "never"] = speed_only("auto")  # Resume from the newest checkpoint, or start over.
     # A finished run whose weights to start from, items matched by id; null: none.
     start_from: str | None = not_tunable(None)
     dry_run: bool = speed_only(False)  # Only show the plan: steps, targets of streams and workers, memory.
     # How workers start; auto: one worker runs in this process, several by Spark.
     launcher: Literal["auto", "in_process", "spark", "horovodrun"] = speed_only("auto")
-    gradient_compression: Literal["none", "fp16"] = "none"  # Of dense gradients on their way; fp16 cuts them at 8.
+    # Compression of dense gradients during the exchange; fp16 clips values to ±8.
+    gradient_compression: Literal["none", "fp16"] = "none"
     checkpoint_every_steps: int = speed_only(0)  # Also save within an epoch; 0: at the ends of epochs only.
     keep_last: int = speed_only(2)  # Newest checkpoints kept, beside the best weights.
     # TensorFlow threads of a worker, which change rounding; null: the cores shared out.
@@ -59,7 +60,8 @@ class TrainingConfig:
     log_every_steps: int = speed_only(50)  # Updates between two points in TensorBoard.
     # MLflow tracking URI, such as file:///tmp/mlruns or databricks; null: not logged there.
     mlflow: str | None = speed_only(None)
-    hosts: str | None = speed_only(None)  # Of launcher horovodrun, such as "a:2,b:2" (by ssh); null: this machine.
+    # Hosts for the launcher horovodrun, such as "a:2,b:2" (by ssh); null: this machine.
+    hosts: str | None = speed_only(None)
     start_timeout: int = speed_only(600)  # Seconds to wait until all workers have started.
     hang_timeout: int = speed_only(60)  # Seconds without any progress after which the workers are taken to hang.
 

@@ -1,8 +1,8 @@
 """Metrics of the validation split, its rows spread over the workers.
 
 Every worker scores its own run of rows; all scores are then gathered in the rows' order, so the metrics are exactly
-those of one worker, whatever their number. Worker 0's are told to all: on unlike machines the same sums may differ in
-the last bit, and workers that disagree on when to stop would wait for each other.
+those of one worker, whatever their number. Worker 0 sends its own to all: on unlike machines the same sums may differ
+in the last bit, and workers that disagree on when to stop would wait for each other.
 """
 
 from collections.abc import Sequence

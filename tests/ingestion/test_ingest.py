@@ -44,7 +44,7 @@ def test_ingest_reads_2023_reviews(ingested, raw):
 
 def test_ingest_reads_an_archive_with_a_longer_window_than_zstd_has_by_itself(ingested, raw):
     line = json.dumps({"rating": 3.0, "parent_asin": "B1", "user_id": "AE", "timestamp": 1588687728923})
-    settings = zstandard.ZstdCompressionParameters(window_log=28)  # Twice as long as a decompressor takes unasked.
+    settings = zstandard.ZstdCompressionParameters(window_log=28)  # Twice as long as a decompressor takes by default.
     archive = zstandard.ZstdCompressor(compression_params=settings).compressobj()
     path = raw("Video_Games.jsonl.zst", archive.compress(f"{line}\n".encode()) + archive.flush())
 

@@ -1,4 +1,4 @@
-"""The real files, with the counts that are known of them; each skips where the files are not at hand."""
+"""The real files, with the counts that are known of them; each skips where the files are not available."""
 
 from collections import Counter
 

@@ -83,7 +83,7 @@ def test_credentials_reach_neither_the_files_nor_the_screen(
     run_job("download", __file__, arguments(tmp_path, mirror, path))
 
     files = written(tmp_path / "in")
-    assert "token=***" in caplog.text  # It was told that the download is tried again.
+    assert "token=***" in caplog.text  # The log says that the download is tried again.
     [manifest] = [content for name, content in files.items() if name.endswith("_manifest.json")]
     said = capsys.readouterr()
     assert "Gifts.json.gz?token=***: the server answers 404" in said.err

@@ -1,0 +1,4 @@
+"""One self-contained page about a run, and its pictures.
+
+Only the stage imports it.
+"""

@@ -45,7 +45,7 @@ _ARROW = pa.schema(
 
 
 def candidates_name(name: str, histories: str) -> str:
-    """Of the dataset: candidates that measure lie beside those that are used."""
+    """The name of the dataset: candidates that measure lie beside those that are used."""
     return name if histories == "latest" else f"{name}-{histories}"
 
 

@@ -78,7 +78,7 @@ def _limits(run: TrainedRun, config: ExportConfig) -> list[str]:
         f"It knows {catalogue['num_items']:,} items; an id it does not know is left out of a history and cannot be "
         "recommended.",
         f"{never:,} of them were never trained on: they share one embedding and differ by category only.",
-        f"Of a history the last {run.config.max_history_length} known events up to as_of are read.",
+        f"The model reads the last {run.config.max_history_length} known events of a history, up to as_of.",
         "An empty history is answered with what the model makes of no events, which is not the popularity list.",
         f"Top k scores every item: meant for small catalogues; k is at most {config.max_k}. For large ones score "
         "candidates.",

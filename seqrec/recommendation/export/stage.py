@@ -26,7 +26,7 @@ _EXAMPLE_TIME = 1_500_000_000
 
 
 def export_path(run: str) -> str:
-    """Of the exported model and its card, relative to the workdir."""
+    """The folder of the exported model and its card, relative to the workdir."""
     return f"runs/{run}/export"
 
 

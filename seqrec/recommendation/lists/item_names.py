@@ -18,7 +18,7 @@ from seqrec.tables.metadata import read_metadata
 from seqrec.tables.prepared_schemas import VOCABULARY_ITEMS
 
 _SCHEMA = pa.schema([(ITEM, pa.string()), (TITLE, pa.string())])
-_ROWS = 1 << 16  # Of a record batch: small enough that a look-up copies little.
+_ROWS = 1 << 16  # Rows of a record batch: small enough that a look-up copies little.
 
 
 def write_item_names(spark: SparkSession, attempt: Attempt, prepared: Manifest, path: str) -> None:

@@ -74,7 +74,7 @@ class Sources:
 
 
 def recommendations_name(run: str, config: RecommendationConfig) -> str:
-    """Of the dataset: lists for a few users do not replace those for everyone."""
+    """The name of the dataset: lists for a few users get a suffix, so that they never replace the full lists."""
     parts = [run]
     if config.histories != "latest":
         parts.append(config.histories)
@@ -140,7 +140,7 @@ def run_recommend(
     config: RecommendationConfig,
     force: bool = False,
 ) -> Manifest:
-    """Makes `recommendations/<run>` (with a suffix for parts of the users); goes on where a killed attempt ended.
+    """Makes `recommendations/<run>` (with a suffix for parts of the users); resumes where a killed attempt ended.
 
     Raises:
         SeqrecError: something is not there, does not belong together, or cannot be read.
@@ -176,7 +176,7 @@ def as_of_seconds(storage: Storage, sources: Sources, config: RecommendationConf
     """The time of the newest event, unless one is given: never the clock's, so that lists can be made again.
 
     Args:
-        newest_in_file: of histories brought in a file, which may go on after the prepared data ends.
+        newest_in_file: newest event of histories brought in a file, which may be later than the prepared data.
     """
     if config.as_of_seconds is not None:
         return config.as_of_seconds

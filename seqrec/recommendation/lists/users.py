@@ -21,7 +21,7 @@ from seqrec.recommendation.config import RecommendationConfig
 from seqrec.tables.files import read_table, strict_reader
 from seqrec.tables.prepared_schemas import LATEST, VOCABULARY_ITEMS
 
-_NUM_FILES = 16  # Of histories brought in: a fixed number, so that the lists' files depend on nothing else.
+_NUM_FILES = 16  # Files of histories brought in: a fixed number, so that the lists' files depend on nothing else.
 _ITEM_IDS = "item_ids"
 _YEAR_2100 = 4_102_444_800  # Later times are milliseconds, or finer.
 _FILE = StructType(
@@ -79,7 +79,7 @@ def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]
     if num_bad:
         raise DataError(
             f"recommendation.histories_file: {path}: {num_bad} rows are not of the form user_id, item_ids, timestamps "
-            "with two lists of one length. Mend them; times are whole seconds since 1970."
+            "with two lists of one length. Fix them; times are whole seconds since 1970."
         )
     if newest is not None and newest >= _YEAR_2100:
         raise DataError(

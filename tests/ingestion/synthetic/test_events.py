@@ -27,7 +27,7 @@ def cluster_of(item):
 
 
 def share_that_gap_tells_phase(users):
-    """Of the steps from one day to the next: near keeps the phase, far changes it."""
+    """The steps from one day to the next: near keeps the phase, far changes it."""
     steps = [
         ((later - earlier) / DAY <= 3) == (phase_of(one) == phase_of(other))
         for rows in users.values()
@@ -38,7 +38,7 @@ def share_that_gap_tells_phase(users):
 
 
 def share_of_same_phase(users):
-    """Of the steps from one day to the next."""
+    """The steps from one day to the next."""
     steps = [
         phase_of(one) == phase_of(other)
         for rows in users.values()
@@ -49,7 +49,7 @@ def share_of_same_phase(users):
 
 
 def share_in_three_clusters(users):
-    """Of each user's events, those in the user's three most frequent clusters, on average."""
+    """The share of each user's events in the user's three most frequent clusters, on average."""
     shares = []
     for rows in users.values():
         counts = Counter(cluster_of(item) for _, _, item in rows)
