@@ -1,4 +1,4 @@
-"""How good a run is: rankings of the held-out events, metrics with intervals, a report.
+"""Measures runs and baselines on a held-out split, with intervals, slices and tests; writes results and a report.
 
-Only tuning, the pipeline and jobs may import it.
+Tuning and the pipeline may import it. Inside, `statistics` stands below `rankings`, and `report` reads results alone.
 """

@@ -20,18 +20,20 @@ from seqrec.core.errors import DataError
 
 @dataclass(frozen=True)
 class RowCounts:
+    """The size of a split."""
+
     num_rows: int
     num_users: int
-    num_negatives: int  # Number of negatives, the same in every row.
+    num_negatives: int  # The same number in every row.
 
 
 def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: int) -> RowCounts:
     """Counts the rows of a split, and makes sure that none can see its own target.
 
-    Unseen items, and targets that the user had before, are as they should be.
+    Items that training never saw, and targets that the user had before, are allowed.
 
     Raises:
-        DataError: there are no rows, or the first of the rules below is broken; the line names a user.
+        DataError: there are no rows, or a rule is broken; the message names the first broken rule and a user.
     """
     rules = _rules(max_stored_history, num_items)
     broken = [F.count(F.when(is_broken, 1)) for is_broken, _ in rules]
@@ -58,10 +60,10 @@ def check_rows(rows: DataFrame, where: str, max_stored_history: int, num_items: 
 
 
 def check_validation_before_test(validation: DataFrame, test: DataFrame, where: str) -> None:
-    """A user's validation event must come before the test event.
+    """Checks that each user's validation events come before the test event.
 
     Raises:
-        DataError: it does not, for some user; the line names one.
+        DataError: they do not, for some user; the message names one.
     """
     first_test = test.groupBy(USER).agg(
         F.min(TARGET_TIMESTAMP).alias("test_time"), F.min(POSITION).alias("test_position")
@@ -83,13 +85,13 @@ def check_validation_before_test(validation: DataFrame, test: DataFrame, where: 
 
 
 def keep_some_users(rows: DataFrame, max_users: int, seed: int) -> DataFrame:
-    """All rows of the `max_users` users with the smallest hashes, the same ones every time."""
+    """All rows of the `max_users` users with the smallest hashes: the same users every time."""
     users = rows.select(USER).distinct().orderBy(F.xxhash64(USER, F.lit(seed)), USER).limit(max_users)
     return rows.join(users, on=USER, how="left_semi")
 
 
 def _rules(max_stored_history: int, num_items: int) -> list[tuple[Column, str]]:
-    """When each rule is broken, and the rule."""
+    """The rules of a split: for each, when a row breaks it, and its text."""
     expected = F.least(F.col(POSITION), F.lit(max_stored_history))
     times = F.col(HISTORY_TIMESTAMPS)
     ordered = F.array_sort(times)

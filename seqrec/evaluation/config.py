@@ -13,24 +13,25 @@ BASELINES = ("popularity", "recent_popularity", "last_category", "co_visitation"
 class EvaluationConfig:
     """The `evaluation` section of a run."""
 
-    split: Literal["test", "validation"] = "test"  # Rows that are measured.
-    protocol: Literal["sampled", "full"] = "sampled"  # Against the stored negatives, or against the whole catalogue.
+    split: Literal["test", "validation"] = "test"  # The split whose rows are measured.
+    protocol: Literal["sampled", "full"] = "sampled"  # The target is ranked among stored negatives, or all items.
     ndcg_cutoffs: tuple[int, ...] = (2, 4, 6, 10)  # The k of NDCG@k.
     hit_rate_cutoffs: tuple[int, ...] = (1, 5, 10)  # The k of hit rate@k.
-    baselines: tuple[str, ...] = BASELINES  # Rankings shown beside the model, on the same candidates.
+    baselines: tuple[str, ...] = BASELINES  # Baselines shown beside the model, on the same candidates.
     recent_days: int = 90  # Recent popularity counts the training events of this many days before the target.
     num_recent_items: int = 5  # Co-visitation and also-bought look back from this many last items.
     num_neighbours: int = 100  # Co-visited items kept for each item.
     max_baseline_megabytes: int = 512  # A baseline whose lookup table is larger is left out, with a note.
     compare_to: str | None = None  # Another run, scored on the same candidates and tested against this one.
     num_replicates: int = 1000  # Bootstrap samples of the users; 0 gives no intervals.
-    confidence: float = 0.95  # Coverage of the intervals.
-    max_users: int = 100_000  # Full protocol: so many users at most, chosen by a hash.
-    full_candidates: Literal["all", "group"] = "all"  # Full protocol: the catalogue, or the target's main group.
-    max_catalogue: int = 200_000  # Full protocol: more candidates are refused; no model is a dot product.
-    batch_size: int = speed_only(512)  # Histories scored at once in a worker; changes speed and memory only.
-    # TensorFlow threads of each Python worker; Spark already runs one worker per core.
-    tensorflow_threads: int = speed_only(1)
+    confidence: float = 0.95  # Confidence of the intervals.
+    max_users: int = 100_000  # Full protocol: measure at most this many users, chosen by a hash.
+    # Full protocol: the target competes with all items, or with those of its main group.
+    full_candidates: Literal["all", "group"] = "all"
+    # Full protocol: a larger catalogue is refused, because these models score each item apart.
+    max_catalogue: int = 200_000
+    batch_size: int = speed_only(512)  # Histories that a worker scores at once; affects speed and memory only.
+    tensorflow_threads: int = speed_only(1)  # Threads of each Python worker; Spark already runs one worker per core.
     report: bool = not_in_recipe(True)  # Write report.html as well.
     report_runs: tuple[str, ...] = not_in_recipe(())  # Other runs whose evaluations the report shows beside this one.
 

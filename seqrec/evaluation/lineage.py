@@ -1,4 +1,4 @@
-"""What an evaluation is made from, and how it says so: a number without its setup means nothing."""
+"""The inputs of an evaluation, and their description in its results: a number without its setup means nothing."""
 
 import dataclasses
 import time
@@ -31,9 +31,10 @@ class EvaluationInputs:
     seed: int
 
     def recipe(self) -> str:
-        """Digest of all that decides the numbers."""
+        """Digest of everything that decides the numbers."""
         contents = [self.prepared.content, *((run.name, run.manifest.id, run.manifest.content) for run in self.runs)]
-        # Read by the baseline also_bought, and for main groups; the prepared data is the same for other metadata.
+        # The metadata counts too: the baseline also_bought and main groups read it, and prepared data does not change
+        # with it.
         ingested = Dataset(self.storage, "ingested", self.prepared.name).manifest()
         metadata = ingested.tables.get("items") if ingested is not None else None
         contents.append(metadata.content if metadata is not None else "none")
@@ -41,7 +42,7 @@ class EvaluationInputs:
 
 
 def describe_setup(inputs: EvaluationInputs, counts: RowCounts, catalogue: Catalogue | None) -> dict[str, Any]:
-    """What the numbers are numbers of: without it they mean nothing."""
+    """Everything needed to interpret the metrics: data, split, candidates, ties."""
     settings, details, config = inputs.prepared.settings, inputs.prepared.details, inputs.config
     return {
         "data": inputs.prepared.name,
@@ -81,7 +82,7 @@ def _candidates(counts: RowCounts, catalogue: Catalogue | None) -> str:
 
 
 def _most_candidates(counts: RowCounts, catalogue: Catalogue | None) -> int:
-    """Of any row."""
+    """Largest number of candidates in a row."""
     return counts.num_negatives + 1 if catalogue is None else int(catalogue.group_sizes.max())
 
 

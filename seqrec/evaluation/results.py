@@ -1,4 +1,4 @@
-"""An evaluation as it lies on disk and on the screen."""
+"""An evaluation as it is stored, and its table for the screen and for a README."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from seqrec.core.metrics import METRICS
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
-FORMAT_VERSION = 2  # Evaluations of another one count as not there.
+FORMAT_VERSION = 2  # Stored evaluations of another version count as missing.
 KINDS = [(split, protocol) for split in ("test", "validation") for protocol in ("sampled", "full")]
 MODEL = "model"
 BASELINE = "baseline"
@@ -25,12 +25,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RankerResult:
-    """One row of the table."""
+    """The numbers of one ranker: a row of the table."""
 
     name: str
     kind: str  # MODEL or BASELINE.
     metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # Interval from the bootstrap over users.
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # From the bootstrap over users.
     ahead_by: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # The model's lead: value, interval.
     corrected: dict[str, float] = field(default_factory=dict)  # Estimates of the full ranking's metrics.
     ranks: list[tuple[int, int]] = field(default_factory=list)  # (highest rank of a bin, rows in it)
@@ -38,6 +38,8 @@ class RankerResult:
 
 @dataclass(frozen=True, kw_only=True)
 class SliceResult:
+    """The metrics of all rankers in one part of the rows."""
+
     slicing: str
     label: str
     num_rows: int
@@ -46,7 +48,7 @@ class SliceResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All numbers of one run, one split and one protocol; each is only worth what `setup` says about it."""
+    """All numbers of one run, one split and one protocol; `setup` says what they mean."""
 
     run: str
     model: str
@@ -63,10 +65,16 @@ class Evaluation:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
+        """The text that `from_json` reads."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Evaluation":
+        """The stored evaluation.
+
+        Raises:
+            DataError: `text`, which lies at `where`, is not an evaluation.
+        """
         try:
             values = json.loads(text)
             results = [RankerResult(**result) for result in values.pop("results")]
@@ -91,14 +99,14 @@ def read_evaluation(storage: Storage, run: str, split: str, protocol: str) -> Ev
         if json.loads(text).get("format_version") != FORMAT_VERSION:
             return None
     except (ValueError, AttributeError):
-        pass  # Not JSON: `from_json` says so.
+        pass  # The text is not JSON: `from_json` reports it.
     return Evaluation.from_json(text, storage.uri(path))
 
 
 def current_evaluations(storage: Storage, run: str) -> list[Evaluation]:
-    """The stored evaluations of a run as it is now; a line names each that was made from other weights.
+    """The stored evaluations of a run's present weights; a warning names each that was made from other weights.
 
-    Training a run again leaves its evaluations where they are, and they say nothing of its new weights.
+    Training a run again leaves its evaluations where they are, though they do not describe its new weights.
     """
     current = []
     for split, protocol in KINDS:
@@ -110,15 +118,15 @@ def current_evaluations(storage: Storage, run: str) -> list[Evaluation]:
         else:
             path = storage.uri(evaluation_path(run, split, protocol))
             _LOG.warning(
-                "%s: left out, it is of older weights. Run the job 'evaluate' again with --set evaluation.split=%s "
-                "--set evaluation.protocol=%s.",
+                "%s: left out, because it was made from older weights. Run the job 'evaluate' again with "
+                "--set evaluation.split=%s --set evaluation.protocol=%s.",
                 *(path, split, protocol),
             )
     return current
 
 
 def _is_current(storage: Storage, evaluation: Evaluation) -> bool:
-    """Whether the run has the weights that were evaluated, and the one it was compared with too, if it still exists."""
+    """Whether the run still has the evaluated weights, and so has the run it was compared with, unless that is gone."""
 
     def content(run: dict[str, Any]) -> str | None:
         manifest = Dataset(storage, "runs", run["name"]).manifest()
@@ -129,10 +137,10 @@ def _is_current(storage: Storage, evaluation: Evaluation) -> bool:
 
 
 def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
-    """One table of several runs: the baselines once for each set of candidates, then every model.
+    """One table of several runs: for each set of candidates the baselines once, then every model.
 
-    Runs that were evaluated on other candidates (data, split, protocol or negatives) are shown with baselines of
-    their own: their numbers do not compare.
+    Runs that were evaluated on other candidates (data, split, protocol or negatives) are shown with their own
+    baselines, as their numbers do not compare.
     """
     first = evaluations[0]
     table = Table(title=_title(first), title_justify="left", title_style="bold", caption=_caption(first))
@@ -160,7 +168,7 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
 def _shown_metrics(evaluation: Evaluation) -> list[str]:
     """Few enough for a screen of 80 columns: metrics with a heading, each with its smallest and its largest k.
 
-    A k that all candidates fit in is left out: every ranker hits there.
+    A k that is not less than the number of candidates is left out: every ranker hits there.
     """
     num_candidates = evaluation.setup.get("num_candidates", 1 << 62)
     chosen: list[str] = []
@@ -208,7 +216,11 @@ def markdown_table(evaluations: Sequence[Evaluation]) -> str:
 
 
 def print_comparison(storage: Storage, runs: Sequence[str], config: EvaluationConfig) -> None:
-    """Prints the table of the runs' stored evaluations of `config.split` and `config.protocol`."""
+    """Prints the table of the runs' stored evaluations of `config.split` and `config.protocol`.
+
+    Raises:
+        DataError: a run has no such evaluation.
+    """
     found = [read_evaluation(storage, run, config.split, config.protocol) for run in runs]
     missing = [run for run, evaluation in zip(runs, found, strict=True) if evaluation is None]
     if missing:

@@ -1,4 +1,4 @@
-"""The rows of a split as NumPy arrays: what one Arrow batch of `sequences/test` holds.
+"""The rows of a split as NumPy arrays, read from Arrow batches of `sequences/test` or `sequences/validation`.
 
 Legend for all files of this package: B rows, E events of all their histories, N candidates of a row (the target
 first), K rankers that are compared, R bootstrap replicates.
@@ -19,7 +19,7 @@ USER_KEY = "user_key"  # 64-bit hash of the user: strings stay in the JVM.
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRows(TargetRows):
-    """Histories with their targets and negatives, and what slices and bootstrap need beside them."""
+    """Histories with their targets and negatives, and further columns that slices and the bootstrap need."""
 
     user_key: np.ndarray  # int64 [B]
     position: np.ndarray  # int32 [B], number of the user's events before the target, stored or not.

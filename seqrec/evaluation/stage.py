@@ -40,12 +40,11 @@ from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION
 
 _LOG = logging.getLogger(__name__)
-_STORED_SHARD = 4096  # Rows of a task; fewer where each is scored against the whole catalogue.
-_FULL_SHARD = 512
-_LARGE_WEIGHTS = 2**30  # Bytes.
-_TOP_K = (
-    10  # Cutoff of coverage, popularity and novelty. With few candidates it is a fifth of them, else all would count.
-)
+_STORED_SHARD = 4096  # Rows of a task that scores stored candidates.
+_FULL_SHARD = 512  # Rows of a task that scores the whole catalogue for each.
+_LARGE_WEIGHTS = 2**30  # Bytes of weights in each worker, above which a warning is logged.
+# Cutoff of coverage, popularity and novelty. With few candidates it is a fifth of them, else nearly all would count.
+_TOP_K = 10
 
 
 def current_evaluation(
@@ -148,7 +147,7 @@ def evaluate_run(spark: SparkSession, inputs: EvaluationInputs) -> Evaluation:
 
 
 def _checked_rows(spark: SparkSession, inputs: EvaluationInputs) -> tuple[RowCounts, DataFrame]:
-    """The rows of the split, once every check has passed; in the full protocol those of so many users at most."""
+    """The rows of the split, once every check has passed; in the full protocol those of at most `max_users` users."""
     prepared, storage, config = inputs.prepared, inputs.storage, inputs.config
     where = f"{storage.uri(f'prepared/{prepared.name}')}: sequences/{config.split}"
     splits = {
@@ -166,7 +165,7 @@ def _checked_rows(spark: SparkSession, inputs: EvaluationInputs) -> tuple[RowCou
 
 
 def _warn_of_size(inputs: EvaluationInputs) -> None:
-    """Every Python worker holds the models: with many large ones a machine needs fewer workers than cores."""
+    """Warns if models are large: each Python worker holds them all, so a machine may need fewer workers than cores."""
     sizes = {file.path: file.size for run in inputs.runs for file in inputs.storage.list_files(run.path)}
     weights = sum(sizes.get(run.weights, 0) for run in inputs.runs)
     if weights > _LARGE_WEIGHTS:
@@ -180,7 +179,7 @@ def _warn_of_size(inputs: EvaluationInputs) -> None:
 def _compared_rankers(
     spark: SparkSession, inputs: EvaluationInputs, counts: RowCounts
 ) -> tuple[ComparedRankers, list[str]]:
-    """The runs and the baselines, side by side; and a note for each baseline that is missing."""
+    """The runs and the baselines to compare, and a note for each baseline that is missing."""
     _warn_of_size(inputs)
     is_full = inputs.config.protocol == FULL
     vocabulary = inputs.vocabulary
@@ -200,7 +199,7 @@ def _compared_rankers(
 def _score(
     spark: SparkSession, inputs: EvaluationInputs, compared: ComparedRankers, rows: DataFrame, counts: RowCounts
 ) -> tuple[Plan, Sums]:
-    """Scores every row once; everything else is added up from what that left."""
+    """Scores every row once, and adds up the predictions."""
     broadcast = spark.sparkContext.broadcast(compared)
     shards = in_shards(
         with_user_key(rows), counts.num_rows, _STORED_SHARD if compared.catalogue is None else _FULL_SHARD
@@ -215,8 +214,8 @@ def _score(
         paired=len(inputs.runs) > 1 and inputs.config.num_replicates > 0,
     )
     try:
-        # On its own: in one task with what follows it would need two Python workers for each core, and Spark gives a
-        # task any idle one, so that all of them would load the models in the end.
+        # Predictions are made in a job of their own. In one task with the sums they would need two Python workers for
+        # each core, and Spark gives a task any idle worker, so that in the end all of them would load the models.
         predictions.count()
         if compared.catalogue is None:
             plan = _with_pooled_auc(plan, predictions, counts)
@@ -227,10 +226,10 @@ def _score(
 
 
 def _ranked_rows(inputs: EvaluationInputs, counts: RowCounts, sums: Sums) -> tuple[RowCounts, list[str]]:
-    """What the full protocol ranked, and a note of the rows whose target had no item to compete with.
+    """The counts of the rows that the full protocol ranked, and a note on those whose target has no competitor.
 
     Raises:
-        DataError: no target had one.
+        DataError: no target has one.
     """
     num_rows, num_users = int(sums.dense("rows", -1, (1,))[0]), len(sums.sparse("users")[0])
     if not num_rows:
@@ -251,7 +250,7 @@ def _ranked_rows(inputs: EvaluationInputs, counts: RowCounts, sums: Sums) -> tup
 
 
 def _with_pooled_auc(plan: Plan, predictions: DataFrame, counts: RowCounts) -> Plan:
-    """The plan, with the pooled AUC and what its intervals need; only where all scores are kept."""
+    """The plan with the pooled AUC, and what its intervals need. Only the sampled protocol keeps all scores for it."""
     dropped = dropped_bits(counts.num_rows * (1 + counts.num_negatives))
     by_ranker = count_scores(predictions, plan.num_rankers, dropped)
     return dataclasses.replace(

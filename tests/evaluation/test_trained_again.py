@@ -39,7 +39,10 @@ def test_a_report_shows_the_run_as_it_is_now(
         run_evaluate(spark, storage, "small", "run", FULL, seed=1)
 
     assert headings(storage, "run") == ["test, full", "Training", "Lineage"]
-    assert "test-sampled.json: left out, it is of older weights. Run the job 'evaluate' again" in caplog.text
+    assert (
+        "test-sampled.json: left out, because it was made from older weights. Run the job 'evaluate' again"
+        in caplog.text
+    )
     run_evaluate(spark, storage, "small", "other", dataclasses.replace(SAMPLED, report_runs=("run",)), seed=1)
     page = storage.read_bytes("runs/other/evaluations/report.html").decode()
     beside = page[page.index('id="runs-beside-each-other"') : page.index('id="training"')]

@@ -1,4 +1,4 @@
-"""What orders the candidates of a row: the simple rankings, a run, and where the target then stands.
+"""Rankers: trained runs and baselines that score the candidates of each row, and the predictions made from the scores.
 
-The stage and tuning import it; it uses the statistics and knows nothing of the report.
+The stage and tuning may import it; it may import `statistics`.
 """

@@ -43,13 +43,13 @@ _CO_VISITS = PairWeights(
     max_events=None,
     unit=math.lcm(*range(1, _WINDOW + 1)),  # So that the n-th next event weighs an exact n-th of the next one.
 )
-_ENTRY_BYTES = 12  # A key and a weight.
-_ENTRIES_A_TASK = 1 << 20
+_ENTRY_BYTES = 12  # Memory of an entry of a lookup table: a key and a weight.
+_ENTRIES_A_TASK = 1 << 20  # Entries that one task collects, about.
 
 
 @dataclass(frozen=True)
 class BaselineInputs:
-    """What baselines are made from."""
+    """The data that baselines are made from, and the settings."""
 
     spark: SparkSession
     storage: Storage
@@ -59,9 +59,11 @@ class BaselineInputs:
 
     @property
     def max_entries(self) -> int:
+        """The most entries that a baseline's lookup table may have."""
         return self.config.max_baseline_megabytes * 2**20 // _ENTRY_BYTES
 
     def too_large(self, entries: int) -> str:
+        """Why a table of so many entries is left out, for a note."""
         return (
             f"its table needs {entries * _ENTRY_BYTES / 2**20:,.0f} MB, more than "
             f"evaluation.max_baseline_megabytes ({self.config.max_baseline_megabytes})"
@@ -69,7 +71,7 @@ class BaselineInputs:
 
 
 def build_baselines(inputs: BaselineInputs) -> tuple[dict[str, Ranker], list[str]]:
-    """The baselines of `config.baselines` by name, and a note for each that this data cannot give."""
+    """The baselines of `config.baselines` by name, and a note for each that cannot be made from this data."""
     rankers: dict[str, Ranker] = {}
     notes = []
     for name in inputs.config.baselines:
@@ -118,7 +120,7 @@ def _recent_popularity(inputs: BaselineInputs) -> Ranker | str:
 
 
 def _co_visitation(inputs: BaselineInputs) -> Ranker | str:
-    """How often one item followed another within a few events, a closer one counting more; the strongest of each."""
+    """How often one item followed another within a few events, nearer ones counting more; the strongest pairs only."""
     pairs = count_pairs(_train_segments(inputs), _CO_VISITS)
     return _item_pairs(inputs, pairs.transform(keep_strongest, inputs.config.num_neighbours))
 
@@ -141,7 +143,7 @@ def _item_pairs(inputs: BaselineInputs, pairs: DataFrame) -> Ranker | str:
     num_items = inputs.vocabulary.num_items
     keys = first * (num_items + 1) + second
     order = np.argsort(keys)
-    whole = np.minimum(weight[order], np.iinfo(np.int32).max)  # The most frequent pairs of all may tie at the top.
+    whole = np.minimum(weight[order], np.iinfo(np.int32).max)  # Beyond int32 the most frequent pairs tie.
     return ItemPairs(
         num_recent=inputs.config.num_recent_items,
         num_items=num_items,
@@ -154,7 +156,7 @@ def _item_pairs(inputs: BaselineInputs, pairs: DataFrame) -> Ranker | str:
 def collect_entries(
     table: DataFrame, first: str, second: str, max_entries: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | int:
-    """Two key columns (int64) and the column `weight` (float64) as arrays; only their number if there are too many."""
+    """Two key columns (int64) and the column `weight` (float64) as arrays; their number alone if it is too large."""
     entries = table.select(
         F.col(first).cast("long"), F.col(second).cast("long"), F.col("weight").cast("double")
     ).persist()
@@ -162,7 +164,7 @@ def collect_entries(
         number = entries.count()
         if number > max_entries:
             return number
-        # Few tasks: the table is small once it is counted, and a Python worker for each of many partitions is not.
+        # Few tasks: the counted table is small, while starting a Python worker for each of many partitions takes long.
         tasks = 1 + number // _ENTRIES_A_TASK
         packed = entries.coalesce(tasks).mapInArrow(to_byte_rows, BYTE_ROWS).collect()
     finally:
@@ -178,7 +180,7 @@ def _train_segments(inputs: BaselineInputs) -> DataFrame:
 
 
 def _own(column: str) -> Column:
-    """The events that are a segment's own."""
+    """The events that no other segment of the user repeats."""
     return F.slice(column, num_repeated_events() + 1, F.size(column)).alias(column)
 
 

@@ -1,4 +1,4 @@
-"""Rankings that need no training run: what a model must beat, on the same candidates.
+"""Rankers that need no training run: what a model must beat, on the same candidates.
 
 Each holds plain arrays, made once on the driver and broadcast, and scores candidates in NumPy. Higher is better.
 """
@@ -14,7 +14,7 @@ from seqrec.evaluation.rows import EvaluationRows
 
 @dataclass(frozen=True)
 class Popularity:
-    """By the number of training events."""
+    """Scores an item by the number of its training events."""
 
     train_count: np.ndarray  # int64 [number of items + 1]
 
@@ -24,7 +24,7 @@ class Popularity:
 
 @dataclass(frozen=True)
 class LastCategory:
-    """Items of the last item's category first, by popularity; then all others, by popularity."""
+    """Puts items of the last item's category first, by popularity; then all others, by popularity."""
 
     item_category: np.ndarray  # int32 [number of items + 1], 0 is a missing category.
     train_count: np.ndarray  # int64 [number of items + 1]
@@ -37,7 +37,7 @@ class LastCategory:
 
 @dataclass(frozen=True)
 class ItemId:
-    """By the item's id string, the highest first: no information unless the order of tied events leaks it."""
+    """Scores an item by its id string, the highest first: no information unless the order of tied events leaks it."""
 
     id_order: np.ndarray  # int32 [number of items + 1], place of each item among all ids.
 
@@ -47,7 +47,7 @@ class ItemId:
 
 @dataclass(frozen=True)
 class RecentPopularity:
-    """By the training events of the days before the target's: what a shop window of that day would show.
+    """Scores an item by its training events of the days before the target: what was popular on that day.
 
     The counts are cumulative over sorted (item, day) keys, so memory follows the training events, not items x days.
     """
@@ -68,10 +68,10 @@ class RecentPopularity:
 
 @dataclass(frozen=True)
 class ItemPairs:
-    """By weights of (item of the history, candidate) pairs, summed over the last items; popularity breaks ties.
+    """Scores a candidate by its pairs with the last items of the history, weights summed; popularity breaks ties.
 
-    Co-visitation weighs a pair by how often the second followed soon after the first in training; the also-bought
-    graph by 1. Weights are whole numbers: sums are exact, and two different ones are at least 1 apart.
+    Co-visitation weighs a pair by how often the second item followed soon after the first in training; also-bought
+    pairs weigh 1. Weights are whole numbers: sums are exact, and two different sums are at least 1 apart.
     """
 
     num_recent: int  # Last items of the history that count.
@@ -86,12 +86,12 @@ class ItemPairs:
             wanted = item[:, None].astype(np.int64) * (self.num_items + 1) + candidates
             found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
             total += np.where(self.keys[found] == wanted, self.weights[found], 0)
-        # Below 1/2, so that it never reaches the next sum; nor does it when rounded to float32, up to sums of 2^23,
-        # beyond which sums tie there. A power of two keeps it exact.
+        # Popularity adds less than 1/2, so that it never reaches the next sum, not even rounded to float32 for sums up
+        # to 2^23; larger sums tie in float32. A power of two keeps the product exact.
         share = 0.5 ** (1 + int(self.train_count.max()).bit_length())
         return total + self.train_count[candidates] * share
 
 
 def _for_every_row(scores: np.ndarray, rows: EvaluationRows) -> np.ndarray:
-    """Scores of shared candidates [N], repeated for the rows; those of [B, N] as they are."""
+    """Scores [B, N]: those of shared candidates [N] repeated for the rows, others as they are."""
     return np.broadcast_to(scores, (len(rows), scores.shape[-1]))

@@ -1,4 +1,4 @@
-"""What the catalogue holds: the items that compete in the full protocol, and the names of categories."""
+"""The items that compete in the full protocol, and the names of categories."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
 """The full protocol: each target against the whole catalogue, or against all items of its main group.
 
-A row's history is encoded once; the catalogue goes by in blocks, and of each only what the metrics need is kept: how
-many items score above the target and as high as it, and the best so far. So memory grows neither with users nor
-with items.
+A row's history is encoded once, and the catalogue is scored in blocks. Only what the metrics need of each block is
+kept: how many items score above the target and as high as it, and the best items so far. So memory grows neither with
+users nor with items.
 """
 
 import numpy as np
@@ -19,10 +19,10 @@ _BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 M
 
 
 def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.RecordBatch:
-    """Lets every ranker order the catalogue for each row, the row's own history left out, but not the target.
+    """Has every ranker score the catalogue for each row, without the items of the row's history other than the target.
 
-    A row of `PREDICTIONS` for each row but those whose target has no item to compete with: it would be first whatever
-    the scores, and no share of its negatives scores below it.
+    Returns: a row of `PREDICTIONS` for each row, except those whose target has no item to compete with: such a target
+        is first whatever the scores, and its row has no AUC.
     """
     assert compared.catalogue is not None
     item_group = compared.catalogue.item_group
@@ -50,7 +50,7 @@ def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.R
 
 
 def rank_against(rows: EvaluationRows, ranker: Ranker, items: np.ndarray, k: int) -> tuple[TargetCounts, np.ndarray]:
-    """Where each row's target stands among `items`, its own history left out; and the k best items, int32 [B, k].
+    """Where each row's target stands among `items` without its history; and the k best items, int32 [B, k].
 
     The target is scored in a block like all others, so that items with equal features tie with it exactly.
     """
@@ -73,14 +73,14 @@ def rank_against(rows: EvaluationRows, ranker: Ranker, items: np.ndarray, k: int
 
 
 def _score_block(scores_of: SharedScores, items: np.ndarray) -> np.ndarray:
-    """float [B, items]; every block has one size, so that a model's graph is traced once."""
+    """float [B, items]: scores in blocks of one size, so that a model's graph is traced once."""
     padded = np.pad(items, (0, -len(items) % _BLOCK), mode="edge")
     parts = [scores_of(padded[start : start + _BLOCK]) for start in range(0, len(padded), _BLOCK)]
     return np.concatenate(parts, axis=1)[:, : len(items)]
 
 
 def _own_items(rows: EvaluationRows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool [B, block] twice: items of the row's history, and its target. `block` is ascending."""
+    """bool [B, block] twice: which items of `block` (ascending) are in the row's history, and which is its target."""
 
     def marked(row: np.ndarray, item: np.ndarray) -> np.ndarray:
         place = np.minimum(np.searchsorted(block, item), len(block) - 1)
@@ -96,7 +96,7 @@ def _own_items(rows: EvaluationRows, block: np.ndarray) -> tuple[np.ndarray, np.
 def _merge_top(
     top: np.ndarray, top_scores: np.ndarray, block: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best of the best so far and a block; of equal ones the lower index, which came first."""
+    """The best items of those so far and a block; among equal scores the lower index, which came first, wins."""
     if (scores.max(axis=1) <= top_scores[:, -1]).all():
         return top, top_scores
     k = top.shape[1]

@@ -1,4 +1,4 @@
-"""A trained run as a ranker: candidates in the order of its logits."""
+"""A trained run as a ranker, by its logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

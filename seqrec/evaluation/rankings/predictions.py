@@ -1,4 +1,4 @@
-"""One row per evaluated row: what each ranker made of its candidates. Computed by the workers, never collected."""
+"""The predictions of all rows, a row of `PREDICTIONS` for each: made by the workers and never collected."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ from seqrec.evaluation.rows import USER_KEY, EvaluationRows, rows_of_arrow
 from seqrec.tables.arrow_bytes import BYTE_ROWS, to_byte_rows
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
-_PACKED_BYTES = 1 << 24  # Version of the layout of predictions in one value.
+_PACKED_BYTES = 1 << 24  # Size of a packed value of predictions, about.
 
 
 def with_user_key(rows: DataFrame) -> DataFrame:
@@ -49,7 +49,7 @@ def build_predictions(rows: DataFrame, compared: Broadcast) -> DataFrame:
     """One row per evaluated row, with the columns of `PREDICTIONS`, packed for `collect_sums`.
 
     Args:
-        rows: of `in_shards`.
+        rows: rows as `in_shards` orders them.
         compared: a broadcast `ComparedRankers`.
     """
 
@@ -62,7 +62,7 @@ def build_predictions(rows: DataFrame, compared: Broadcast) -> DataFrame:
 
 
 def in_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[EvaluationRows]:
-    """Rows in blocks of at most `_BLOCK_ROWS`, however Spark has cut its Arrow batches."""
+    """Rows in blocks of `_BLOCK_ROWS`, the last one smaller, however Spark has cut its Arrow batches."""
     waiting: list[EvaluationRows] = []
     for batch in batches:
         waiting.append(rows_of_arrow(batch))

@@ -1,4 +1,1 @@
-"""One self-contained page about a run, and its pictures.
-
-Only the stage imports it.
-"""
+"""The page report.html about a run's evaluations, and its charts. Only the stage imports it."""

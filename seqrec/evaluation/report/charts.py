@@ -1,4 +1,4 @@
-"""Charts of the report, drawn by matplotlib as SVG: sharp on a phone and on paper, and no script needed."""
+"""Charts of the report, drawn by matplotlib as SVG: sharp on a phone and on paper, without scripts."""
 
 import base64
 import io
@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult
 
-# Okabe and Ito's palette: told apart by colour-blind readers too, and in grey.
+# Okabe and Ito's palette: colour-blind readers can distinguish its colours too, and so can all readers in grey.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _STYLE: Any = {
-    "svg.hashsalt": "seqrec",  # The same chart is the same file.
-    "svg.fonttype": "none",  # Text stays text, in the reader's own font: a tenth of the size.
+    "svg.hashsalt": "seqrec",  # Makes equal charts equal files.
+    "svg.fonttype": "none",  # Text stays text in the reader's own font, which makes a file a tenth as large.
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -25,7 +25,7 @@ _WIDTH = 4.6  # Inches; the page scales a chart to the width it has.
 
 
 def draw_rankers(results: Sequence[RankerResult], metric: str) -> str:
-    """Every ranker's value of a metric, with its interval."""
+    """Chart of a metric: the value of every ranker, with its interval."""
     shown = [result for result in results if metric in result.metrics][::-1]
     figure, axes = _figure(0.8 + 0.34 * len(shown))
     for place, result in enumerate(shown):
@@ -44,7 +44,7 @@ def draw_rankers(results: Sequence[RankerResult], metric: str) -> str:
 
 
 def draw_hits(evaluation: Evaluation) -> str:
-    """Share of the rows whose target is among the first k, for every k."""
+    """Chart of the share of rows whose target is among the first k, for every k."""
     figure, axes = _figure(2.6)
     for color, result in zip(COLORS, evaluation.results, strict=False):
         total = sum(rows for _, rows in result.ranks)
@@ -67,7 +67,7 @@ def draw_hits(evaluation: Evaluation) -> str:
 
 
 def draw_slices(slices: Sequence[SliceResult], rankers: Sequence[str], metric: str) -> str:
-    """A metric of some rankers in every part of one slicing."""
+    """Chart of a metric of some rankers in every part of one slicing."""
     figure, axes = _figure(0.9 + 0.3 * len(slices))
     for color, ranker in zip((COLORS[0], COLORS[-1], COLORS[1]), rankers, strict=False):
         points = [(part.metrics[ranker][metric], place) for place, part in enumerate(slices[::-1])]
@@ -82,7 +82,7 @@ def draw_slices(slices: Sequence[SliceResult], rankers: Sequence[str], metric: s
 
 
 def draw_rows(slices: Sequence[SliceResult]) -> str:
-    """How many rows each part of one slicing has."""
+    """Chart of the number of rows in each part of one slicing."""
     figure, axes = _figure(0.6 + 0.28 * len(slices))
     axes.barh([_short(part.label) for part in slices[::-1]], [part.num_rows for part in slices[::-1]], color=COLORS[5])
     for place, part in enumerate(slices[::-1]):
@@ -95,7 +95,7 @@ def draw_rows(slices: Sequence[SliceResult]) -> str:
 
 
 def draw_training(history: Sequence[dict[str, float]], column: str) -> str:
-    """One column of a run's history over its epochs."""
+    """Chart of one column of a run's history over its epochs."""
     figure, axes = _figure(2.2)
     axes.plot([row["epoch"] for row in history], [row[column] for row in history], "o-", color=COLORS[0], markersize=4)
     axes.set_xlabel("epoch")
@@ -106,7 +106,7 @@ def draw_training(history: Sequence[dict[str, float]], column: str) -> str:
 
 
 def draw_leads(results: Sequence[RankerResult], metric: str) -> str:
-    """How far the model is ahead of every other ranker, with the interval of the difference."""
+    """Chart of the model's lead over every other ranker, with the interval of the difference."""
     shown = [result for result in results if metric in result.ahead_by][::-1]
     figure, axes = _figure(0.8 + 0.34 * len(shown))
     for place, result in enumerate(shown):
@@ -128,13 +128,13 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _mark_values(axes: Axes) -> None:
-    """Few enough values below the chart that long ones do not run into each other."""
+    """Labels few values on the axis, so that long ones do not overlap."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.grid(axis="x", alpha=0.25)
 
 
 def _name(figure: Figure, title: str) -> None:
-    """Above the labels as well, where a long title has the whole width."""
+    """Puts the title above the labels too, where it has the whole width."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
@@ -147,6 +147,6 @@ def _svg(figure: Figure) -> str:
 
 
 def _short(label: str) -> str:
-    """A label without what follows its colon, cut where it is longer than an axis can bear."""
+    """A label without the part after its colon, shortened to fit an axis."""
     name = label.partition(":")[0]
     return name if len(name) <= 26 else name[:25] + "…"

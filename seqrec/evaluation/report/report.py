@@ -1,4 +1,4 @@
-"""One self-contained page about a run: no script, no network, charts inside."""
+"""One self-contained page about a run: without scripts, without network, its charts inside."""
 
 import csv
 import html
@@ -23,12 +23,12 @@ _MORE_SETUP = ("num_items", "num_trained_items", "ties", "averages", "intervals"
 
 
 def report_path(run: str) -> str:
-    """Where a run's report lies, relative to the workdir."""
+    """The path of a run's report, relative to the workdir."""
     return f"runs/{run}/evaluations/report.html"
 
 
 def write_report(storage: Storage, run: str, other_runs: Sequence[str] = ()) -> str:
-    """Writes the report of a run's evaluations, beside those of other runs; returns its address."""
+    """Writes the report of a run's evaluations beside those of other runs, and returns its address."""
     stored = {each: current_evaluations(storage, each) for each in dict.fromkeys([run, *other_runs])}
     histories = {each: read_history(storage, each) for each in stored}
     storage.write_bytes(report_path(run), build_report(run, stored, histories).encode())
@@ -36,7 +36,7 @@ def write_report(storage: Storage, run: str, other_runs: Sequence[str] = ()) -> 
 
 
 def read_history(storage: Storage, run: str) -> list[dict[str, float]]:
-    """Epochs of a run's training, the columns that are numbers; none where there is no history."""
+    """The epochs of a run's training with all columns that are numbers; empty if the run has no history."""
     manifest = Dataset(storage, "runs", run).manifest()
     path = f"runs/{run}/{manifest.id}/history.csv" if manifest else ""
     if not path or not storage.exists(path):
@@ -48,10 +48,10 @@ def read_history(storage: Storage, run: str) -> list[dict[str, float]]:
 def build_report(
     run: str, stored: Mapping[str, Sequence[Evaluation]], histories: Mapping[str, Sequence[dict[str, float]]]
 ) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
-        stored: evaluations by run, of `run` first.
+        stored: evaluations by run, those of `run` first.
         histories: epochs by run.
     """
     own = stored[run]
@@ -165,14 +165,14 @@ def _slices_part(evaluation: Evaluation) -> str:
 
 
 def _runs_section(evaluations: Sequence[Evaluation]) -> str:
-    """Every run's own row, and how its settings differ: the ablation of the compatibility settings among them."""
+    """A row for every run, with the settings in which the runs differ, such as those of compatibility."""
     parts = []
     for kind in dict.fromkeys((each.split, each.protocol, each.setup["candidates_key"]) for each in evaluations):
         same = [each for each in evaluations if (each.split, each.protocol, each.setup["candidates_key"]) == kind]
         metrics, _ = _split_metrics(same[0].results[0])
         settings = [{"model": each.model, **each.lineage["runs"][0]["model"]} for each in same]
         for own in settings:
-            own.pop("name", None)  # The model's, once more.
+            own.pop("name", None)  # This repeats the model's name.
         keys = [key for key in settings[0] if len({json.dumps(each.get(key)) for each in settings}) > 1]
         rows = [
             [

@@ -1,4 +1,4 @@
-"""Sums, means, intervals and slices of metrics, exact under any spread of the work.
+"""From predictions to numbers: exact sums over rows, means, bootstrap intervals, slices, tests and corrections.
 
-Rankings, results and tuning import it; it imports nothing else of the package.
+All of the package may import it; it knows nothing of rankers.
 """

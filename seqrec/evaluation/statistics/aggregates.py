@@ -1,4 +1,4 @@
-"""What each batch of predictions adds to the sums that the metrics, intervals, slices and tests are made of."""
+"""The sums that metrics, intervals, slices and tests are made of, and what each batch of predictions adds to them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, ro
 
 @dataclass(frozen=True)
 class Plan:
-    """What to add up. Broadcast to the workers."""
+    """Which sums to take, and how; broadcast to the workers."""
 
     num_rankers: int
-    num_labels: tuple[int, ...]  # Labels of each slicing.
+    num_labels: tuple[int, ...]  # How many labels each slicing has.
     cutoffs: Cutoffs
     seed: int
     num_replicates: int
-    paired: bool  # Test ranker 0 against ranker 1.
-    pooled: tuple[float, ...] | None = None  # Pooled AUC of each ranker, where it was taken.
-    shares: tuple[ScoreShares, ...] | None = None
-    dropped_bits: int = 0
+    paired: bool  # Whether ranker 0 is tested against ranker 1.
+    pooled: tuple[float, ...] | None = None  # Pooled AUC of each ranker; None if it is not measured.
+    shares: tuple[ScoreShares, ...] | None = None  # Each ranker's score bins; None without intervals of that AUC.
+    dropped_bits: int = 0  # Low bits that the score bins leave out.
 
     @property
     def num_metrics(self) -> int:
@@ -67,7 +67,7 @@ def sums_of_batch(batch: pa.RecordBatch, plan: Plan) -> Iterator[Part]:
     yield dense_part("slice_rows", -1, _slice_sums(batch, np.ones((batch.num_rows, 1), np.int64), plan))
     yield dense_part("rows", -1, np.array([batch.num_rows]))
     if plan.pooled is None:
-        # The full protocol may leave rows out, and has few enough users to keep them all.
+        # The full protocol may leave out rows, and then users; they are few enough to count one by one.
         yield counted_part("users", -1, users)
     if plan.num_replicates:
         flat = np.concatenate([np.ones((batch.num_rows, 1), np.int64), values.reshape(batch.num_rows, -1)], axis=1)
@@ -103,7 +103,7 @@ def _slice_sums(batch: pa.RecordBatch, values: np.ndarray, plan: Plan) -> np.nda
     """int64 [all labels of all slicings, columns of values]."""
     parts = matrix(batch, "parts")
     sums = [
-        # Exact, as in `weighted_sums`.
+        # The sums are exact, for the reason given in `weighted_sums`.
         (parts[:, index] == np.arange(num_labels)[:, None]).astype(np.float64) @ values.astype(np.float64)
         for index, num_labels in enumerate(plan.num_labels)
     ]

@@ -1,8 +1,8 @@
-"""Sums over all rows: each task adds up its own as whole numbers, Spark brings the sums of one measure together, and
-only the totals reach the driver. Whole numbers, so the results are the same however the rows are partitioned.
+"""Sums over all rows: each task adds up its own rows, Spark brings the sums of a measure together, and only the totals
+reach the driver. All values are whole numbers, so the results are the same however the rows are partitioned.
 
-Sums travel as packed arrays, a few rows for a task: with a row for each of a hundred thousand numbers, Spark would
-spend more time on them than the workers on the scoring.
+Sums travel as packed arrays, a few rows per task: with a row for each of a hundred thousand numbers, Spark would spend
+more time on them than the workers spend on scoring.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,21 +16,21 @@ from pyspark.sql import DataFrame
 from seqrec.tables.arrow_bytes import from_byte_rows
 
 _PACKED = "measure string, ranker int, packed binary"
-_WAITING_CELLS = 1 << 20  # Cells of one sum that wait to be added; bounds memory.
+_WAITING_CELLS = 1 << 20  # Bounds memory: more cells of one sum than this are added up at once.
 
 
 class Part(NamedTuple):
     """Some rows' share of a sum that has a value in each of many cells."""
 
     measure: str
-    ranker: int  # -1 where the measure is not of one ranker.
-    cells: np.ndarray  # int64, ascending, each once.
+    ranker: int  # -1 for a measure that does not belong to one ranker.
+    cells: np.ndarray  # int64, ascending, each cell once.
     values: np.ndarray  # int64
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Cells and their sums, by measure and ranker (-1 where a measure is not of one ranker)."""
+    """Cells and their sums, by measure and ranker (-1 for a measure that does not belong to one ranker)."""
 
     by_key: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 
@@ -40,7 +40,7 @@ class Sums:
         return self.by_key.get((measure, ranker), (empty, empty))
 
     def dense(self, measure: str, ranker: int, shape: tuple[int, ...]) -> np.ndarray:
-        """int64 array of `shape`; cells are its flat indices, and 0 where there is none."""
+        """int64 array of `shape`, whose flat indices are the cells; 0 for cells without a sum."""
         cells, values = self.sparse(measure, ranker)
         array = np.zeros(int(np.prod(shape)), np.int64)
         array[cells] = values
@@ -53,7 +53,7 @@ def dense_part(measure: str, ranker: int, sums: np.ndarray) -> Part:
 
 
 def counted_part(measure: str, ranker: int, values: np.ndarray) -> Part:
-    """How often each value occurs; cells are the values."""
+    """How often each value occurs; the values are the cells."""
     cells, counts = np.unique(values, return_counts=True)
     return Part(measure, ranker, cells.astype(np.int64), counts.astype(np.int64))
 
@@ -79,7 +79,7 @@ def collect_sums(packed_rows: DataFrame, parts_of: Callable[[pa.RecordBatch], It
 
 
 def _packed_totals(parts: Iterator[Part]) -> Iterator[pa.RecordBatch]:
-    """The sum of the parts of each measure and ranker."""
+    """The sum of the parts of each measure and ranker, packed."""
     waiting: dict[tuple[str, int], list[Part]] = {}
     for part in parts:
         own = waiting.setdefault((part.measure, part.ranker), [])

@@ -1,8 +1,8 @@
 """Bootstrap intervals over users, and a paired test: every draw is a function of (seed, user, replicate).
 
-The Poisson bootstrap gives each user of each replicate an independent weight, Poisson with mean 1. So a task needs
-only its own rows, weights do not depend on partitioning, and a user's rows (a temporal split has several) and all
-rankers share them: differences between rankers are paired.
+The Poisson bootstrap gives each user in each replicate an independent weight, Poisson with mean 1. So a task needs only
+its own rows and weights do not depend on partitioning. A user's rows (a temporal split has several) and all rankers
+share the weights, so differences between rankers are paired.
 """
 
 import math

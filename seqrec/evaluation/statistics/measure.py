@@ -1,4 +1,4 @@
-"""From sums to an evaluation's numbers. Plain NumPy on the driver; nothing here depends on the number of rows."""
+"""From sums to an evaluation's numbers: plain NumPy on the driver, whose cost does not grow with the rows."""
 
 from dataclasses import replace
 
@@ -15,11 +15,11 @@ from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
 from seqrec.evaluation.statistics.slices import Slicing
 
 _AUC = "auc"  # The only metric of all scores together: it is taken from counts of score bins.
-_RANK_BINS = 40  # Bins of a stored rank distribution, at most.
+_RANK_BINS = 40  # Bins of a stored rank distribution; twice as many if each holds a single rank.
 
 
 def all_metric_names(plan: Plan) -> tuple[str, ...]:
-    """Names of the summed metrics, in their order; those that were not taken are left out of results."""
+    """Names of the summed metrics, in the order of their columns; results leave out those that were not measured."""
     return (*metric_names(plan.cutoffs), *logit_metric_names(), _AUC)
 
 
@@ -77,7 +77,7 @@ def with_correction(
 def slice_results(
     sums: Sums, plan: Plan, names: tuple[str, ...], kinds: tuple[str, ...], slicings: tuple[Slicing, ...]
 ) -> list[SliceResult]:
-    """Each ranker's metrics in each part of the rows that is not empty. No pooled AUC: it is no mean over rows."""
+    """Each ranker's metrics in each part of the rows that is not empty. The pooled AUC, not a mean, has none."""
     num_labels = sum(len(slicing.labels) for slicing in slicings)
     rows = sums.dense("slice_rows", -1, (num_labels,))
     totals = [from_whole(sums.dense("slice", k, (num_labels, plan.num_metrics))) for k in range(len(names))]
@@ -99,7 +99,7 @@ def slice_results(
 
 
 def paired_test(sums: Sums, plan: Plan, results: list[RankerResult]) -> dict[str, object]:
-    """Ranker 0 against ranker 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
+    """Compares ranker 0 with ranker 1 on the same rows: the lead, its interval, and a sign-flip test over users."""
     flips = sums.dense("flip", -1, (plan.num_replicates, plan.num_metrics))
     observed = sums.dense("total", 0, (plan.num_metrics,)) - sums.dense("total", 1, (plan.num_metrics,))
     metrics = {
@@ -147,12 +147,12 @@ def _replicate_means(sums: Sums, plan: Plan, shape: tuple[int, int]) -> np.ndarr
     if not plan.num_replicates:
         return None
     flat = sums.dense("bootstrap", -1, (plan.num_replicates, 1 + shape[0] * shape[1]))
-    weights = np.maximum(flat[:, 0], 1)  # A replicate of very few users may draw none.
+    weights = np.maximum(flat[:, 0], 1)  # A replicate of very few users may have no row.
     return from_whole(flat[:, 1:]).reshape(-1, *shape) / weights[:, None, None]
 
 
 def _rank_bins(ranks: np.ndarray, counts: np.ndarray) -> list[tuple[int, int]]:
-    """The rank distribution in bins, single ranks where there are few, else growing like powers."""
+    """The rank distribution in bins: (highest rank, rows). Each rank is a bin if they are few, else bins grow."""
     if not len(ranks):
         return []
     edges = np.unique(np.rint(np.geomspace(1, ranks[-1], _RANK_BINS)).astype(np.int64))

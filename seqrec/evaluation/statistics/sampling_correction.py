@@ -1,10 +1,10 @@
-"""What sampled candidates say about the ranking of the whole catalogue.
+"""Estimates of the metrics of a ranking of the whole catalogue, from ranks among sampled candidates.
 
 Krichene and Rendle, "On Sampled Metrics for Item Recommendation" (KDD 2020): a metric of the rank among a few sampled
-candidates is not an estimate of the same metric of the full rank, and can order models otherwise. But the sampled
+candidates is not an estimate of the same metric of the full rank, and can order models in another way. But the sampled
 rank carries information about the full one: given full rank r, the number of sampled negatives above the target is
 hypergeometric (the negatives of a row differ), so the metric can be replaced by one whose expectation is near the
-full ranking's. This holds for negatives drawn uniformly, and for no others. AUC needs no correction.
+full ranking's. This holds only for negatives drawn uniformly. AUC needs no correction.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from seqrec.core.metrics import Reads, TargetCounts
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, metrics_at
 
 _TRADE_OFF = 0.1  # gamma of the paper's section 5.3: weight of the variance against the bias.
-_EXACT_RANKS = 4096  # Above this rank, ranks are taken in growing steps.
+_EXACT_RANKS = 4096  # Ranks above this are taken in growing steps.
 
 
 def corrected_metrics(
@@ -59,7 +59,7 @@ def _corrected(metric: np.ndarray, weight: np.ndarray, given: np.ndarray) -> np.
 
 
 def _rank_grid(num_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Full ranks, and the share of all ranks that each stands for; every rank where they are few."""
+    """Full ranks, and the share of all ranks that each stands for; all ranks if there are few."""
     if num_items <= _EXACT_RANKS:
         return np.arange(1, num_items + 1), np.full(num_items, 1.0 / num_items)
     later = np.unique(np.geomspace(_EXACT_RANKS, num_items, _EXACT_RANKS).astype(np.int64))
@@ -73,7 +73,7 @@ def _log_choose(n: np.ndarray | float, k: np.ndarray | float) -> np.ndarray:
 
 
 def _log_factorial(n: np.ndarray | float) -> np.ndarray:
-    """ln n!, by a table for small n and else by Stirling's series, within 1e-12; anything for n below 0."""
+    """ln n! within 1e-12, by a table for small n, else by Stirling's series; not meaningful for n below 0."""
     n = np.maximum(n, 0.0)
     table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, 257.0)))])
     x = np.maximum(n, 256.0)

@@ -1,8 +1,8 @@
 """Pooled AUC of any number of scores, from counts of targets and negatives by score.
 
-A float32 score becomes a 32-bit whole number of the same order. With few scores each number is its own bin and the
-AUC is exact; with many the lowest bits are dropped, which leaves 11 bits behind the binary point of each power of
-two: scores closer than 1 in 2,048 share a bin and count as ties. How many bins there are does not grow with users.
+A float32 score becomes a 32-bit whole number of the same order. With few scores each number is its own bin and the AUC
+is exact. With many the lowest bits are dropped, which leaves 11 bits behind the binary point of each power of two:
+scores closer than 1 in 2,048 share a bin and count as ties. The number of bins does not grow with the users.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class ScoreCounts(NamedTuple):
 
 
 def dropped_bits(num_scores: int) -> int:
-    """How many low bits to drop for so many scores of one ranker."""
+    """How many low bits to drop if one ranker has `num_scores` scores."""
     return 0 if num_scores <= _EXACT_SCORES else _DROPPED_BITS
 
 
@@ -49,7 +49,7 @@ def auc(counts: ScoreCounts) -> float:
 
 
 class ScoreShares(NamedTuple):
-    """For each bin, the share of negatives below it and of targets above it, ties counted half."""
+    """For each bin, the share of all negatives below it and of all targets above it, ties counted half."""
 
     bins: np.ndarray  # int64 [bins]
     negatives_below: np.ndarray  # float64 [bins]
@@ -57,6 +57,7 @@ class ScoreShares(NamedTuple):
 
 
 def shares(counts: ScoreCounts) -> ScoreShares:
+    """The shares of one ranker's scores, by bin."""
     targets, negatives = counts.num_targets, counts.num_negatives
     below = np.cumsum(negatives) - negatives / 2.0
     above = targets.sum() - np.cumsum(targets) + targets / 2.0
@@ -64,7 +65,7 @@ def shares(counts: ScoreCounts) -> ScoreShares:
 
 
 def row_auc_terms(bins: np.ndarray, by_bin: ScoreShares, pooled: float) -> np.ndarray:
-    """float64 [B]: what each row contributes to the pooled AUC; their mean is the AUC.
+    """float64 [B]: the contribution of each row to the pooled AUC, which is their mean.
 
     The share of all negatives below the row's target, plus the share of all targets above its negatives, minus the
     AUC: to first order the AUC of a resample is the resample's mean of these (Hoeffding projection), so intervals

@@ -1,4 +1,4 @@
-"""Parts of the rows whose metrics are shown on their own."""
+"""Slices: parts of the rows whose metrics are shown apart."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from seqrec.core.batch import PADDING_INDEX
 from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.evaluation.rows import EvaluationRows
 
-_NUM_CATEGORIES = 10  # The most frequent ones; all others are one slice.
+_NUM_CATEGORIES = 10  # The most frequent categories are a slice each; all others are one slice.
 _LENGTH_EDGES = (3, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
 class Slicing:
-    """One way to cut the rows into parts."""
+    """One way to divide the rows into parts."""
 
     name: str
     labels: tuple[str, ...]
@@ -100,7 +100,7 @@ def _span(low: int, high: int) -> str:
 
 
 def _days_since_last(rows: EvaluationRows) -> np.ndarray:
-    """int64 [B], calendar days (UTC); beyond all bounds for a row without a history."""
+    """int64 [B]: calendar days (UTC) since the last event; a very large number for a row without a history."""
     has_history = rows.lengths > 0
     last = np.maximum(rows.items.offsets[1:] - 1, 0)
     times = rows.timestamps[last] if len(rows.timestamps) else np.zeros(len(rows), np.int64)
