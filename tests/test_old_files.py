@@ -1,0 +1,74 @@
+"""What an earlier version has written is still read: manifests, runs, checkpoints, models that MLflow has logged.
+
+`old_files/workdir.zip` was made at 6a82a67, before the packages were parted into rooms, from the toy data of
+`tests/feed/prepared_data.py` (110 users, 20 items, 4 files): one epoch of each model with `small_training(num_epochs=1,
+global_batch_size=40, num_streams=2, keep_last=1)`, and `after_two_epochs.npz`, all variables after two epochs without
+a break.
+"""
+
+import importlib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqrec.core.manifest import Dataset
+from seqrec.core.storage import Storage
+from seqrec.events.ragged import Ragged
+from seqrec.events.rows import HistoryRows
+from seqrec.scoring.run import read_run
+from seqrec.scoring.scorer import run_scorer
+from seqrec.training.stage import run_train
+from tests.training.small_runs import SEED, newest_checkpoint, small_training
+
+MODELS = ("a2svd", "sli_rec", "gru")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    with zipfile.ZipFile(Path(__file__).parent / "old_files" / "workdir.zip") as archive:
+        archive.extractall(tmp_path)
+    return Storage(str(tmp_path / "workdir"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_is_up_to_date_and_goes_on_to_the_same_numbers(storage: Storage, name: str) -> None:
+    run = f"toy-{name}"
+    before = Dataset(storage, "runs", run).require("train")
+    model = read_run(storage, run).config
+    training = small_training(num_epochs=1, global_batch_size=40, num_streams=2, keep_last=1)
+
+    skipped = run_train(storage, "toy", run, model, training, SEED, False)
+    resumed = run_train(storage, "toy", run, model, replace(training, num_epochs=2), SEED, False)
+
+    assert skipped == before
+    with np.load(Path(storage.root.removeprefix("file://")).parent / "after_two_epochs.npz") as stored:
+        expected = {key.removeprefix(f"{name}/"): stored[key] for key in stored.files if key.startswith(f"{name}/")}
+    found = newest_checkpoint(storage, resumed)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_scores(storage: Storage, name: str) -> None:
+    run = read_run(storage, f"toy-{name}", Dataset(storage, "prepared", "toy").require("prepare"))
+    rows = HistoryRows(
+        items=Ragged.from_lengths(np.array([3, 5, 7], np.int32), np.array([2, 1])),
+        timestamps=np.array([0, 86_400, 0]),
+        first_timestamps=np.zeros(2, np.int64),
+        as_of=np.full(2, 10 * 86_400),
+    )
+
+    scores = run_scorer(storage, run, 1000, 1).scores(rows, np.array([[1, 2, 3], [4, 5, 6]], np.int32))
+
+    assert scores.shape == (2, 3)
+    assert len(np.unique(scores)) > 1
+
+
+def test_the_loader_that_logged_models_name_is_there() -> None:
+    loader = importlib.import_module("seqrec.recommendation.mlflow_model")
+
+    assert loader._load_pyfunc is importlib.import_module("seqrec.recommendation.export.mlflow_model")._load_pyfunc
