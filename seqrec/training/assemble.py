@@ -15,7 +15,7 @@ from seqrec.feed.windows import WindowFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.training.checkpoints import Checkpoints
-from seqrec.training.checks import TRAIN, VALIDATION, check_prepared, layout_of
+from seqrec.training.checks import TRAIN, VALIDATION, check_memory, check_prepared, layout_of
 from seqrec.training.devices import set_up_devices
 from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.loop import Trainer, train
@@ -45,6 +45,7 @@ def train_run(
     """
     storage, prepared = Storage(job.workdir), job.prepared_manifest()
     check_prepared(prepared, job.model, job.training)
+    check_memory(prepared, job.model, job.training)
     set_up_devices(job.training.num_threads, workers)
     learner = _build_learner(job, read_vocabulary(storage, prepared))
     checkpoints = Checkpoints(storage, job.attempt_path, job.training.keep_last, job.training.scratch)

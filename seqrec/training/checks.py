@@ -1,5 +1,6 @@
 """What is checked before a run begins, and how its settings and data are compared with those of an earlier one."""
 
+import os
 from typing import Any
 
 from seqrec.core.errors import ConfigError, DataError
@@ -7,6 +8,7 @@ from seqrec.core.manifest import Manifest, digest_of
 from seqrec.feed.plan import Layout
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
+from seqrec.training.objectives.registry import memory_of, objective_name
 
 TRAIN, VALIDATION = "sequences/train", "sequences/validation"  # Tables of the prepared data that training reads.
 TRAIN_FILES = "train_files"  # Input of a recipe: how the training data is cut into files.
@@ -40,6 +42,26 @@ def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingCon
                 f"{key}: hit_rate@{cutoff} of the target and {num_negatives} validation negatives is always 1: use a K "
                 f"of at most {num_negatives}, or prepare with more preparation.num_validation_negatives."
             )
+
+
+def check_memory(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> str | None:
+    """A line about the memory that the loss needs in each worker; None where it is little.
+
+    Raises:
+        ConfigError: it is more than this machine has. Where the worker runs elsewhere it is the worker that checks.
+    """
+    num_items = prepared.details["num_trained_items"]
+    needed = memory_of(training.loss, model, num_items)
+    if not needed:
+        return None
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    name = objective_name(training.loss, model.name)
+    if needed > available:
+        raise ConfigError(
+            f"The loss {name} needs about {needed / 1e9:,.1f} GB for {num_items:,} items, and this machine has "
+            f"{available / 1e9:,.1f} GB: set training.loss.name=shared_softmax, or a smaller model.item_dim."
+        )
+    return f"loss: {name} over {num_items:,} items, about {needed / 1e6:,.0f} MB a worker"
 
 
 def layout_of(config: TrainingConfig, seed: int) -> Layout:

@@ -22,6 +22,7 @@ from seqrec.scoring.run_files import CONFIG, WEIGHTS
 from seqrec.training.checks import (
     TRAIN,
     TRAIN_FILES,
+    check_memory,
     check_prepared,
     choose_launcher,
     differences,
@@ -94,7 +95,10 @@ def _checked_plan(storage: Storage, inputs: _Inputs) -> str:
         num_runs = count_runs(storage, files, inputs.model.max_history_length)
     plan = plan_epoch(files, layout, 0, num_runs)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
-    return describe_plan(plan, layout)
+    lines = [describe_plan(plan, layout)]
+    if choose_launcher(inputs.training) == "in_process":
+        lines += filter(None, [check_memory(inputs.prepared, inputs.model, inputs.training)])
+    return "\n".join(lines)
 
 
 def _output(storage: Storage, run: str, inputs: _Inputs, force: bool) -> StageOutput:

@@ -106,7 +106,8 @@ class TrainStep:
         """
         if self._objective.reads == "windows":
             return None
-        return self._config.gradient_accumulation / self._workers.mean(self._objective.num_targets(batch))
+        num_targets = self._workers.mean(self._objective.num_targets(batch))
+        return tf.math.divide_no_nan(float(self._config.gradient_accumulation), num_targets)
 
 
 def _mean(gradients: list[Any]) -> Gradient | None:

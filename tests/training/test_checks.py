@@ -8,7 +8,8 @@ import pytest
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.training.checks import check_prepared
+from seqrec.training.checks import check_memory, check_prepared
+from seqrec.training.objectives.config import LossConfig
 from seqrec.training.stage import run_train
 from tests.feed.prepared_data import write_prepared
 from tests.training.small_runs import SEED, small_model, small_training
@@ -54,3 +55,22 @@ def test_run_train_refuses_what_the_data_cannot_give(
 def test_check_prepared_takes_what_the_data_just_gives(prepared: tuple[Storage, Manifest]) -> None:
     check_prepared(prepared[1], small_model(max_history_length=50), small_training(metric="hit_rate@9"))
     check_prepared(prepared[1], small_model(), small_training(metric="ndcg@20", metrics_at=()))
+
+
+def test_check_memory_states_what_the_full_softmax_needs(prepared: tuple[Storage, Manifest]) -> None:
+    loss = LossConfig(options={"full_softmax": {"block_mb": 100}})
+
+    line = check_memory(prepared[1], small_model(name="sasrec"), small_training(loss=loss))
+
+    assert line == "loss: full_softmax over 60 items, about 210 MB a worker"
+    assert check_memory(prepared[1], small_model(), small_training()) is None
+
+
+def test_more_memory_than_there_is_is_refused_before_anything_is_written(
+    train: Train, prepared: tuple[Storage, Manifest]
+) -> None:
+    loss = LossConfig(options={"full_softmax": {"block_mb": 10**9}})
+
+    with pytest.raises(ConfigError, match=r"full_softmax needs about .* GB for 60 items, .*=shared_softmax, or a sm"):
+        train(run="too-large", model=small_model(name="sasrec"), loss=loss)
+    assert not prepared[0].exists("runs/too-large")

@@ -47,10 +47,21 @@ class Objective(tf.Module):
 
     def __init__(self, config: LossConfig, options: Any, train_count: np.ndarray) -> None:
         super().__init__("objective")
+        self.num_items = len(train_count) - 1
 
     @staticmethod
     def check_settings(config: LossConfig, options: Any) -> None:
         """Raises ConfigError where the objective's own settings do not go with the shared ones."""
+
+    @staticmethod
+    def memory(options: Any, num_items: int, width: int) -> int:
+        """Bytes that the loss needs besides the model, where that may be much; else 0.
+
+        Args:
+            num_items: trained items.
+            width: width of an item's vector.
+        """
+        return 0
 
     @abstractmethod
     def loss(self, model: Any, batch: Any, training: TrainingContext) -> Loss:
@@ -62,5 +73,9 @@ class Objective(tf.Module):
         """
 
     def num_targets(self, batch: Any) -> tf.Tensor:
-        """float32 []: how many targets the sum in `loss` runs over; only of objectives that read runs."""
-        return tf.cast(tf.math.count_nonzero(batch.target_items), tf.float32)
+        """float32 []: number of targets that the sum in `loss` runs over; for objectives that read runs.
+
+        Items that are not trained on are no targets.
+        """
+        is_target = (batch.target_items > 0) & (batch.target_items <= self.num_items)
+        return tf.cast(tf.math.count_nonzero(is_target), tf.float32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import ConfigError, did_you_mean
+from seqrec.models.config import ModelConfig
 from seqrec.models.registry import family_of
 from seqrec.training.objectives.config import LossConfig
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 # Name of an objective -> its class. A class is imported when it is needed: reading a config needs no TensorFlow.
 OBJECTIVES = {
     "sampled_softmax": "seqrec.training.objectives.sampled_softmax:SampledSoftmax",
+    "full_softmax": "seqrec.training.objectives.full_softmax:FullSoftmax",
+    "shared_softmax": "seqrec.training.objectives.shared_softmax:SharedSoftmax",
+    "bce": "seqrec.training.objectives.bce:Bce",
 }
 _DEFAULTS = {"ranking": "sampled_softmax", "retrieval": "full_softmax"}  # By the model's family.
 
@@ -65,6 +69,16 @@ def options_of(name: str) -> Any:
 def reads_of(loss: LossConfig, model: str) -> Literal["windows", "runs"]:
     """The kind of batches that a model is trained on."""
     return _class_of(objective_name(loss, model)).reads
+
+
+def memory_of(loss: LossConfig, model: ModelConfig, num_items: int) -> int:
+    """Bytes that the loss needs in each worker besides the model, where that may be much; else 0.
+
+    Args:
+        num_items: trained items.
+    """
+    options = load_options(loss, model.name)
+    return _class_of(objective_name(loss, model.name)).memory(options, num_items, model.event_dim)
 
 
 def build_objective(loss: LossConfig, model: str, train_count: np.ndarray) -> "Objective":
