@@ -68,7 +68,7 @@ def main() -> None:
                 if missing > 0:
                     some = histories.take(np.arange(min(missing, len(histories))))
                     items, _ = recommender.scorer.best_of_catalogue(some, chosen.k, True)
-                    add(hits, label, items, some.targets)
+                    add(hits, label, items, some.target_items)
     print(f"{'list':<50} {'users':>8} {f'HR@{chosen.k}':>8} {f'NDCG@{chosen.k}':>8}   lead in NDCG over {ALONE}")
     alone = gains(hits[ALONE])
     for name, parts in hits.items():
