@@ -42,7 +42,7 @@ CASES = {
     ),
     "beauty": ("conf/beauty.yaml", {"source.reviews": "{data}/reviews_Beauty_5.json.gz", "training.num_epochs": "1"}),
 }
-NOT_COMPARED = {"created", "seconds", "versions", "id", "files"}  # They say when and where, not what.
+NOT_COMPARED = {"created", "evaluated", "seconds", "versions", "id", "files"}  # They say when and where, not what.
 SUMS = {"hits", "gain"}  # Counts of lists that only older checkouts keep; their means, in `measured`, are compared.
 
 
