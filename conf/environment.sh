@@ -86,7 +86,13 @@ step() { # step NUMBER TITLE COMMAND...: runs the command with its output in the
     printf 'done in %s s\n' $((SECONDS - started)) >&2
 }
 
-make_venv() { [ "$PYTHON_BASE" = "$VENV/bin/python" ] || "$PYTHON_BASE" -m venv "$VENV"; }
+make_venv() { # One that was cut off while it was made may lack pip.
+    if [ "$PYTHON_BASE" = "$VENV/bin/python" ]; then
+        "$PYTHON_BASE" -m pip --version || "$PYTHON_BASE" -m ensurepip --default-pip
+    else
+        "$PYTHON_BASE" -m venv "$VENV"
+    fi
+}
 
 pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary -c "$ROOT/conf/constraints.txt" "$@"; }
 
