@@ -1,7 +1,7 @@
-"""Checkpoints: all variables and where training stands, written aside and only then published.
+"""Checkpoints: all variables and where training stands, written to scratch first and only then published.
 
-`<attempt>/checkpoints/step-00001200.npz` holds the variables; the `.json` beside it, written last, says that it is
-whole and where training stands. Without its `.json`, or of another size than that says, a checkpoint is not there.
+`<attempt>/checkpoints/step-00001200.npz` holds the variables. The `.json` beside it, written last, holds the state of
+training and the size of the `.npz`. A checkpoint whose `.json` is missing, or states another size, does not count.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Checkpoints:
     def save(self, variables: Mapping[str, tf.Variable], state: TrainingState) -> None:
         """Publishes a checkpoint, then deletes all but the newest `keep_last` up to it.
 
-        Those of later steps go too: training is behind them because they could not be read.
+        Checkpoints of later steps are deleted too: training is behind them because they could not be read.
 
         Raises:
             StorageError: no space or no permission; earlier checkpoints stay as they are.
@@ -43,7 +43,7 @@ class Checkpoints:
         names = self._names()
         kept = [each for each in names if each <= name][-self._keep_last :]
         for old in set(names) - set(kept):
-            # The promise goes before what it promises.
+            # First the .json, which promises that the .npz is there.
             self._storage.delete(f"{old}.json")
             self._storage.delete(f"{old}.npz")
 
@@ -52,10 +52,10 @@ class Checkpoints:
         self._publish(variables, f"{self.path}/best", {"epoch": state.best_epoch, "value": state.best_value})
 
     def restore(self, variables: Mapping[str, tf.Variable]) -> TrainingState | None:
-        """Loads the newest checkpoint that can be read; warns of those that cannot. None if there are none.
+        """Loads the newest readable checkpoint and warns about unreadable ones; None if there are no checkpoints.
 
         Raises:
-            DataError: there are checkpoints, but none can be read. Variables may be half loaded then.
+            DataError: there are checkpoints, but none can be read. Variables may then be partly loaded.
         """
         for name, state in self._whole():
             try:
@@ -68,7 +68,7 @@ class Checkpoints:
             steps = ", ".join(name.rpartition("/")[2] for name in names)
             raise DataError(
                 f"{self._storage.uri(self.path)}: none of the checkpoints there can be read ({steps}). Delete this "
-                "folder to train again what they held, or set training.resume=never to start over."
+                "folder to train the lost epochs again, or set training.resume=never to start over."
             )
         unfinished = [file.path for file in self._storage.list_files(self.path) if "/step-" in file.path]
         if unfinished:
@@ -94,7 +94,7 @@ class Checkpoints:
         Its checkpoint is not copied: until this attempt has one of its own, the other one can be resumed again.
 
         Raises:
-            DataError: as `restore`, of the other attempt.
+            DataError: as `restore` raises it for the other attempt.
         """
         state = other.restore(variables)
         if state is not None:
@@ -111,19 +111,19 @@ class Checkpoints:
                 save_variables(variables, local)
                 size = local.stat().st_size
                 # A step may be saved twice, on its own and as an epoch's last. Its variables are the same both times
-                # and fit what an older `.json` says, so that stays until the new one replaces it.
+                # and have the size that the older `.json` states, so that file stays until the new one replaces it.
                 self._storage.upload(local, f"{name}.npz")
         except StorageError:
             raise
         except OSError as error:
             raise StorageError(
-                f"{self._scratch or tempfile.gettempdir()}: cannot write a checkpoint aside: {error.strerror}. "
+                f"{self._scratch or tempfile.gettempdir()}: cannot write a checkpoint: {error.strerror}. "
                 "Free some space or set training.scratch."
             ) from error
         self._storage.write_bytes(f"{name}.json", json.dumps({"size": size, **content}).encode())
 
     def _whole(self) -> Any:
-        """(name, state) of checkpoints that are whole by what their `.json` says, newest first."""
+        """(name, state) of the checkpoints whose file has the size that their `.json` states, newest first."""
         sizes = {file.path: file.size for file in self._storage.list_files(self.path)}
         for name in reversed(self._names()):
             try:
@@ -131,19 +131,22 @@ class Checkpoints:
                 size = content.pop("size")
                 state = TrainingState(**content)
             except (ValueError, KeyError, TypeError):
-                warnings.warn(f"{self._storage.uri(name)}.json: cut short, this checkpoint is skipped.", stacklevel=2)
+                warnings.warn(
+                    f"{self._storage.uri(name)}.json: cut short, so this checkpoint is skipped.",
+                    stacklevel=2,
+                )
                 continue
             if sizes.get(f"{name}.npz") != size:
                 found = sizes.get(f"{name}.npz", "no")
                 warnings.warn(
-                    f"{self._storage.uri(name)}.npz: {found} bytes, not {size}: this checkpoint is skipped.",
+                    f"{self._storage.uri(name)}.npz: {found} bytes instead of {size}, so this checkpoint is skipped.",
                     stacklevel=2,
                 )
                 continue
             yield name, state
 
     def _names(self) -> list[str]:
-        """Published checkpoints, oldest first."""
+        """Names of published checkpoints, oldest first."""
         files = (file.path for file in self._storage.list_files(self.path))
         return sorted(p.removesuffix(".json") for p in files if "/step-" in p and p.endswith(".json"))
 

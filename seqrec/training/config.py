@@ -21,49 +21,49 @@ def not_tunable(default: Value) -> Value:
 class TrainingConfig:
     """The `training` section of a run."""
 
-    run: str | None = not_in_recipe(None)  # Name of the run; null: the names of the data and of the model.
-    # Passes over the train files, fewer if stopped early; raise it to train a finished run on.
+    run: str | None = not_in_recipe(None)  # Name of the run; null: <name of the data>-<name of the model>.
+    # Passes over the train files, fewer if stopped early; raise it to continue a finished run.
     num_epochs: int = not_in_recipe(10)
-    global_batch_size: int = 400  # Examples of an update over all workers: the only batch size there is.
-    num_streams: int = 8  # Shares of a batch that negatives, batch norm and dropout look across; fixes the order.
-    # Processes; must divide num_streams. Changes the result by rounding, which grows over steps.
+    global_batch_size: int = 400  # Examples of one update, over all workers; there is no other batch size.
+    num_streams: int = 8  # Parts of a batch; negatives and batch norm look across one part. It fixes the order.
+    # Processes that train together; must divide num_streams. It changes rounding only, which grows over many steps.
     num_workers: int = speed_only(1)
-    files_per_group: int = 4  # Train files of a stream that are read and shuffled together; more need more memory.
-    gradient_accumulation: int = 1  # Parts of a batch worked on one after the other; batch norm looks across a part.
+    files_per_group: int = 4  # Train files of a stream that are read and shuffled together; more take more memory.
+    gradient_accumulation: int = 1  # Parts of a batch that are worked on one by one; batch norm looks across one part.
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    warmup_steps: int = 0  # Updates over which the learning rate grows linearly to its full value.
-    learning_rate_for_batch_size: int | None = None  # Scale the learning rate by global_batch_size / this; null: never.
-    max_gradient_norm: float | None = None  # Clip the norm of all gradients together; null: never.
+    warmup_steps: int = 0  # Updates during which the learning rate grows linearly to its full value.
+    learning_rate_for_batch_size: int | None = None  # Scale the learning rate by global_batch_size / this; null: no.
+    max_gradient_norm: float | None = None  # Upper limit of the norm of all gradients together; null: none.
     # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, ...
     metric: str = not_tunable("group_auc")
     patience: int = 3  # Stop after this many epochs without a better metric; 0: never.
-    # The K of ndcg@K and hit_rate@K shown after each epoch; below 1 + negatives.
+    # Cutoffs K of the metrics shown after each epoch; at most the number of validation negatives.
     metrics_at: tuple[int, ...] = not_tunable((2,))
-    # Rows of the validation split used after each epoch; all if there are fewer.
+    # Rows of the validation split that are used after each epoch, from the first on; all if there are fewer.
     max_validation_rows: int = not_tunable(100_000)
-    validation_batch_size: int = speed_only(512)  # Rows scored at once; no effect on the result.
+    validation_batch_size: int = speed_only(512)  # Validation rows that are scored at once; no effect on the result.
     resume: Literal["auto", "never"] = speed_only("auto")  # Resume from the newest checkpoint, or start over.
-    # A finished run whose weights to start from, items matched by id; null: none.
+    # Finished run whose weights training starts from, with items matched by id; null: draw the weights.
     start_from: str | None = not_tunable(None)
-    dry_run: bool = speed_only(False)  # Only show the plan: steps, targets of streams and workers, memory.
-    # How workers start; auto: one worker runs in this process, several by Spark.
+    dry_run: bool = speed_only(False)  # Only show the plan: steps, examples of streams and workers, memory.
+    # How workers start; auto: a single worker in this process, several by Spark.
     launcher: Literal["auto", "in_process", "spark", "horovodrun"] = speed_only("auto")
     # Compression of dense gradients during the exchange; fp16 clips values to ±8.
     gradient_compression: Literal["none", "fp16"] = "none"
-    checkpoint_every_steps: int = speed_only(0)  # Also save within an epoch; 0: at the ends of epochs only.
-    keep_last: int = speed_only(2)  # Newest checkpoints kept, beside the best weights.
-    # TensorFlow threads of a worker, which change rounding; null: the cores shared out.
+    checkpoint_every_steps: int = speed_only(0)  # Steps between checkpoints within an epoch; 0: none within it.
+    keep_last: int = speed_only(2)  # Number of newest checkpoints to keep, beside the best weights.
+    # Threads that TensorFlow uses in each worker, which change rounding; null: an equal share of the cores.
     num_threads: int | None = speed_only(None)
-    # Local folder for copies of remote files and half-made checkpoints; null: the system's.
+    # Local folder for copies of remote files and unfinished checkpoints; null: the system's temporary folder.
     scratch: str | None = speed_only(None)
-    log_every_steps: int = speed_only(50)  # Updates between two points in TensorBoard.
-    # MLflow tracking URI, such as file:///tmp/mlruns or databricks; null: not logged there.
+    log_every_steps: int = speed_only(50)  # Steps between two points in TensorBoard and MLflow.
+    # MLflow tracking URI, such as file:///tmp/mlruns or databricks; null: do not log to MLflow.
     mlflow: str | None = speed_only(None)
     # Hosts for the launcher horovodrun, such as "a:2,b:2" (by ssh); null: this machine.
     hosts: str | None = speed_only(None)
     start_timeout: int = speed_only(600)  # Seconds to wait until all workers have started.
-    hang_timeout: int = speed_only(60)  # Seconds without any progress after which the workers are taken to hang.
+    hang_timeout: int = speed_only(60)  # Seconds without any progress after which workers count as hung.
 
     def __post_init__(self) -> None:
         least = {
@@ -89,7 +89,7 @@ class TrainingConfig:
             raise ValueError(f"hang_timeout is {self.hang_timeout}: give at least 10 seconds.")
         if self.launcher == "in_process" and self.num_workers > 1:
             raise ValueError(
-                f"launcher is in_process but num_workers is {self.num_workers}: set one of them otherwise."
+                f"launcher is in_process but num_workers is {self.num_workers}: use one worker, or another launcher."
             )
 
 

@@ -49,7 +49,7 @@ class MlflowLog:
             self._client.log_param(self._id, key, value)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Logs scalars; MLflow's names allow no "@"."""
+        """Logs scalars. "@" becomes "_at_", as names in MLflow may not contain it."""
         for name, value in values.items():
             self._client.log_metric(self._id, name.replace("@", "_at_"), float(value), step=step)
 

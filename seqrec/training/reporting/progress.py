@@ -1,4 +1,4 @@
-"""What people watch on the screen: a progress bar and one line an epoch; and history.csv. Free of TensorFlow."""
+"""Progress for people: a bar, one line per epoch, and history.csv. Free of TensorFlow."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 class ProgressBar:
-    """A bar over the steps of each epoch; where it is written to a file, a line twice a minute."""
+    """A bar over the steps of each epoch; written to a file, it is a line twice a minute."""
 
     def __init__(self, stream: Any = None):
         self._stream = stream or sys.stderr

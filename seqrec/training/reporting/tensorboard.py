@@ -1,4 +1,4 @@
-"""Scalars over the steps of a run, for TensorBoard and, if asked for, MLflow."""
+"""Scalars over the steps of a run, for TensorBoard."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from seqrec.core.storage import Storage, scratch_folder
 
 
 class ScalarLog:
-    """TensorBoard scalars, written locally and copied whole: some mounts forbid appending.
+    """TensorBoard scalars. They are written locally and copied whole, because some mounts forbid appending.
 
     Each process of a run has a file of its own, so a resumed run adds to what is there.
     """
@@ -25,6 +25,7 @@ class ScalarLog:
         self._name = f"{time.time_ns()}-{os.getpid()}"
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds scalars, by name."""
         with self._writer.as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)

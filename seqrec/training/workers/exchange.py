@@ -1,7 +1,7 @@
-"""What goes between workers: with `launchers.py`, which starts them, the only place that knows Horovod.
+"""Exchanges between workers. Only this module and `launchers.py`, which starts them, know Horovod.
 
-`Workers` is one worker alone, for which every exchange is the identity; `HorovodWorkers` is one of several. The rest
-of training cannot tell them apart. Every method that exchanges something must be called by all workers alike.
+`Workers` is a single worker, for which every exchange is the identity; `HorovodWorkers` is one of several. The rest of
+training cannot tell them apart. All workers must call every method that exchanges something, in the same order.
 """
 
 import json
@@ -18,12 +18,12 @@ from seqrec.models.weights import assign_rows, read_rows, row_blocks
 from seqrec.training.optimizers import Gradient, MergedSlices, merge_rows
 from seqrec.training.workers.packed_gradients import checksum, pack_slices, unpack_slices
 
-# Float16 ends at 6e-8 and the gradients of attention begin at about 1e-9: unscaled, nothing of them would be left.
+# The smallest float16 is 6e-8, and gradients of the attention start at about 1e-9: unscaled, they would all become 0.
 HALF_SCALE = 2.0**12
 
 
 class Workers:
-    """One worker alone."""
+    """A single worker."""
 
     rank = 0
     size = 1
@@ -32,22 +32,22 @@ class Workers:
 
     def __init__(self) -> None:
         self.host = socket.gethostname()
-        self.tick: Callable[[], None] = lambda: None  # Called where progress is made; see `worker_status`.
+        self.tick: Callable[[], None] = lambda: None  # Called where progress is made; see `WorkerStatus.num_ticks`.
 
     def exchange(
         self, gradients: Sequence[Gradient | None], statistics: tf.Tensor
     ) -> tuple[list[Gradient | None], tf.Tensor, tf.Tensor]:
-        """Means over the workers of gradients and of a vector of statistics; inside the traced step.
+        """Means over the workers of gradients and of a vector of statistics; called inside the traced step.
 
         Args:
-            gradients: tensors, or slices with every row once.
+            gradients: tensors, or slices with every row once; None for a variable without a gradient.
             statistics: float32 [M], never compressed.
         Returns: the means, slices again with every row once, and the bytes this worker has sent, int64 [].
         """
         return list(gradients), statistics, tf.zeros([], tf.int64)
 
     def mean(self, value: tf.Tensor) -> tf.Tensor:
-        """Mean over the workers of one number, float32 []; inside the traced step."""
+        """Mean over the workers of one number, float32 []; called inside the traced step."""
         return value
 
     def gather_rows(self, rows: np.ndarray) -> np.ndarray:
@@ -55,24 +55,29 @@ class Workers:
         return rows
 
     def largest(self, value: float) -> float:
+        """The largest value of any worker."""
         return value
 
     def broadcast(self, value: Any) -> Any:
-        """Worker 0's value, on every worker; anything that JSON holds."""
+        """Worker 0's value, on every worker; anything that JSON can hold."""
         return value
 
     def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
-        """Sets variables to what they are on worker 0."""
+        """Sets variables to their values on worker 0."""
 
     def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
-        """Raises TrainingError where a variable differs, in a single bit, from worker 0's."""
+        """Checks that variables are the same on every worker, bit for bit.
+
+        Raises:
+            TrainingError: a worker has another value than worker 0.
+        """
 
 
 class HorovodWorkers(Workers):
     """One of several workers, started by one of the launchers.
 
     Args:
-        compress: send dense gradients as float16.
+        compress: whether dense gradients are sent as float16.
     """
 
     def __init__(self, compress: bool = False) -> None:
@@ -92,9 +97,9 @@ class HorovodWorkers(Workers):
         means = list(gradients)
         dense = [i for i, g in enumerate(gradients) if g is not None and not isinstance(g, tf.IndexedSlices)]
         sparse = [i for i, g in enumerate(gradients) if isinstance(g, tf.IndexedSlices)]
-        # Plain averages of plain tensors, so Keras plays no part; grouped, so that they travel together.
+        # Plain averages of plain tensors, so Keras is not involved; grouped, so that they travel together.
         if self._compress:  # A group is of one type.
-            # Added up of shares, so that a sum does not overflow where the mean would not.
+            # Each worker sends its share of the mean: a sum of whole gradients could overflow where the mean does not.
             halves = [to_half(gradients[i], self.size) for i in dense]
             sums = self._hvd.grouped_allreduce(halves, op=self._hvd.Sum, name="dense")
             averaged = [tf.cast(total, tf.float32) / HALF_SCALE for total in sums]
@@ -131,7 +136,7 @@ class HorovodWorkers(Workers):
 
     def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
         for number, variable in enumerate(variables):
-            # In blocks: what arrives is a copy, and of a whole table as large as that.
+            # In blocks: what arrives is a copy, so a whole table would take its size once more.
             for start, stop in row_blocks(variable):
                 values = read_rows(variable, start, stop)
                 values = self._hvd.broadcast(values, root_rank=0, name=f"variable.{number}.{start}")
@@ -148,21 +153,21 @@ class HorovodWorkers(Workers):
                 name = list(variables)[differing[0]]
                 raise TrainingError(
                     f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
-                    "differ from worker 0's, as when gradients are not averaged. Go on from an earlier checkpoint."
+                    "differ from worker 0's, as when gradients are not averaged. Start from an earlier checkpoint."
                 )
 
 
 def to_half(gradient: tf.Tensor, num_workers: int) -> tf.Tensor:
-    """A worker's share of the mean gradient in float16, times `HALF_SCALE`; cut at 8, that no sum overflows."""
+    """A worker's share of the mean gradient in float16, times `HALF_SCALE`; clipped to ±8 so that no sum overflows."""
     largest = 8.0 * HALF_SCALE / num_workers  # The sum of all stays at half of what float16 holds.
     return tf.cast(tf.clip_by_value(gradient * (HALF_SCALE / num_workers), -largest, largest), tf.float16)
 
 
 def _unset_broken_settings() -> None:
-    """Takes out what `horovod.runner.run` sets to the text "(None,)": its defaults end in commas (0.28.1).
+    """Unsets the variables that `horovod.runner.run` sets to the text "(None,)": its defaults end in commas (0.28.1).
 
-    Horovod reads it as 0: its thread then never sleeps between two looks for work, on a core that training needs, and
-    remembers no exchange: a fifth of a SLi-Rec step's processor time was lost to it.
+    Horovod reads that as 0. Its thread then never sleeps between two looks for work, on a core that training needs, and
+    it remembers no exchange. That took a fifth of the processor time of a SLi-Rec step.
     """
     for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
         if os.environ.get(name) == "(None,)":

@@ -1,4 +1,4 @@
-"""Forms in which values travel between workers: slices packed as one tensor, a variable as one number to compare."""
+"""Compact forms for the exchange between workers: slices as one tensor, a variable as one number to compare."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from seqrec.models.weights import read_rows, row_blocks
 
-_WEIGHT = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring places get quite different weights.
+_WEIGHT = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: neighbouring places get very different weights.
 _BLOCK_BYTES = 4 * 2**20
 
 
 def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
     """Several slices as one float32 [rows, 2 + widest], so that they travel in one exchange instead of two each.
 
-    The first two columns are the number of the slices and the row's index, as bits; narrow rows are filled up.
+    The first two columns hold, as bits, the number of the slices and the row's index. Narrow rows are padded.
     """
     widest = max(int(part.values.shape[1]) for part in slices)
     rows = []
@@ -27,7 +27,11 @@ def pack_slices(slices: Sequence[tf.IndexedSlices]) -> tf.Tensor:
 
 
 def unpack_slices(packed: tf.Tensor, like: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
-    """What `pack_slices` packed, of one worker or of several one after the other."""
+    """The slices that `pack_slices` packed, by one worker, or by several whose tensors follow one another.
+
+    Args:
+        like: the slices of this worker, for types and shapes.
+    """
     keys = tf.bitcast(packed[:, :2], tf.int32)
     parts = []
     for number, part in enumerate(like):
@@ -40,9 +44,9 @@ def unpack_slices(packed: tf.Tensor, like: Sequence[tf.IndexedSlices]) -> list[t
 
 
 def checksum(variable: tf.Variable) -> int:
-    """Sum of a variable's bits, each word weighted by its place; wraps around, so large tables stay cheap.
+    """Sum of a variable's bits, each word weighted by its place; it wraps around, so it stays one 64-bit number.
 
-    Added up in blocks: of a whole table the words and places alone would be several times its size.
+    It is added up in blocks: the words and places of a whole table would take several times its size.
     """
     word = {4: np.uint32, 8: np.uint64}[variable.dtype.size]
     total, place = 0, 1
