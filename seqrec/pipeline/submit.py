@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.core.machine import usable_memory
 from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
@@ -75,17 +76,6 @@ def driver_memory_mb(stage: Stage, run: RunConfig) -> int:
     """Heap of a local driver in MiB: a share of the memory that this machine, or its container, may use."""
     share = Stage.driver_share if run.pipeline.one_process else stage.driver_share
     return max(1024, int(usable_memory() * share) >> 20)
-
-
-def usable_memory() -> int:
-    """Bytes that this process may use: the machine's memory, or less in a container."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            memory = min(memory, int(Path(limit).read_text()))
-        except (OSError, ValueError):  # There is no such control group, or it says "max".
-            continue
-    return memory
 
 
 def _local_slots(stage: Stage, run: RunConfig) -> int:

@@ -1,9 +1,9 @@
 """What is checked before a run begins, and how its settings and data are compared with those of an earlier one."""
 
-import os
 from typing import Any
 
 from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.machine import usable_memory
 from seqrec.core.manifest import Manifest, digest_of
 from seqrec.feed.plan import Layout
 from seqrec.models.config import ModelConfig
@@ -54,7 +54,7 @@ def check_memory(prepared: Manifest, model: ModelConfig, training: TrainingConfi
     needed = memory_of(training.loss, model, num_items)
     if not needed:
         return None
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = usable_memory()
     name = objective_name(training.loss, model.name)
     if needed > available:
         raise ConfigError(
