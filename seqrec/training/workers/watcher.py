@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from seqrec.core.errors import SeqrecError, StorageError, TrainingError, first_line
 from seqrec.core.storage import Storage
+from seqrec.scoring.tensorflow_process import quieten_tensorflow
 from seqrec.training.job import TrainingJob, TrainingState, stop_error, user_error
 from seqrec.training.reporting.progress import ProgressBar
 from seqrec.training.reporting.status import (
@@ -47,7 +48,7 @@ def launch(job: TrainingJob, launcher: str, worker: Worker) -> TrainingState:
     """
     # TensorFlow reads these when it starts, and another stage of this process may start it before training can set
     # its threads.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quieten_tensorflow()
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     if launcher == "in_process":
         with tempfile.TemporaryDirectory(prefix="seqrec-control-") as folder:
