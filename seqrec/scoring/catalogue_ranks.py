@@ -32,6 +32,8 @@ def catalogue_ranks(
     target_score = tf.linalg.diag_part(model.score(state, target_items[0]))[:, :, None]  # [1, B, 1]
     barred = tf.concat([own_items, target_items[:, :, None]], axis=2)  # Each row's target does not compete either.
 
+    is_first = ~_seen_before(barred)  # An item that stands twice among a row's own counts once.
+
     def step(block: tf.Tensor, rivals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         first = 1 + block * block_size
         items = tf.ensure_shape(first + tf.range(block_size), [block_size])
@@ -39,8 +41,7 @@ def catalogue_ranks(
         above = (scores >= target_score) & (items <= num_items)
         place = barred - first
         is_here = (place >= 0) & (place < block_size)
-        is_first = is_here & ~_seen_before(barred)  # An item that stands twice among a row's own counts once.
-        own_above = tf.gather(above, tf.clip_by_value(place, 0, block_size - 1), batch_dims=2) & is_first
+        own_above = tf.gather(above, tf.clip_by_value(place, 0, block_size - 1), batch_dims=2) & is_here & is_first
         return block + 1, rivals + _count(above) - _count(own_above)
 
     start = (tf.constant(0), tf.zeros_like(target_items))
