@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 CATALOGUE_BLOCK = 1024  # Items scored at a time for the best of a whole catalogue.
 _LOADED: dict[str, "LoadedModel"] = {}
-_ALWAYS_LOADED = 2  # A run and the one that it is compared with stay, however large they are.
 _MAX_LOADED_BYTES = 2**28  # More models stay up to this, as when tuning compares several seeds on each block of rows.
 _GRAPH_BYTES = 2**24  # Memory of a model's traced functions, about.
 
@@ -43,11 +42,16 @@ class StoredModel:
     vocabulary: Vocabulary
     num_threads: int
 
-    def load(self) -> LoadedModel:
-        """The model's functions in this process, its weights read on first use."""
+    def load(self, num_kept: int = 2) -> LoadedModel:
+        """The model's functions in this process, its weights read on first use.
+
+        Args:
+            num_kept: models that stay however large they are, this one among them: a run and the one that it is
+                compared with. More stay only while all of them are small.
+        """
         key = f"{self.root}/{self.weights}/{self.num_threads}"
         if key not in _LOADED:
-            while len(_LOADED) >= _ALWAYS_LOADED and (len(_LOADED) + 1) * self._num_bytes > _MAX_LOADED_BYTES:
+            while len(_LOADED) >= num_kept and (len(_LOADED) + 1) * self._num_bytes > _MAX_LOADED_BYTES:
                 _LOADED.pop(next(iter(_LOADED)))
             _LOADED[key] = _load(self)
             # Spark's worker collects garbage after every task, and would go through all TensorFlow objects each time.

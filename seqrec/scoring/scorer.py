@@ -22,7 +22,7 @@ class RunScorer:
 
     def scores(self, histories: HistoryRows, candidates: np.ndarray) -> np.ndarray:
         """Logits float32 [B, M] of candidates int32 [B, M]; those of 0 mean nothing."""
-        model = self.stored.load()
+        model = self.stored.load(num_kept=1)
         scores = np.empty(candidates.shape, np.float32)
         for rows in self._chunks(histories, candidates.shape[1]):
             windows = histories.take(rows).windows(self.stored.config.max_history_length)
@@ -33,7 +33,7 @@ class RunScorer:
         self, histories: HistoryRows, k: int, exclude_own_items: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Items int32 [B, k], 0 where there are fewer, and logits float32 [B, k] of the whole catalogue's best."""
-        model = self.stored.load()
+        model = self.stored.load(num_kept=1)
         items, scores = (np.zeros((len(histories), k), dtype) for dtype in (np.int32, np.float32))
         catalogue = np.arange(1, self.stored.vocabulary.num_items + 1, dtype=np.int32)
         for rows in self._chunks(histories, CATALOGUE_BLOCK):

@@ -44,6 +44,16 @@ def test_small_models_are_read_once_however_many_are_compared(read: list[str]) -
     assert read == [model.weights for model in models]
 
 
+def test_where_one_large_model_is_kept_the_next_takes_its_place(read: list[str]) -> None:
+    first, second = models_of(2, num_items=2_000_000)
+
+    for model in (first, second, first):
+        model.load(num_kept=1)
+
+    assert read == ["run0", "run1", "run0"]
+    assert len(loaded_model._LOADED) == 1
+
+
 def test_of_large_models_two_stay(read: list[str]) -> None:
     models = models_of(3, num_items=2_000_000)
 
