@@ -76,11 +76,15 @@ def test_a_relative_call_whatever_cdpath_is(checkout: Path) -> None:
         assert (done.returncode, done.stdout) == (0, f"{parent}\n"), done.stderr
 
 
-def test_a_bash_env_that_fails_in_its_own_subshells_is_not_read_again(checkout: Path, tmp_path: Path) -> None:
-    (tmp_path / "env.sh").write_text("set -u; echo read >>'%s'\n" % (tmp_path / "reads"))
+def test_a_bash_env_is_not_read_again_by_what_runs_inside(checkout: Path, tmp_path: Path) -> None:
+    reads, script = tmp_path / "reads", tmp_path / "env.sh"
+    script.write_text(f"set -u; echo read >>'{reads}'\n")
 
-    check_help(call("bash", "spark-submit.sh", "ingest", "--help", cwd=checkout, BASH_ENV=str(tmp_path / "env.sh")))
-    assert (tmp_path / "reads").read_text() == "read\n"
+    check_help(call("bash", "spark-submit.sh", "ingest", "--help", cwd=checkout, BASH_ENV=str(script)))
+    assert reads.read_text() == "read\n"
+    done = call("bash", "conf/environment.sh", "bash", "-c", "true", cwd=checkout, BASH_ENV=str(script))
+    assert done.returncode == 0, done.stderr
+    assert reads.read_text() == "read\n" * 2
 
 
 @pytest.mark.parametrize("name", FOLDERS)
