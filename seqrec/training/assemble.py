@@ -16,8 +16,8 @@ from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
 from seqrec.training.checkpoints import Checkpoints
 from seqrec.training.checks import TRAIN, VALIDATION, check_memory, check_prepared, layout_of
-from seqrec.training.devices import set_up_devices
 from seqrec.training.job import TrainingJob, TrainingState
+from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.loop import Trainer, train
 from seqrec.training.objectives.objective import Objective
 from seqrec.training.objectives.registry import build_objective
@@ -27,6 +27,7 @@ from seqrec.training.reporting.status import StatusWriter
 from seqrec.training.train_step import Batch, StepOutcome, TrainStep
 from seqrec.training.validation import Validation
 from seqrec.training.warm_start import start_from_run
+from seqrec.training.workers.devices import set_up_devices
 from seqrec.training.workers.exchange import Workers
 
 _FEEDS: Mapping[str, type[WindowFeed] | type[RunFeed]] = {"windows": WindowFeed, "runs": RunFeed}
@@ -64,6 +65,7 @@ def train_run(
         feed=feed,
         state=state,
         step=_with_step_status(step, writer),
+        learning_rate=plan_learning_rate(job.training, lambda epoch: feed.plan(epoch).steps),
         validate=_validation(job, workers, storage, prepared, learner.model).run,
         save=_checked_save(workers, writer, learner.variables, checkpoints.save),
         save_best=_checked_save(workers, writer, learner.model.named_variables(), checkpoints.save_best),
@@ -169,12 +171,12 @@ def _resume_or_start(
     return TrainingState(**values) if values else TrainingState()
 
 
-def _with_step_status(step: TrainStep, writer: StatusWriter) -> Callable[[Batch, int, bool], StepOutcome]:
+def _with_step_status(step: TrainStep, writer: StatusWriter) -> Callable[[Batch, int, bool, float], StepOutcome]:
     """The step, noted in the status while it runs: a worker that hangs in it waits for another one."""
 
-    def noted(batch: Batch, global_step: int, stop: bool) -> StepOutcome:
+    def noted(batch: Batch, global_step: int, stop: bool, rate_share: float) -> StepOutcome:
         writer.status.in_step = True
-        outcome = step(batch, global_step, stop)
+        outcome = step(batch, global_step, stop, rate_share)
         writer.status.in_step = False
         return outcome
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seqrec.core.config import Value, marked, not_in_recipe, speed_only
+from seqrec.core.config import Value, added, marked, not_in_recipe, speed_only
 from seqrec.core.metrics import validation_metrics
 from seqrec.core.secrets import refuse_secret
 from seqrec.training.objectives.config import LossConfig
@@ -33,6 +33,7 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     warmup_steps: int = 0  # Updates during which the learning rate grows linearly to its full value.
+    warmup_epochs: float = added(0.0)  # The same in epochs, such as 1 or 0.5, instead of warmup_steps.
     learning_rate_for_batch_size: int | None = None  # Scale the learning rate by global_batch_size / this; null: no.
     max_gradient_norm: float | None = None  # Upper limit of the norm of all gradients together; null: none.
     # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, ...
@@ -68,7 +69,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         least = {
             1: ("num_epochs", "global_batch_size", "num_streams", "num_workers", "files_per_group"),
-            0: ("warmup_steps", "patience", "checkpoint_every_steps"),
+            0: ("warmup_steps", "warmup_epochs", "patience", "checkpoint_every_steps"),
         }
         least[1] += ("gradient_accumulation", "max_validation_rows", "validation_batch_size", "keep_last")
         least[1] += ("log_every_steps", "start_timeout")
@@ -80,6 +81,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}: give more than 0, or null.")
+        self._check_learning_rate()
         self.loss.check_batch(self.global_batch_size, self.num_streams, self.gradient_accumulation)
         check_metric(self.metric)
         if any(k < 1 for k in self.metrics_at):
@@ -90,6 +92,17 @@ class TrainingConfig:
         if self.launcher == "in_process" and self.num_workers > 1:
             raise ValueError(
                 f"launcher is in_process but num_workers is {self.num_workers}: use one worker, or another launcher."
+            )
+
+    def _check_learning_rate(self) -> None:
+        if self.warmup_steps and self.warmup_epochs:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} and warmup_epochs is {self.warmup_epochs}: give one of them."
+            )
+        if self.optimizer.schedule == "plateau" and 0 < self.patience <= self.optimizer.plateau_patience:
+            raise ValueError(
+                f"patience is {self.patience}, so training ends before optimizer.plateau_patience, "
+                f"{self.optimizer.plateau_patience}, has cut the rate: give more patience, or 0 for all epochs."
             )
 
 

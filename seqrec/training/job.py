@@ -42,14 +42,8 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)  # One row for each finished epoch.
 
     def end_epoch(self, row: dict[str, Any], metric: float, patience: int) -> bool:
-        """Moves on to the next epoch; returns whether the one that ends is the best so far.
-
-        Any number is better than no number: a first metric of NaN is beaten by the next one that is not.
-        """
-        if self.best_value is None or math.isnan(self.best_value):
-            is_best = self.best_value is None or not math.isnan(metric)
-        else:
-            is_best = metric > self.best_value
+        """Moves on to the next epoch; returns whether the one that ends is the best so far."""
+        is_best = is_better(metric, self.best_value)
         if is_best:
             self.best_value, self.best_epoch = metric, self.epoch
         self.history.append(row)
@@ -60,6 +54,16 @@ class TrainingState:
     def is_complete(self, num_epochs: int) -> bool:
         """Whether training is over: every epoch is done, or it was stopped early."""
         return self.epoch >= num_epochs or self.stopped_early
+
+
+def is_better(metric: float, best: float | None) -> bool:
+    """Whether a metric is better than the best before it; None: there is none before it.
+
+    Any number is better than no number: a first metric of NaN is beaten by the next one that is not.
+    """
+    if best is None or math.isnan(best):
+        return best is None or not math.isnan(metric)
+    return metric > best
 
 
 def stop_error(epoch: int, step: int, why: str = "") -> TrainingError:

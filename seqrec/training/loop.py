@@ -18,6 +18,7 @@ from seqrec.feed.prefetching import prefetched
 from seqrec.feed.streams import TrainingFeed
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingState
+from seqrec.training.learning_rate import LearningRate
 from seqrec.training.reporting.reporter import Reporter, StepReport
 from seqrec.training.train_step import Batch, StepOutcome
 
@@ -31,7 +32,9 @@ class Trainer:
     config: TrainingConfig
     feed: TrainingFeed
     state: TrainingState
-    step: Callable[[Batch, int, bool], StepOutcome]  # (batch, global step, whether a stop is requested)
+    # (batch, global step, whether a stop is requested, share of the full learning rate)
+    step: Callable[[Batch, int, bool, float], StepOutcome]
+    learning_rate: LearningRate
     validate: Callable[[], Mapping[str, float]]
     save: Callable[[TrainingState], None]
     save_best: Callable[[TrainingState], None]
@@ -47,7 +50,7 @@ def train(trainer: Trainer) -> TrainingState:
     while not state.is_complete(config.num_epochs):
         plan = trainer.feed.plan(state.epoch)
         for batch in _timed_batches(trainer):
-            outcome = trainer.step(batch, state.global_step, trainer.stop_requested())
+            outcome = trainer.step(batch, state.global_step, trainer.stop_requested(), _rate_share(trainer))
             _end_step(trainer, outcome, plan.steps)
             if float(outcome.stop) > 0.0:
                 trainer.save(state)
@@ -102,6 +105,12 @@ def _timed_batches(trainer: Trainer) -> Iterator[Batch]:
         batches.close()
 
 
+def _rate_share(trainer: Trainer) -> float:
+    """The share of the full learning rate that the next step takes."""
+    metric = trainer.config.metric
+    return trainer.learning_rate.share(trainer.state.global_step, [row[metric] for row in trainer.state.history])
+
+
 def _end_step(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
     """Advances the state by a step and reports it.
 
@@ -148,6 +157,7 @@ def _scalars(trainer: Trainer, outcome: StepOutcome) -> dict[str, float]:
     scalars = {
         "train/loss": float(np.mean(pace.losses)),
         "train/gradient_norm": float(outcome.gradient_norm),
+        "train/learning_rate": float(outcome.learning_rate),
         "train/examples_per_second": len(pace.losses) * batch_size / max(now - pace.logged, 1e-9),
         "train/wait_share": pace.waited / max(now - pace.started, 1e-9),
         "train/bytes_sent_per_step": float(outcome.bytes_sent),

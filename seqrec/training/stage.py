@@ -31,6 +31,7 @@ from seqrec.training.checks import (
 )
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
+from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.objectives.registry import check_objective, reads_of
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.watcher import launch
@@ -95,7 +96,8 @@ def _checked_plan(storage: Storage, inputs: _Inputs) -> str:
         num_runs = count_runs(storage, files, inputs.model.max_history_length)
     plan = plan_epoch(files, layout, 0, num_runs)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
-    lines = [describe_plan(plan, layout)]
+    rate = plan_learning_rate(inputs.training, lambda epoch: plan_epoch(files, layout, epoch, num_runs).steps)
+    lines = [describe_plan(plan, layout), rate.describe()]
     if choose_launcher(inputs.training) == "in_process":
         lines += filter(None, [check_memory(inputs.prepared, inputs.model, inputs.training)])
     return "\n".join(lines)
@@ -111,13 +113,20 @@ def _current(output: StageOutput, training: TrainingConfig) -> Manifest | None:
 
 
 def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
-    """What decides the numbers. The number of epochs does not: a longer run resumes where a shorter one ended."""
+    """What decides the numbers.
+
+    The number of epochs does not, so a longer run resumes where a shorter one ended; except where every step's learning
+    rate depends on it.
+    """
     training = inputs.training
     contents = {"prepared": inputs.prepared.content, "vocabulary": inputs.prepared.table(ITEMS).content}
     contents[TRAIN_FILES] = train_files_digest(inputs.prepared)
     if training.start_from:
         contents["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
-    settings = {"model": recipe_settings(inputs.model), "training": recipe_settings(training), "seed": inputs.seed}
+    own = recipe_settings(training)
+    if training.optimizer.schedule == "cosine":
+        own["num_epochs"] = training.num_epochs
+    settings = {"model": recipe_settings(inputs.model), "training": own, "seed": inputs.seed}
     return Recipe(stage="train", settings=settings, inputs=contents)
 
 

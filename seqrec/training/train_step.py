@@ -12,6 +12,7 @@ from seqrec.core.batch import RunBatch, TrainBatch
 from seqrec.models.contract import SequenceModel
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.config import TrainingConfig
+from seqrec.training.learning_rate import full_rate
 from seqrec.training.objectives.objective import Objective
 from seqrec.training.optimizers import Adam, Gradient, merge_rows
 from seqrec.training.workers.exchange import Workers
@@ -23,6 +24,7 @@ class StepOutcome(NamedTuple):
     loss: tf.Tensor  # float32 [], mean over the targets of the global batch.
     stop: tf.Tensor  # float32 [], above 0 if any worker was asked to stop.
     gradient_norm: tf.Tensor  # float32 [], norm of all gradients together, before clipping.
+    learning_rate: tf.Tensor  # float32 [], the rate that the step took.
     bytes_sent: tf.Tensor  # int64 [], bytes that this worker has sent to the others.
 
 
@@ -54,28 +56,26 @@ class TrainStep:
         # folder of every worker that does not end cleanly, as workers on Spark do not.
         self._update = tf.function(self._traced, autograph=False)
 
-    def __call__(self, batch: Batch, global_step: int, stop: bool) -> StepOutcome:
-        """Does step `global_step` (0 is the first of the run) with a batch of tensors [S, B, ...]."""
-        return self._update(batch, tf.constant(global_step, tf.int64), tf.constant(float(stop)))
+    def __call__(self, batch: Batch, global_step: int, stop: bool, rate_share: float = 1.0) -> StepOutcome:
+        """Does step `global_step` (0 is the first of the run) with a batch of tensors [S, B, ...].
 
-    def learning_rate(self, global_step: tf.Tensor) -> tf.Tensor:
-        """float32 []: grows over `warmup_steps`; scaled by the global batch if that is set, never by the workers."""
-        rate = self._config.optimizer.learning_rate
-        if self._config.learning_rate_for_batch_size:
-            rate *= self._config.global_batch_size / self._config.learning_rate_for_batch_size
-        share = (tf.cast(global_step, tf.float32) + 1.0) / max(1, self._config.warmup_steps)
-        return rate * tf.minimum(share, 1.0)
+        Args:
+            rate_share: the share of the full learning rate that the step takes.
+        """
+        step, share = tf.constant(global_step, tf.int64), tf.constant(rate_share, tf.float32)
+        return self._update(batch, step, tf.constant(float(stop)), share)
 
-    def _traced(self, batch: Batch, global_step: tf.Tensor, stop: tf.Tensor) -> StepOutcome:
+    def _traced(self, batch: Batch, global_step: tf.Tensor, stop: tf.Tensor, rate_share: tf.Tensor) -> StepOutcome:
         loss, gradients, moments = self._gradients(batch, global_step)
         statistics = tf.concat([moments, [loss, stop]], axis=0)
         gradients, statistics, bytes_sent = self._workers.exchange(gradients, statistics)
         norm = tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])
         if self._config.max_gradient_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._config.max_gradient_norm, use_norm=norm)
-        self._optimizer.apply(gradients, self._variables, self.learning_rate(global_step))
+        rate = full_rate(self._config) * rate_share
+        self._optimizer.apply(gradients, self._variables, rate)
         self._model.apply_moments(statistics[:-2])
-        return StepOutcome(statistics[-2], statistics[-1], norm, bytes_sent)
+        return StepOutcome(statistics[-2], statistics[-1], norm, rate, bytes_sent)
 
     def _gradients(self, batch: Batch, global_step: tf.Tensor) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
         """This worker's loss [], gradients with every row once, and moments [M]: means over its streams and all parts.

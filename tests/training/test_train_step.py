@@ -152,20 +152,17 @@ def test_negatives_do_not_depend_on_the_workers(prepared: tuple[Storage, Manifes
         assert np.array_equal(learner.negatives(share, streams), alone[list(streams)])
 
 
-@pytest.mark.parametrize(
-    ("changes", "step", "rate"),
-    [
-        pytest.param({}, 0, 0.001, id="plain"),
-        pytest.param({"warmup_steps": 10}, 0, 0.0001, id="warm-up begins"),
-        pytest.param({"warmup_steps": 10}, 4, 0.0005, id="half way"),
-        pytest.param({"warmup_steps": 10}, 50, 0.001, id="warm-up over"),
-        pytest.param({"learning_rate_for_batch_size": 40}, 0, 0.002, id="scaled by the global batch"),
-    ],
-)
-def test_learning_rate(prepared: tuple[Storage, Manifest], changes: dict[str, Any], step: int, rate: float) -> None:
-    learner = Learner(prepared, **changes)
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_step_takes_its_share_of_the_learning_rate(prepared: tuple[Storage, Manifest], share: float) -> None:
+    learner = Learner(prepared, learning_rate_for_batch_size=40)
+    before = learner.weights()["embedding/items"]
 
-    assert float(learner.step.learning_rate(tf.constant(step, tf.int64))) == pytest.approx(rate)
+    outcome = learner.step(next(learner.batches()), 0, False, share)
+
+    # Adam's first step moves every weight that has a gradient by the rate.
+    moved = np.abs(learner.weights()["embedding/items"] - before).max()
+    assert moved == pytest.approx(0.002 * share, rel=1e-2)
+    assert float(outcome.learning_rate) == pytest.approx(0.002 * share)
 
 
 def test_clipping_bounds_the_norm_of_all_gradients_together(prepared: tuple[Storage, Manifest]) -> None:
