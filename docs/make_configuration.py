@@ -6,7 +6,7 @@ python docs/make_configuration.py
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqrec.core.metrics import METRICS, validation_metrics
+from seqrec.core.metrics import CATALOGUE, METRICS, Reads, metrics_that_read, validation_metrics
 from seqrec.models.registry import MODELS, options_of
 from seqrec.pipeline.keys import Key, describe_keys, keys_of, sections
 from seqrec.pipeline.stages import STAGES
@@ -38,7 +38,9 @@ _METRICS = """\
 ### Metrics
 
 The metrics that `training.metric`, evaluations and reports name; `k` stands for a cutoff, as in `ndcg@10`. The last
-column says which are also computed after each epoch of training.
+column says which are also computed after each epoch of training, against the stored negatives. A name in brackets is
+that of the same metric among the whole catalogue, as an evaluation with `protocol: full` has it; these are computed after
+each epoch if `training.metric` is one of them.
 """
 
 
@@ -83,6 +85,7 @@ def _table_of_metrics() -> list[str]:
     rows = ["| metric | meaning | after each epoch |", "|---|---|---|"]
     for metric in METRICS.values():
         after_epoch = "yes" if metric in validation_metrics() else ""
+        after_epoch += f" (`{CATALOGUE}{metric.at('k')}`)" if metric in metrics_that_read(Reads.RANKS) else ""
         rows.append(f"| `{metric.at('k')}` | {_text(metric.meaning)} | {after_epoch} |")
     return rows
 

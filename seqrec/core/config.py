@@ -19,7 +19,6 @@ from seqrec.core.errors import ConfigError, did_you_mean
 
 Config = TypeVar("Config")
 Value = TypeVar("Value")
-_ADDED = "added"
 
 # Strict except for int -> float: a YAML "1" is a good learning rate, but "yes" is not a number, nor is 3 a path.
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -147,16 +146,17 @@ def added(default: Value) -> Value:
 
     The recipe has the key only where it has another value: so results that were made before are still up to date.
     """
-    return marked(default, _ADDED, in_recipe=True)
+    return marked(default, "", in_recipe=True, is_added=True)
 
 
-def marked(default: Value, mark: str, *, in_recipe: bool) -> Value:
+def marked(default: Value, mark: str, *, in_recipe: bool, is_added: bool = False) -> Value:
     """The default of a key that `keys_marked` finds by `mark`.
 
     Args:
         in_recipe: whether the key decides the stage's result, as every key without a mark does.
+        is_added: whether the key came later; see `added`.
     """
-    return field(default=default, metadata={"mark": mark, "in_recipe": in_recipe})
+    return field(default=default, metadata={"mark": mark, "in_recipe": in_recipe, "is_added": is_added})
 
 
 def keys_marked(config_class: Any, mark: str) -> list[str]:
@@ -173,7 +173,7 @@ def recipe_settings(config: Any) -> dict[str, Any]:
     """The settings that decide a stage's result, in plain form: what the stage's recipe holds."""
     values = {key: getattr(config, key) for key in recipe_keys(config)}
     for each in fields(config):
-        if each.metadata.get("mark") == _ADDED and values[each.name] == each.default:
+        if each.metadata.get("is_added") and values[each.name] == each.default:
             del values[each.name]
     return {key: recipe_settings(value) if is_dataclass(value) else plain(value) for key, value in values.items()}
 

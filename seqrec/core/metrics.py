@@ -7,7 +7,7 @@ Everything here is a closed form, so nothing loops over rows. A new metric is a 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -243,6 +243,34 @@ def metrics_that_read(*kinds: Reads) -> tuple[Metric, ...]:
 def validation_metrics() -> tuple[Metric, ...]:
     """The metrics that are computed after each epoch, from the scores of the validation rows."""
     return metrics_that_read(Reads.ALL_SCORES, Reads.COUNTS, Reads.RANKS)
+
+
+CATALOGUE = "catalogue_"  # Begins the names of metrics of targets that compete with the whole catalogue.
+
+
+def catalogue_metrics() -> tuple[Metric, ...]:
+    """The metrics that training can compute from ranks among the whole catalogue, under names of their own."""
+    metrics = metrics_that_read(Reads.RANKS)
+    return tuple(replace(metric, name=f"{CATALOGUE}{metric.name}", heading=None) for metric in metrics)
+
+
+def cutoff_of(name: str) -> int | None:
+    """The K in the name of a value such as ndcg@K; None if it has none."""
+    _, has_cutoff, k = name.partition("@")
+    return int(k) if has_cutoff else None
+
+
+def measure_catalogue_ranks(ranks: Integers, k: int) -> dict[str, float]:
+    """Every one of `catalogue_metrics` by name, at the cutoff `k`; NaN where there are no rows.
+
+    Args:
+        ranks: int [rows], at least 1.
+    """
+    values = {}
+    for metric in catalogue_metrics():
+        of_rows = metric.function(ranks, k) if metric.has_cutoff else metric.function(ranks)
+        values[metric.at(k)] = float(np.mean(of_rows)) if len(ranks) else float("nan")
+    return values
 
 
 def measure_scores(scores: Floats, cutoffs: Iterable[int]) -> dict[str, float]:

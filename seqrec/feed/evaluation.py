@@ -10,18 +10,35 @@ import numpy as np
 
 from seqrec.core.batch import CatalogueBatch, EvalBatch, History
 from seqrec.core.errors import DataError
+from seqrec.core.keyed_random import keyed
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.rows import TargetRows
 from seqrec.feed.reader import read_target_rows
+
+_SALT = 51  # Sets these draws apart from others of the same seed.
+
+
+@dataclass(frozen=True)
+class RowSample:
+    """A number of rows, drawn by seed and by their number in the table: a larger sample holds every smaller one."""
+
+    size: int
+    seed: int
+
+    def of(self, num_rows: int) -> np.ndarray:
+        """Numbers of the rows that are drawn of `num_rows`, int64 [size], ascending; all if there are fewer."""
+        if self.size >= num_rows:
+            return np.arange(num_rows)
+        return np.sort(np.argpartition(keyed(np.arange(num_rows), self.seed, _SALT), self.size)[: self.size])
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFeed:
     """The rows of a validation or test table, each on exactly one worker.
 
-    The rows are cut into n consecutive parts in the manifest's order; worker r of n takes part r, and reads only the
-    files that hold it.
+    The rows are cut into batches in the manifest's order, and the batches into n consecutive parts; worker r of n takes
+    part r, and reads only the files that hold it. So batches, and what a model makes of them, depend on no worker.
     """
 
     storage: Storage
@@ -31,21 +48,18 @@ class EvaluationFeed:
     worker_rank: int = 0
     num_workers: int = 1
     max_rows: int | None = None  # How many rows of the table are used, from the first on; None uses all.
+    sample: RowSample | None = None  # Use only a sample of these rows.
     scratch: str | None = None  # Local folder for copies of remote files.
 
     @property
-    def num_rows(self) -> int:
-        """Number of rows of all workers together."""
+    def own_rows(self) -> np.ndarray:
+        """Numbers of this worker's rows in the table, int64, ascending."""
         total = sum(file.rows for file in self.files)
-        return total if self.max_rows is None else min(total, self.max_rows)
-
-    @property
-    def own_rows(self) -> range:
-        """Numbers of this worker's rows."""
-        return range(
-            self.num_rows * self.worker_rank // self.num_workers,
-            self.num_rows * (self.worker_rank + 1) // self.num_workers,
-        )
+        num_rows = total if self.max_rows is None else min(total, self.max_rows)
+        numbers = np.arange(num_rows) if self.sample is None else self.sample.of(num_rows)
+        num_batches = -(-len(numbers) // self.batch_size)
+        first, end = (num_batches * rank // self.num_workers for rank in (self.worker_rank, self.worker_rank + 1))
+        return numbers[first * self.batch_size : end * self.batch_size]
 
     def batches(self) -> Iterator[tuple[EvalBatch, int]]:
         """Batches of arrays [1, B, ...], each with its number of real rows.
@@ -68,12 +82,12 @@ class EvaluationFeed:
             yield batch, len(rows)
 
     def _row_batches(self) -> Iterator[TargetRows]:
-        first = 0
+        own_rows, first = self.own_rows, 0
         held: list[TargetRows] = []
         num_held = 0
         width = None
         for file in self.files:
-            start, stop = max(self.own_rows.start, first), min(self.own_rows.stop, first + file.rows)
+            start, stop = np.searchsorted(own_rows, [first, first + file.rows])
             if start < stop:
                 rows = read_target_rows(self.storage, [file], self.scratch)
                 width = width or rows.negative_items.shape[1]
@@ -82,7 +96,7 @@ class EvaluationFeed:
                         f"{self.storage.uri(file.path)}: {rows.negative_items.shape[1]} negatives a row, other files "
                         f"have {width}. Prepare the data again (--set force=true)."
                     )
-                held.append(rows.slice(start - first, stop - first))
+                held.append(rows.take(own_rows[start:stop] - first))
                 num_held += stop - start
             while num_held >= self.batch_size:
                 together = TargetRows.concatenate(held)

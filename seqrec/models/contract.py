@@ -184,7 +184,10 @@ class RetrievalModel(SequenceModel):
         return tf.reshape(tf.gather(states, last), shape)
 
     def score(self, state: tf.Tensor, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
-        vectors = self.item_vectors(candidates)  # [S, B, N, V] or [N, V]
+        return self.score_vectors(state, candidates, self.item_vectors(candidates))
+
+    def score_vectors(self, state: tf.Tensor, candidates: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+        """The logits of `score`, from vectors of the candidates: float32 [S, B, N, V] or [N, V]."""
         if candidates.shape.rank == 1:
             product = tf.matmul(tf.reshape(state, [-1, vectors.shape[-1]]), vectors, transpose_b=True)
             shape = [state.shape[0], tf.shape(state)[1], tf.shape(candidates)[0]]

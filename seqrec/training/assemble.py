@@ -1,19 +1,21 @@
 """Puts a worker's parts together: devices, model, optimizer, objective, feeds, checkpoints, reports; then trains."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
 from seqrec.core.manifest import Manifest
+from seqrec.core.metrics import CATALOGUE
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
-from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.feed.evaluation import EvaluationFeed, RowSample
 from seqrec.feed.runs import RunFeed
 from seqrec.feed.streams import TrainingFeed
 from seqrec.feed.windows import WindowFeed
 from seqrec.models.contract import SequenceModel
 from seqrec.models.registry import build_model
+from seqrec.scoring.catalogue_ranks import CatalogueRanker
 from seqrec.training.checkpoints import Checkpoints
 from seqrec.training.checks import TRAIN, VALIDATION, check_memory, check_prepared, layout_of
 from seqrec.training.job import TrainingJob, TrainingState
@@ -25,7 +27,7 @@ from seqrec.training.optimizers import Adam, build_optimizer
 from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.reporting.status import StatusWriter
 from seqrec.training.train_step import Batch, StepOutcome, TrainStep
-from seqrec.training.validation import Validation
+from seqrec.training.validation import CatalogueValidation, Validation
 from seqrec.training.warm_start import start_from_run
 from seqrec.training.workers.devices import set_up_devices
 from seqrec.training.workers.exchange import Workers
@@ -66,7 +68,7 @@ def train_run(
         state=state,
         step=_with_step_status(step, writer),
         learning_rate=plan_learning_rate(job.training, lambda epoch: feed.plan(epoch).steps),
-        validate=_validation(job, workers, storage, prepared, learner.model).run,
+        validate=_validation(job, workers, storage, prepared, learner.model),
         save=_checked_save(workers, writer, learner.variables, checkpoints.save),
         save_best=_checked_save(workers, writer, learner.model.named_variables(), checkpoints.save_best),
         reporter=reporter,
@@ -123,7 +125,8 @@ def _training_feed(
 
 def _validation(
     job: TrainingJob, workers: Workers, storage: Storage, prepared: Manifest, model: SequenceModel
-) -> Validation:
+) -> Callable[[], Mapping[str, float]]:
+    """A function that measures the model as it stands: against stored negatives, and the catalogue if that decides."""
     config = job.training
     feed = EvaluationFeed(
         storage=storage,
@@ -135,7 +138,15 @@ def _validation(
         max_rows=config.max_validation_rows,
         scratch=config.scratch,
     )
-    return Validation(model, feed, workers, config.metrics_at, config.metric)
+    sampled = Validation(model, feed, workers, config.metrics_at, config.metric)
+    if not config.metric.startswith(CATALOGUE):
+        return sampled.run
+    ranker = CatalogueRanker(model, prepared.details["num_items"])
+    sample = None if config.validation_sample is None else RowSample(config.validation_sample, job.seed)
+    whole = CatalogueValidation(
+        ranker, replace(feed, batch_size=ranker.batch_size, sample=sample), workers, config.metric
+    )
+    return lambda: {**sampled.run(), **whole.run()}
 
 
 def _resume_or_start(

@@ -1,17 +1,32 @@
 """What is checked before a run begins, and how its settings and data are compared with those of an earlier one."""
 
+from dataclasses import replace
 from typing import Any
 
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.machine import usable_memory
 from seqrec.core.manifest import Manifest, digest_of
+from seqrec.core.metrics import CATALOGUE, cutoff_of
 from seqrec.feed.plan import Layout
 from seqrec.models.config import ModelConfig
-from seqrec.training.config import TrainingConfig
+from seqrec.models.registry import family_of
+from seqrec.training.config import AUTO, TrainingConfig
 from seqrec.training.objectives.registry import memory_of, objective_name
 
 TRAIN, VALIDATION = "sequences/train", "sequences/validation"  # Tables of the prepared data that training reads.
+_METRICS = {"ranking": "group_auc", "retrieval": "catalogue_ndcg@10"}  # What `auto` means, by the model's family.
+# Pairs of row and item that may be scored after an epoch; on one core either takes some ten minutes.
+_MOST_PAIRS = {"ranking": 10**9, "retrieval": 10**11}
 TRAIN_FILES = "train_files"  # Input of a recipe: how the training data is cut into files.
+
+
+def with_metric(training: TrainingConfig, model: ModelConfig) -> TrainingConfig:
+    """The settings with the name of a metric in place of `auto`.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    return replace(training, metric=_METRICS[family_of(model.name)]) if training.metric == AUTO else training
 
 
 def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> None:
@@ -42,6 +57,27 @@ def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingCon
                 f"{key}: hit_rate@{cutoff} of the target and {num_negatives} validation negatives is always 1: use a K "
                 f"of at most {num_negatives}, or prepare with more preparation.num_validation_negatives."
             )
+    if training.metric.startswith(CATALOGUE):
+        _check_catalogue(prepared, model, training)
+
+
+def _check_catalogue(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> None:
+    num_items, metric = prepared.details["num_items"], training.metric
+    cutoff = cutoff_of(metric) or 0
+    if cutoff >= num_items:
+        raise ConfigError(
+            f"training.metric: {metric} among the {num_items} items of prepared '{prepared.name}' leaves no item out: "
+            f"use a K below {num_items}."
+        )
+    num_rows = min(prepared.table(VALIDATION).rows, training.max_validation_rows)
+    num_rows = min(num_rows, training.validation_sample or num_rows)
+    most = _MOST_PAIRS[family_of(model.name)]
+    if num_rows * num_items > most:
+        raise ConfigError(
+            f"training.metric={metric} would rank {num_rows:,} validation rows among {num_items:,} items after each "
+            f"epoch, more than the {most:,} pairs that {model.name} may score there: set "
+            f"training.validation_sample={max(1, most // num_items)}, or less."
+        )
 
 
 def check_memory(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> str | None:

@@ -4,17 +4,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seqrec.core.config import Value, added, marked, not_in_recipe, speed_only
-from seqrec.core.metrics import validation_metrics
+from seqrec.core.metrics import catalogue_metrics, validation_metrics
 from seqrec.core.secrets import refuse_secret
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 
 NOT_TUNABLE = "not tunable"
+AUTO = "auto"
 
 
-def not_tunable(default: Value) -> Value:
-    """The default of a key that says how a run begins or is measured: trials that differ in it do not compare."""
-    return marked(default, NOT_TUNABLE, in_recipe=True)
+def not_tunable(default: Value, *, is_added: bool = False) -> Value:
+    """The default of a key that says how a run begins or is measured: trials that differ in it do not compare.
+
+    Args:
+        is_added: whether the key came later; see `added`.
+    """
+    return marked(default, NOT_TUNABLE, in_recipe=True, is_added=is_added)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +41,18 @@ class TrainingConfig:
     warmup_epochs: float = added(0.0)  # The same in epochs, such as 1 or 0.5, instead of warmup_steps.
     learning_rate_for_batch_size: int | None = None  # Scale the learning rate by global_batch_size / this; null: no.
     max_gradient_norm: float | None = None  # Upper limit of the norm of all gradients together; null: none.
-    # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, ...
-    metric: str = not_tunable("group_auc")
+    # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, hit_rate@K against the stored
+    # negatives; catalogue_mrr, catalogue_ndcg@K, catalogue_hit_rate@K against all items but the user's own. auto:
+    # catalogue_ndcg@10 for retrieval models, group_auc for ranking models.
+    metric: str = not_tunable(AUTO)
     patience: int = 3  # Stop after this many epochs without a better metric; 0: never.
     # Cutoffs K of the metrics shown after each epoch; at most the number of validation negatives.
     metrics_at: tuple[int, ...] = not_tunable((2,))
     # Rows of the validation split that are used after each epoch, from the first on; all if there are fewer.
     max_validation_rows: int = not_tunable(100_000)
+    # Rows of these that are ranked against the whole catalogue, if the metric asks for it; they are drawn by the seed.
+    # null: all. A ranking model may score up to 1e9 pairs of row and item after an epoch, a retrieval model 1e11.
+    validation_sample: int | None = not_tunable(None, is_added=True)
     validation_batch_size: int = speed_only(512)  # Validation rows that are scored at once; no effect on the result.
     resume: Literal["auto", "never"] = speed_only("auto")  # Resume from the newest checkpoint, or start over.
     # Finished run whose weights training starts from, with items matched by id; null: draw the weights.
@@ -77,13 +87,14 @@ class TrainingConfig:
             for name in names:
                 if getattr(self, name) < bound:
                     raise ValueError(f"{name} is {getattr(self, name)}: give at least {bound}.")
-        for name in ("learning_rate_for_batch_size", "max_gradient_norm", "num_threads"):
+        for name in ("learning_rate_for_batch_size", "max_gradient_norm", "validation_sample", "num_threads"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}: give more than 0, or null.")
         self._check_learning_rate()
         self.loss.check_batch(self.global_batch_size, self.num_streams, self.gradient_accumulation)
-        check_metric(self.metric)
+        if self.metric != AUTO:
+            check_metric(self.metric)
         if any(k < 1 for k in self.metrics_at):
             raise ValueError(f"metrics_at is {list(self.metrics_at)}: give numbers of at least 1.")
         refuse_secret("mlflow", self.mlflow)
@@ -112,7 +123,7 @@ def check_metric(metric: str) -> None:
     Raises:
         ValueError: `metric` is not a validation metric, or less of it is better.
     """
-    choices = [each for each in validation_metrics() if not each.less_is_better]
+    choices = [each for each in (*validation_metrics(), *catalogue_metrics()) if not each.less_is_better]
     if not any(each.is_name(metric) for each in choices):
         known = ", ".join(each.at_any for each in choices)
         raise ValueError(f"metric is {metric!r}: give one of {known}, with a whole number for K.")

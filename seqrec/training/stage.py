@@ -28,6 +28,7 @@ from seqrec.training.checks import (
     differences,
     layout_of,
     train_files_digest,
+    with_metric,
 )
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
@@ -49,11 +50,16 @@ class _Inputs(NamedTuple):
     seed: int
 
 
+def _read_inputs(storage: Storage, name: str, model: ModelConfig, training: TrainingConfig, seed: int) -> _Inputs:
+    prepared = Dataset(storage, "prepared", name).require("prepare")
+    return _Inputs(prepared, model, with_metric(training, model), seed)
+
+
 def current_run(
     storage: Storage, name: str, run: str, model: ModelConfig, training: TrainingConfig, seed: int, force: bool
 ) -> Manifest | None:
     """`runs/<run>`, if it is up to date and as long as `training` wants it; None too for a dry run."""
-    inputs = _Inputs(Dataset(storage, "prepared", name).require("prepare"), model, training, seed)
+    inputs = _read_inputs(storage, name, model, training, seed)
     return None if training.dry_run else _current(_output(storage, run, inputs, force), training)
 
 
@@ -67,7 +73,7 @@ def run_train(
     Raises:
         SeqrecError: settings, data, storage or workers with which training cannot start or continue.
     """
-    inputs = _Inputs(Dataset(storage, "prepared", name).require("prepare"), model, training, seed)
+    inputs = _read_inputs(storage, name, model, training, seed)
     plan = _checked_plan(storage, inputs)
     if training.dry_run:
         print(plan)
@@ -80,7 +86,7 @@ def run_train(
     attempt = _begin(output, inputs)
     _LOG.info("%s", plan)
     state = _launch(attempt, inputs, earlier)
-    _LOG.info("train: run '%s' ends %s", run, _ending(state, training))
+    _LOG.info("train: run '%s' ends %s", run, _ending(state, inputs.training))
     return _publish(attempt, inputs, state)
 
 

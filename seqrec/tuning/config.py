@@ -56,7 +56,7 @@ class TuningConfig:
     """The `tuning` section of a run."""
 
     study: str | None = not_in_recipe(None)  # Name of the study; null: the names of the data and of the model.
-    metric: str | None = None  # Validation metric to raise: auc, group_auc, mrr, ...; null: training.metric.
+    metric: str | None = None  # Validation metric to raise, as training.metric; null: that one.
     num_trials: int = not_in_recipe(20)  # Trials in all, with those of an earlier, shorter or cut-off study.
     num_epochs: int | None = None  # Epochs of a trial at most; null: training.num_epochs.
     space: dict[str, Any] = field(default_factory=lambda: dict(_DEFAULT_SPACE))  # Key of model or training -> low and

@@ -17,7 +17,7 @@ from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings
-from seqrec.training.checks import check_prepared, train_files_digest
+from seqrec.training.checks import check_prepared, train_files_digest, with_metric
 from seqrec.training.config import TrainingConfig
 from seqrec.training.stage import run_train
 from seqrec.tuning.config import COMPARISON_ONLY, TuningConfig
@@ -52,7 +52,7 @@ class TuningInputs:
     @property
     def metric(self) -> str:
         """The validation metric that trials are judged by."""
-        return self.tuning.metric or self.training.metric
+        return self.tuning.metric or with_metric(self.training, self.model).metric
 
     def comparison_settings(self) -> dict[str, Any]:
         """What changes the file of the best settings and the comparison, but no trial: the trials can be kept."""
@@ -110,7 +110,7 @@ def tuning_recipe(
     prepared: Manifest, model: ModelConfig, training: TrainingConfig, tuning: TuningConfig, seed: int
 ) -> Recipe:
     """What decides a study's trials, but not how many there are."""
-    base = recipe_settings(training) | {"num_epochs": tuning.num_epochs or training.num_epochs}
+    base = recipe_settings(with_metric(training, model)) | {"num_epochs": tuning.num_epochs or training.num_epochs}
     settings = {"tuning": recipe_settings(tuning), "model": model, "training": base, "seed": seed}
     contents = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
     return Recipe(stage="tune", settings=plain(settings), inputs=contents)

@@ -7,7 +7,7 @@ import pytest
 from seqrec.core.batch import EvalBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.feed.evaluation import EvaluationFeed
+from seqrec.feed.evaluation import EvaluationFeed, RowSample
 from tests.feed.prepared_data import write_rows
 from tests.feed.test_reader import evaluation_row
 
@@ -51,9 +51,47 @@ def test_batches_all_have_one_shape(prepared: tuple[Storage, Manifest]) -> None:
 def test_workers_together_have_every_row_once_in_order(prepared: tuple[Storage, Manifest], num_workers: int) -> None:
     alone = rows_of(list(feed_of(prepared, batch_size=500).batches()))
 
-    parts = [list(feed_of(prepared, worker_rank=r, num_workers=num_workers).batches()) for r in range(num_workers)]
+    parts = [
+        list(feed_of(prepared, batch_size=16, worker_rank=r, num_workers=num_workers).batches())
+        for r in range(num_workers)
+    ]
 
     assert np.array_equal(np.concatenate([rows_of(part) for part in parts]), alone)
+
+
+@pytest.mark.parametrize("num_workers", [2, 3, 7])
+@pytest.mark.parametrize("sample", [None, RowSample(90, seed=3)])
+def test_the_batches_of_all_workers_are_those_of_one(
+    prepared: tuple[Storage, Manifest], num_workers: int, sample: RowSample | None
+) -> None:
+    changes = {"batch_size": 16, "sample": sample}
+    alone = list(feed_of(prepared, **changes).catalogue_batches())
+
+    parts = [feed_of(prepared, worker_rank=r, num_workers=num_workers, **changes) for r in range(num_workers)]
+    together = [batch for part in parts for batch in part.catalogue_batches()]
+
+    assert [n for _, n in together] == [n for _, n in alone]
+    for (one, _), (other, _) in zip(together, alone, strict=True):
+        assert one.history.items.tolist() == other.history.items.tolist()
+        assert one.target_items.tolist() == other.target_items.tolist()
+        assert one.own_items.tolist() == other.own_items.tolist()
+
+
+def test_a_sample_is_drawn_by_seed_and_number_whatever_the_files_and_batches(
+    prepared: tuple[Storage, Manifest],
+) -> None:
+    every = rows_of(list(feed_of(prepared).batches()))
+    chosen = RowSample(50, seed=3).of(200)
+
+    small, large = (rows_of(list(feed_of(prepared, batch_size=b, sample=RowSample(50, 3)).batches())) for b in (7, 500))
+
+    assert np.array_equal(small, every[chosen])
+    assert np.array_equal(large, small)
+    assert len(set(chosen.tolist())) == 50
+    assert set(chosen) < set(RowSample(51, seed=3).of(200))
+    assert set(chosen) != set(RowSample(50, seed=4).of(200))
+    assert RowSample(300, seed=3).of(200).tolist() == list(range(200))
+    assert abs(RowSample(20_000, seed=1).of(100_000).mean() - 50_000) < 1000
 
 
 def test_max_rows_takes_the_first_rows(prepared: tuple[Storage, Manifest]) -> None:
