@@ -1,8 +1,8 @@
 """The learning rate of every step: a warm-up, then constant, down a cosine, or lower whenever validation stands still.
 
 It is a function of the step's number, of the plan and, for `plateau`, of the history. Nothing else is kept, so every
-worker has the same rate, and a resumed run has the rates of one without a break. It is computed outside TensorFlow: processors of several
-kinds differ in the last bit of a float32 cosine, and workers would drift apart.
+worker has the same rate, and a resumed run has the rates of one without a break. It is computed outside TensorFlow:
+processors of several kinds differ in the last bit of a float32 cosine, and workers would drift apart.
 """
 
 import math
