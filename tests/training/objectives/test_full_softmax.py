@@ -33,6 +33,39 @@ def test_loss_and_gradients_are_those_of_a_softmax_without_blocks(block_size, sm
         np.testing.assert_allclose(found, tf.convert_to_tensor(expected), rtol=1e-4, atol=1e-5)
 
 
+def exact(states, vectors, targets, smoothing):
+    """The loss and its gradients in float64, written out."""
+    states, vectors = states.astype(np.float64), vectors.astype(np.float64)
+    labels = np.full([len(states), len(vectors)], smoothing / len(vectors))
+    labels[np.arange(len(states)), targets] += 1.0 - smoothing
+    logits = states @ vectors.T
+    logits -= logits.max(axis=1, keepdims=True)
+    log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    slope = np.exp(log_shares) - labels
+    return -(labels * log_shares).sum(), slope @ vectors, slope.T @ states
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 1e-2)])
+def test_loss_and_gradients_are_exact_up_to_the_rounding_of_the_products(dtype, tolerance, smoothing):
+    rng = np.random.default_rng(3)
+    states, vectors = rng.normal(size=[60, 16]).astype(np.float32), rng.normal(size=[300, 16]).astype(np.float32)
+    targets = rng.integers(0, 300, 60)
+    objective = FullSoftmax(LossConfig(), FullSoftmaxOptions(matmul_dtype=dtype), np.ones(301))
+    given = [tf.constant(states), tf.constant(vectors)]
+
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        loss = full_softmax_loss(*given, tf.constant(targets, tf.int32), 25, smoothing, objective._matmul_dtype)
+    found = [loss, *tape.gradient(loss, given)]
+
+    for value, expected in zip(found, exact(states, vectors, targets, smoothing), strict=True):
+        assert value.dtype == tf.float32
+        error = np.linalg.norm(value - expected) / np.linalg.norm(expected)
+        assert error < tolerance
+        assert (error > 1e-6) == (dtype == "bfloat16")  # The type has an effect.
+
+
 def test_loss_is_finite_for_extreme_logits():
     states = tf.constant([[300.0, 0.0], [0.0, -300.0]])
 
@@ -67,8 +100,10 @@ def test_every_trained_target_counts_once(is_traced):
 def test_memory_is_that_of_blocks_and_of_the_items_gradient():
     options = FullSoftmaxOptions(block_mb=8)
 
-    assert FullSoftmax.memory(options, 1000, 64) == 2 * 8 * 2**20 + 3 * 4 * 1000 * 64
-    assert FullSoftmax.memory(options, 10_000_000, 64) == 2 * 4 * 10_000_000 + 3 * 4 * 10_000_000 * 64
+    assert FullSoftmax.memory(options, 1000, 64) == 2 * 8 * 2**20 + 4 * 4 * 1000 * 64
+    assert FullSoftmax.memory(options, 10_000_000, 64) == 2 * 4 * 10_000_000 + 4 * 4 * 10_000_000 * 64
+    mixed = FullSoftmaxOptions(block_mb=8, matmul_dtype="bfloat16")
+    assert FullSoftmax.memory(mixed, 1000, 64) == 3 * 8 * 2**20 + 4 * 4 * 1000 * 64
 
 
 @pytest.mark.parametrize("options", [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"block_mb": 0}])
