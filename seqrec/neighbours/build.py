@@ -23,7 +23,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.ragged import column
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.neighbours.co_visitation import FIRST, SECOND, WEIGHT, PairWeights, count_pairs, keep_strongest
-from seqrec.neighbours.config import STRIDES, CandidatesConfig
+from seqrec.neighbours.config import RETRIEVAL, STRIDES, CandidatesConfig
 from seqrec.neighbours.finder import CandidateFinder
 from seqrec.neighbours.metadata_links import PLACE, read_links
 from seqrec.neighbours.popularity import count_popularity, most_popular, popular_by_category
@@ -75,10 +75,9 @@ def build_neighbours(inputs: NeighbourInputs, attempt: Attempt) -> dict[str, int
     return sizes | {"popularity": len(popular), "newest_timestamp": newest}
 
 
-def open_finder(storage: Storage, candidates: Manifest, item_category: np.ndarray) -> CandidateFinder:
-    """The finder of published candidates, its arrays mapped from their files."""
-    config = CandidatesConfig(**{**candidates.settings, "sources": tuple(candidates.settings["sources"])})
-    return finder_at(storage, f"candidates/{candidates.name}/{candidates.id}", config, item_category)
+def settings_of(candidates: Manifest) -> CandidatesConfig:
+    """The settings that published candidates were made with."""
+    return CandidatesConfig(**{**candidates.settings, "sources": tuple(candidates.settings["sources"])})
 
 
 def finder_at(storage: Storage, path: str, config: CandidatesConfig, item_category: np.ndarray) -> CandidateFinder:
@@ -89,8 +88,9 @@ def finder_at(storage: Storage, path: str, config: CandidatesConfig, item_catego
     """
     folder = f"{path}/{NEIGHBOURS}"
     popular = map_array(storage, f"{folder}/popular_items.npy")
+    with_table = [name for name in config.sources if name not in ("popularity", RETRIEVAL)]
     return CandidateFinder(
-        tables={s: NeighbourTable.open(storage, f"{folder}/{s}") for s in config.sources if s != "popularity"},
+        tables={name: NeighbourTable.open(storage, f"{folder}/{name}") for name in with_table},
         popular_items=popular if "popularity" in config.sources else popular[:0],
         item_category=item_category,
         max_candidates=config.max_candidates,

@@ -3,10 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-# Ways to find candidates, the most trusted first: a candidate at the same place in two lists counts for the first one.
-FINDERS = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
+from seqrec.core.config import added
+
+NEIGHBOUR_FINDERS = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
+RETRIEVAL = "retrieval"  # The best items of the whole catalogue by a run of a retrieval model.
+# Ways to find candidates. Files of candidates hold their places in this list, so a new one comes last.
+FINDERS = (*NEIGHBOUR_FINDERS, RETRIEVAL)
+# The most trusted first: a candidate at the same place in two lists counts for the first one.
+TRUST = (RETRIEVAL, *NEIGHBOUR_FINDERS)
 # When lists are merged, the n-th item of a finder's list takes place n * stride: less trusted lists are thinner.
-STRIDES = dict(zip(FINDERS, (1, 2, 3, 4, 20), strict=True))
+STRIDES = {**dict(zip(NEIGHBOUR_FINDERS, (1, 2, 3, 4, 20), strict=True)), RETRIEVAL: 1}
 _MAX_STRIDE = 1_000
 
 
@@ -18,8 +24,12 @@ class CandidatesConfig:
     # the recall of that split's targets.
     histories: Literal["latest", "validation", "test"] = "latest"
     max_candidates: int = 500  # Most candidates of a user; they are stored best first.
-    sources: tuple[str, ...] = FINDERS  # Ways to find candidates.
-    # Source -> n: its list takes only every n-th place when lists are merged. Sources not named have 1, 2, 3, 4 and 20.
+    sources: tuple[str, ...] = NEIGHBOUR_FINDERS  # Ways to find candidates; retrieval_run adds one more.
+    # A finished run of a retrieval model (sasrec, gru4rec): its best items of the whole catalogue are one more source,
+    # named retrieval. null: none.
+    retrieval_run: str | None = added(None)
+    # Source -> n: its list takes only every n-th place when lists are merged. Sources not named have 1, 2, 3, 4 and 20,
+    # and retrieval has 1.
     strides: dict[str, int] = field(default_factory=dict)
     exclude_own_items: bool = True  # Leave out items that are in the user's history.
     num_recent_items: int = 20  # Candidates are the neighbours of this many last items of a history.
@@ -36,6 +46,11 @@ class CandidatesConfig:
         unknown = [name for name in self.sources if name not in FINDERS]
         if unknown or not self.sources:
             raise ValueError(f"sources is {list(self.sources)}: give some of {', '.join(FINDERS)}.")
+        if RETRIEVAL in self.sources and self.retrieval_run is None:
+            raise ValueError(
+                f"sources has {RETRIEVAL}, but retrieval_run is not set: name a finished run of a retrieval model "
+                f"there, or leave {RETRIEVAL} out."
+            )
         for name, stride in self.strides.items():
             if name not in FINDERS or not isinstance(stride, int) or not 1 <= stride <= _MAX_STRIDE:
                 raise ValueError(

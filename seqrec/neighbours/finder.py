@@ -13,12 +13,13 @@ from seqrec.core.columns import SECONDS_PER_DAY
 from seqrec.core.errors import DataError
 from seqrec.events.ragged import ranges
 from seqrec.events.rows import HistoryRows
-from seqrec.neighbours.config import FINDERS
+from seqrec.neighbours.config import FINDERS, TRUST
 from seqrec.neighbours.table import NeighbourTable
 
-# Bits of a merge key, from the left: row, place of the candidate in its finder's list, finder, item.
+# Bits of a merge key, from the left: row, place of the candidate in its finder's list, finder's place in TRUST, item.
 _ITEM_BITS, _SOURCE_BITS, _PLACE_BITS = 28, 3, 17
 MAX_ROWS = 1 << 12
+_FINDER_OF_TRUST = np.array([FINDERS.index(name) for name in TRUST], np.int8)
 _ITEM_MASK, _SOURCE_MASK, _PLACE_MASK = ((1 << bits) - 1 for bits in (_ITEM_BITS, _SOURCE_BITS, _PLACE_BITS))
 
 
@@ -76,7 +77,7 @@ class CandidateFinder:
         parts = []
         for source, keys in lists.items():
             place = np.minimum((_places(keys >> _ITEM_BITS) + 1) * self.strides[source], _PLACE_MASK)
-            parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | FINDERS.index(source))
+            parts.append((keys << _PLACE_BITS | place) << _SOURCE_BITS | TRUST.index(source))
         by_item = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
         by_item = by_item[_is_first(by_item >> (_PLACE_BITS + _SOURCE_BITS))]
         source = by_item & _SOURCE_MASK
@@ -91,7 +92,7 @@ class CandidateFinder:
         items = np.zeros((num_rows, self.max_candidates), np.int32)
         sources = np.zeros((num_rows, self.max_candidates), np.int8)
         items[row[kept], rank[kept]] = best[kept] & _ITEM_MASK
-        sources[row[kept], rank[kept]] = best[kept] >> _ITEM_BITS & _SOURCE_MASK
+        sources[row[kept], rank[kept]] = _FINDER_OF_TRUST[best[kept] >> _ITEM_BITS & _SOURCE_MASK]
         return Candidates(items, sources)
 
     def _recent(self, histories: HistoryRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,6 +146,11 @@ def _look_up(table: NeighbourTable, row: np.ndarray, key: np.ndarray, weight: np
 def row_keys(row: np.ndarray, item: np.ndarray) -> np.ndarray:
     """int64, sortable: row << 28 | item."""
     return row.astype(np.int64) << _ITEM_BITS | np.asarray(item).astype(np.int64)
+
+
+def num_rows_with_items(keys: np.ndarray) -> int:
+    """How many rows have an item in a list of `row_keys`, which are in order of row."""
+    return int(_is_first(keys >> _ITEM_BITS).sum())
 
 
 def _is_first(values: np.ndarray) -> np.ndarray:

@@ -19,10 +19,11 @@ class RunScorer:
 
     stored: StoredModel
     pairs_at_once: int  # Events times candidates of a chunk.
+    num_kept: int = 1  # Large models that stay in memory, this one among them.
 
     def scores(self, histories: HistoryRows, candidates: np.ndarray) -> np.ndarray:
         """Logits float32 [B, M] of candidates int32 [B, M]; those of 0 mean nothing."""
-        model = self.stored.load(num_kept=1)
+        model = self.stored.load(self.num_kept)
         scores = np.empty(candidates.shape, np.float32)
         for rows in self._chunks(histories, candidates.shape[1]):
             windows = histories.take(rows).windows(self.stored.config.max_history_length)
@@ -33,7 +34,7 @@ class RunScorer:
         self, histories: HistoryRows, k: int, exclude_own_items: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Items int32 [B, k], 0 where there are fewer, and logits float32 [B, k] of the whole catalogue's best."""
-        model = self.stored.load(num_kept=1)
+        model = self.stored.load(self.num_kept)
         items, scores = (np.zeros((len(histories), k), dtype) for dtype in (np.int32, np.float32))
         catalogue = np.arange(1, self.stored.vocabulary.num_items + 1, dtype=np.int32)
         for rows in self._chunks(histories, CATALOGUE_BLOCK):
@@ -80,6 +81,6 @@ def stored_model(storage: Storage, run: TrainedRun, vocabulary: Vocabulary, num_
     return StoredModel(storage.root, run.weights, run.config, vocabulary, num_threads)
 
 
-def run_scorer(storage: Storage, run: TrainedRun, pairs_at_once: int, num_threads: int) -> RunScorer:
+def run_scorer(storage: Storage, run: TrainedRun, pairs_at_once: int, num_threads: int, num_kept: int = 1) -> RunScorer:
     """The scorer of a run; its weights are read when it first scores."""
-    return RunScorer(stored_model(storage, run, vocabulary_of(storage, run), num_threads), pairs_at_once)
+    return RunScorer(stored_model(storage, run, vocabulary_of(storage, run), num_threads), pairs_at_once, num_kept)

@@ -13,11 +13,12 @@ SMALL = CandidatesConfig(max_candidates=25, num_neighbours=10)
 
 @pytest.fixture(scope="package")
 def world(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """`prepared/small` with runs `a2svd` and `sli_rec`, and `candidates/small`; tests do not change them."""
+    """`prepared/small`, runs `a2svd`, `sli_rec` and `sasrec`, and `candidates/small`; tests do not change them."""
     root: Path = tmp_path_factory.mktemp("world")
     storage = Storage(str(root))
     prepared = write_world(storage)
     write_run(storage, prepared, "a2svd", "a2svd")
     write_run(storage, prepared, "sli_rec", "sli_rec")
+    write_run(storage, prepared, "sasrec", "sasrec")
     run_candidates(spark, storage, "small", SMALL)
     return storage

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,16 +20,19 @@ from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, read_histories
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
-from seqrec.neighbours.build import NEIGHBOURS, NeighbourInputs, build_neighbours, finder_at
-from seqrec.neighbours.config import FINDERS, CandidatesConfig
-from seqrec.neighbours.finder import CandidateFinder, Candidates
+from seqrec.neighbours.build import NEIGHBOURS, NeighbourInputs, build_neighbours
+from seqrec.neighbours.config import FINDERS, RETRIEVAL, CandidatesConfig
+from seqrec.neighbours.finder import Candidates, num_rows_with_items
 from seqrec.recommendation.candidates.recall import count_found, recall_results, recall_table
+from seqrec.recommendation.candidates.sources import CandidateSources, read_retrieval_run, sources_at
+from seqrec.scoring.run import TrainedRun
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, RowFile, check_num_users, write_row_files
 from seqrec.tables.sessions import adaptive_session
 
 CANDIDATES = "candidates"
 CANDIDATE_ITEMS, CANDIDATE_SOURCES = "candidate_items", "candidate_sources"
+_WITHOUT = "users_without_retrieval"
 _USERS_AT_ONCE = 512
 _LOG = logging.getLogger(__name__)
 
@@ -50,11 +54,18 @@ def candidates_name(name: str, histories: str) -> str:
 
 
 def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> Recipe:
-    """What decides the candidates; needs neither Spark nor TensorFlow."""
+    """What decides the candidates; needs neither Spark nor TensorFlow.
+
+    Raises:
+        DataError: the prepared data or the retrieval run is not there, or they do not go together.
+    """
     prepared = Dataset(storage, "prepared", name).require("prepare")
+    run = read_retrieval_run(storage, config, prepared)
     ingested = Dataset(storage, "ingested", name).manifest()
     items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
     inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
+    if run is not None:
+        inputs[RETRIEVAL] = run.manifest.content
     return Recipe(stage="candidates", settings=recipe_settings(config), inputs=inputs)
 
 
@@ -66,9 +77,10 @@ def run_candidates(
     Measured candidates end in a table of their recall.
 
     Raises:
-        DataError: the prepared data is not there.
+        DataError: the prepared data or the retrieval run is not there, or they do not go together.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
+    run = read_retrieval_run(storage, config, prepared)
     recipe = candidates_recipe(storage, name, config)
     dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
     output = StageOutput(dataset, recipe, force, resumes=True)
@@ -87,15 +99,15 @@ def run_candidates(
         for number, file in enumerate(prepared.table(f"sequences/{config.histories}").files)
     ]
     newest = int(json.loads(storage.read_bytes(built))["newest_timestamp"])
-    work = partial(_find_for_file, storage.root, attempt.path, prepared.to_json(), config, newest)
-    facts = write_row_files(session, storage.root, tasks, _ARROW, work)
+    job = _Job(storage.root, attempt.path, prepared.to_json(), config, run, newest)
+    facts = write_row_files(session, storage.root, tasks, _ARROW, partial(_find_for_file, job))
     counted = _total(facts)
     table = describe_table(session, attempt, CANDIDATES, SCHEMA)
     check_num_users(attempt, table.rows, prepared.table(f"sequences/{config.histories}").rows)
     recall = recall_results(counted) if config.histories != "latest" else None
     manifest = attempt.publish(
         tables={CANDIDATES: table},
-        counts={"users": table.rows, "candidates": counted["candidates"]},
+        counts={"users": table.rows, **{key: counted[key] for key in ("candidates", _WITHOUT) if key in counted}},
         details={
             "sources": list(FINDERS),
             "graph": json.loads(storage.read_bytes(built)),
@@ -105,6 +117,9 @@ def run_candidates(
     )
     found, users = f"{counted['candidates']:,}", f"{table.rows:,}"
     _LOG.info("candidates: %s for %s users, %.0f s", found, users, manifest.seconds)
+    if counted[_WITHOUT]:
+        unknown = f"{counted[_WITHOUT]:,}"
+        _LOG.info("  %s users have no item that run '%s' knows: other sources only", unknown, config.retrieval_run)
     _print_recall(manifest)
     return manifest
 
@@ -121,26 +136,38 @@ def candidate_columns(candidates: Candidates) -> dict[str, pa.Array]:
     }
 
 
-_OPEN: dict[str, tuple[CandidateFinder, Vocabulary]] = {}  # Attempt -> what a worker process has opened of it.
+@dataclass(frozen=True)
+class _Job:
+    """What travels to the workers."""
+
+    root: str
+    attempt_path: str
+    prepared: str  # Manifest of the prepared data, as JSON.
+    config: CandidatesConfig
+    run: TrainedRun | None
+    newest: int  # Time of the newest event.
 
 
-def _find_for_file(
-    root: str, attempt_path: str, prepared: str, config: CandidatesConfig, newest: int, task: FileTask, file: RowFile
-) -> dict[str, Any]:
+_OPEN: dict[str, tuple[CandidateSources, Vocabulary]] = {}  # Attempt -> what a worker process has opened of it.
+
+
+def _find_for_file(job: _Job, task: FileTask, file: RowFile) -> dict[str, Any]:
     """One file of histories, in a Spark worker: a few hundred users at a time."""
-    storage = Storage(root)
-    if attempt_path not in _OPEN:
+    storage, path = Storage(job.root), job.attempt_path
+    if path not in _OPEN:
         _OPEN.clear()
-        vocabulary = read_vocabulary(storage, Manifest.from_json(prepared, "the prepared data's manifest"))
-        _OPEN[attempt_path] = finder_at(storage, attempt_path, config, vocabulary.item_category), vocabulary
-    finder, vocabulary = _OPEN[attempt_path]
-    measured = config.histories != "latest"
+        vocabulary = read_vocabulary(storage, Manifest.from_json(job.prepared, "the prepared data's manifest"))
+        _OPEN[path] = sources_at(storage, path, job.config, job.run, vocabulary), vocabulary
+    sources, vocabulary = _OPEN[path]
+    measured = job.config.histories != "latest"
     counted: Counter[str] = Counter(candidates=0)
-    for histories in read_histories(storage, task.inputs[0], _USERS_AT_ONCE, newest, with_targets=measured):
-        lists = finder.lists(histories)
-        candidates = finder.merge(lists, len(histories))
+    for histories in read_histories(storage, task.inputs[0], _USERS_AT_ONCE, job.newest, with_targets=measured):
+        lists = sources.lists(histories)
+        candidates = sources.merge(lists, len(histories))
         file.write({C.USER: histories.users, **candidate_columns(candidates)})
         counted["candidates"] += int(candidates.counts.sum())
+        if RETRIEVAL in lists:
+            counted[_WITHOUT] += len(histories) - num_rows_with_items(lists[RETRIEVAL])
         if measured:
             counted.update(count_found(histories, lists, candidates, vocabulary.train_count))
     return dict(counted)

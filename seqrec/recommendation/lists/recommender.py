@@ -6,7 +6,8 @@ import numpy as np
 
 from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import FINDERS
-from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
+from seqrec.neighbours.finder import Candidates, row_keys
+from seqrec.recommendation.candidates.sources import CandidateSources
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.scoring.scorer import RunScorer, own_items
 
@@ -31,18 +32,18 @@ class Recommender:
 
     config: RecommendationConfig
     scorer: RunScorer
-    finder: CandidateFinder | None  # None when the whole catalogue is scored.
+    sources: CandidateSources | None  # None when the whole catalogue is scored.
     popular_items: np.ndarray  # int32, the most popular first: for users of whom nothing is known.
     popular_shares: np.ndarray  # float32, their shares of all events.
 
     def recommend(self, histories: HistoryRows, candidates: Candidates | None = None) -> Lists:
         """A list for each user; `candidates` are found here if not given."""
         histories = histories.before_as_of()
-        if self.finder is None:
+        if self.sources is None:
             items, scores = self.scorer.best_of_catalogue(histories, self.config.k, self.config.exclude_own_items)
             lists = Lists(items, scores, np.full(items.shape, LIST_SOURCES.index(CATALOGUE), np.int8))
         else:
-            candidates = self._without_own(histories, candidates or self.finder.find(histories))
+            candidates = self._without_own(histories, candidates or self.sources.find(histories))
             scores = self.scorer.scores(histories, candidates.items)
             lists = best_of(candidates, with_places(scores, self.config.candidate_weight), self.config.k)
         return self._with_popularity(histories, lists)
@@ -65,11 +66,11 @@ class Recommender:
         )
 
     def _without_own(self, histories: HistoryRows, candidates: Candidates) -> Candidates:
-        """Own items out, or, where they are wanted and the finder left them out, in."""
-        assert self.finder is not None
+        """Own items out, or, where they are wanted and the sources left them out, in."""
+        assert self.sources is not None
         if self.config.exclude_own_items:
-            return candidates if self.finder.exclude_own_items else drop_own(histories, candidates)
-        return with_own(histories, candidates) if self.finder.exclude_own_items else candidates
+            return candidates if self.sources.exclude_own_items else drop_own(histories, candidates)
+        return with_own(histories, candidates) if self.sources.exclude_own_items else candidates
 
 
 def with_places(scores: np.ndarray, weight: float) -> np.ndarray:

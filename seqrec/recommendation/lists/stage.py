@@ -19,6 +19,7 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, newest_timestamp
+from seqrec.recommendation.candidates.sources import published_run
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import write_item_names
@@ -67,6 +68,7 @@ class Sources:
     prepared: Manifest
     run: TrainedRun
     candidates: Manifest | None  # None when the whole catalogue is scored.
+    retrieval_run: TrainedRun | None = None  # The run that candidates were found by, if they were found by one.
 
     @property
     def num_items(self) -> int:
@@ -108,7 +110,7 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
             "run the job 'candidates' again."
         )
-    return Sources(prepared, trained, candidates)
+    return Sources(prepared, trained, candidates, published_run(storage, candidates, prepared))
 
 
 def recommend_recipe(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Recipe:
@@ -192,6 +194,7 @@ def list_job(
         names=f"{path}/{NAMES}",
         run=sources.run,
         candidates=sources.candidates,
+        retrieval_run=sources.retrieval_run,
         config=config,
         as_of=as_of_seconds(storage, sources, config, newest_in_file),
     )

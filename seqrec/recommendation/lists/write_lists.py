@@ -16,8 +16,9 @@ from seqrec.core.storage import Storage
 from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.ragged import lists
 from seqrec.events.rows import UserHistories
-from seqrec.neighbours.build import NEIGHBOURS, open_finder
+from seqrec.neighbours.build import NEIGHBOURS
 from seqrec.neighbours.finder import Candidates
+from seqrec.recommendation.candidates.sources import open_sources
 from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import ItemNames
@@ -38,6 +39,7 @@ class ListJob:
     names: str  # Path of the ids and titles.
     run: TrainedRun
     candidates: Manifest | None
+    retrieval_run: TrainedRun | None  # The run that candidates were found by, if they were found by one.
     config: RecommendationConfig
     as_of: int
 
@@ -136,7 +138,8 @@ def list_columns(users: pa.Array, found: Lists, names: ItemNames) -> dict[str, A
 def open_recommender(storage: Storage, job: ListJob) -> Recommender:
     """A worker's recommender; the model is read once per process, arrays are mapped."""
     config = job.config
-    scorer = run_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads)
+    num_runs = 1 if job.retrieval_run is None else 2
+    scorer = run_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads, num_kept=num_runs)
     vocabulary = vocabulary_of(storage, job.run)
     if job.candidates is None:
         order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1
@@ -144,5 +147,5 @@ def open_recommender(storage: Storage, job: ListJob) -> Recommender:
         return Recommender(config, scorer, None, order.astype(np.int32), shares)
     folder = f"candidates/{job.candidates.name}/{job.candidates.id}/{NEIGHBOURS}"
     popular, shares = (map_array(storage, f"{folder}/popular_{what}.npy") for what in ("items", "shares"))
-    finder = open_finder(storage, job.candidates, vocabulary.item_category)
-    return Recommender(config, scorer, finder, popular, shares)
+    sources = open_sources(storage, job.candidates, job.retrieval_run, vocabulary)
+    return Recommender(config, scorer, sources, popular, shares)

@@ -7,6 +7,7 @@ from seqrec.events.ragged import Ragged
 from seqrec.events.rows import HistoryRows
 from seqrec.neighbours.config import FINDERS, STRIDES
 from seqrec.neighbours.finder import CandidateFinder, Candidates
+from seqrec.recommendation.candidates.sources import CandidateSources
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.recommender import (
     HISTORY,
@@ -54,7 +55,7 @@ def recommender_of(popular: list[int], exclude_in_finder: bool = True, **setting
     )
     shares = np.linspace(1.0, 0.5, len(popular)).astype(np.float32)
     config = RecommendationConfig(**{"k": 3, "candidate_weight": 0.0, **settings})
-    return Recommender(config, FixedScorer(), finder, np.array(popular, np.int32), shares)  # type: ignore[arg-type]
+    return Recommender(config, FixedScorer(), CandidateSources(finder, None), np.array(popular, np.int32), shares)  # type: ignore[arg-type]
 
 
 def items_of(lists) -> list[list[int]]:
