@@ -43,7 +43,7 @@ def main(workdir: str, name: str, batch: str, matmul: str) -> None:
     config = TrainingConfig(
         num_streams=8,
         global_batch_size=int(batch),
-        loss=LossConfig(options={"full_softmax": {"matmul": matmul}}),
+        loss=LossConfig(options={"full_softmax": {"matmul_dtype": matmul}}),
         optimizer=OptimizerConfig(name="dense_adam"),
     )
     model = build_model(model_config, vocabulary, SEED)
