@@ -35,6 +35,7 @@ class RunFeed(TrainingFeed[RunBatch]):
 
     Args:
         max_history_length: the most events that a run reads.
+        num_runs: runs in each file, where they are counted already; None counts them now.
 
     Raises:
         SeqrecError: a file cannot be counted (see `count_runs`).
@@ -48,9 +49,11 @@ class RunFeed(TrainingFeed[RunBatch]):
         *,
         worker_rank: int,
         max_history_length: int,
+        num_runs: Sequence[int] | None = None,
         scratch: str | None = None,
     ):
-        num_runs = count_runs(storage, files, max_history_length)
+        if num_runs is None:
+            num_runs = count_runs(storage, files, max_history_length)
         super().__init__(storage, files, layout, worker_rank=worker_rank, num_runs=num_runs, scratch=scratch)
         self._max_history_length = max_history_length
         self._widths = run_widths(max_history_length)
@@ -97,8 +100,8 @@ def run_widths(max_history_length: int) -> tuple[int, ...]:
 def count_runs(storage: Storage, files: Sequence[FileEntry], max_history_length: int) -> list[int]:
     """The runs in each file of `sequences/train`, for `plan_epoch`.
 
-    They depend on `max_history_length`, a setting of training, so the manifest cannot hold them. Each worker therefore
-    reads the items of all files once when it starts (see benchmarks/results for what that costs).
+    They depend on `max_history_length`, a setting of training, so the manifest cannot hold them. The driver therefore
+    reads the items of all files once before training, and sends the numbers to the workers.
 
     Raises:
         StorageError: a file is missing.

@@ -32,7 +32,7 @@ from seqrec.training.warm_start import start_from_run
 from seqrec.training.workers.devices import set_up_devices
 from seqrec.training.workers.exchange import Workers
 
-_FEEDS: Mapping[str, type[WindowFeed] | type[RunFeed]] = {"windows": WindowFeed, "runs": RunFeed}
+_FEEDS: Mapping[str, Callable[..., TrainingFeed]] = {"windows": WindowFeed, "runs": RunFeed}
 
 
 def train_run(
@@ -113,6 +113,7 @@ def _build_learner(job: TrainingJob, vocabulary: Vocabulary) -> _Learner:
 def _training_feed(
     job: TrainingJob, workers: Workers, storage: Storage, prepared: Manifest, objective: Objective
 ) -> TrainingFeed:
+    counted = {"num_runs": job.num_runs} if objective.reads == "runs" else {}
     return _FEEDS[objective.reads](
         storage,
         prepared.table(TRAIN).files,
@@ -120,6 +121,7 @@ def _training_feed(
         worker_rank=workers.rank,
         max_history_length=job.model.max_history_length,
         scratch=job.training.scratch,
+        **counted,
     )
 
 

@@ -23,6 +23,8 @@ class TrainingJob:
     model: ModelConfig
     training: TrainingConfig
     seed: int
+    # Runs of events in each training file (see `count_runs`). None: there are none, or the worker counts them itself.
+    num_runs: tuple[int, ...] | None = None
 
     def prepared_manifest(self) -> Manifest:
         return Manifest.from_json(self.prepared, "the prepared data's manifest")

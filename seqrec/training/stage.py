@@ -74,7 +74,10 @@ def run_train(
         SeqrecError: settings, data, storage or workers with which training cannot start or continue.
     """
     inputs = _read_inputs(storage, name, model, training, seed)
-    plan = _checked_plan(storage, inputs)
+    load_options(inputs.model)
+    check_objective(inputs.training.loss, inputs.model.name)
+    num_runs = _num_runs(storage, inputs)
+    plan = _checked_plan(inputs, num_runs)
     if training.dry_run:
         print(plan)
         return inputs.prepared
@@ -85,22 +88,24 @@ def run_train(
     earlier = output.earlier if output.resumes else None
     attempt = _begin(output, inputs)
     _LOG.info("%s", plan)
-    state = _launch(attempt, inputs, earlier)
+    state = _launch(attempt, inputs, earlier, num_runs)
     _LOG.info("train: run '%s' ends %s", run, _ending(state, inputs.training))
     return _publish(attempt, inputs, state)
 
 
-def _checked_plan(storage: Storage, inputs: _Inputs) -> str:
-    """A description of the first epoch's plan, once settings and data are known to go together."""
-    load_options(inputs.model)
-    check_objective(inputs.training.loss, inputs.model.name)
-    layout, files = layout_of(inputs.training, inputs.seed), inputs.prepared.table(TRAIN).files
-    num_runs = None
-    if reads_of(inputs.training.loss, inputs.model.name) == "runs":
-        from seqrec.feed.runs import count_runs
+def _num_runs(storage: Storage, inputs: _Inputs) -> tuple[int, ...] | None:
+    """The runs of events in each training file, counted once for all workers; None for a loss that reads windows."""
+    if reads_of(inputs.training.loss, inputs.model.name) != "runs":
+        return None
+    from seqrec.feed.runs import count_runs
 
-        num_runs = count_runs(storage, files, inputs.model.max_history_length)
-    plan = plan_epoch(files, layout, 0, num_runs)
+    return tuple(count_runs(storage, inputs.prepared.table(TRAIN).files, inputs.model.max_history_length))
+
+
+def _checked_plan(inputs: _Inputs, num_runs: tuple[int, ...] | None) -> str:
+    """A description of the first epoch's plan, once settings and data are known to go together."""
+    layout = layout_of(inputs.training, inputs.seed)
+    plan = plan_epoch(inputs.prepared.table(TRAIN).files, layout, 0, num_runs)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
     rate = plan_learning_rate(inputs.training, lambda epoch: plan_epoch(files, layout, epoch, num_runs).steps)
     lines = [describe_plan(plan, layout), rate.describe()]
@@ -169,7 +174,9 @@ def _refuse_other_settings(output: StageOutput) -> None:
         )
 
 
-def _launch(attempt: Attempt, inputs: _Inputs, earlier: Manifest | None) -> TrainingState:
+def _launch(
+    attempt: Attempt, inputs: _Inputs, earlier: Manifest | None, num_runs: tuple[int, ...] | None
+) -> TrainingState:
     """Runs the workers to the end; `earlier` is a finished run to resume from, if there is one.
 
     Raises:
@@ -184,6 +191,7 @@ def _launch(attempt: Attempt, inputs: _Inputs, earlier: Manifest | None) -> Trai
         model=inputs.model,
         training=inputs.training,
         seed=inputs.seed,
+        num_runs=num_runs,
     )
     state = launch(job, choose_launcher(inputs.training), run_worker)
     if not state.is_complete(inputs.training.num_epochs):

@@ -232,6 +232,16 @@ def test_a_step_that_a_stream_cannot_fill_is_refused(segments: Prepared) -> None
         feed.plan(0)
 
 
+def test_runs_that_are_counted_already_are_not_counted_again(segments: Prepared, tmp_path: Path) -> None:
+    _, files = segments
+    counted = tuple(count_runs(*segments, L))
+    nothing = Storage(str(tmp_path))  # Without the files: to count them would fail.
+
+    feed = RunFeed(nothing, files, LAYOUT, worker_rank=0, max_history_length=L, num_runs=counted)
+
+    assert feed.plan(0) == feed_of(segments).plan(0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"targets": 3}, "training targets read, the manifest lists 3"), ({"path": "train/gone.parquet"}, "gone.parquet")],

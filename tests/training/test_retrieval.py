@@ -9,6 +9,8 @@ import pytest
 from seqrec.core.errors import TrainingError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
+from seqrec.feed import runs
+from seqrec.feed.runs import count_runs
 from seqrec.training import loop
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
@@ -42,7 +44,10 @@ def test_a_retrieval_model_learns_what_can_be_learnt(train: Train, name: str) ->
 def test_training_on_runs_resumes_in_mid_epoch_to_the_same_bits(
     train: Train, prepared: tuple[Storage, Manifest], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(runs, "count_runs", lambda *given: counted.append(len(given[1])) or count_runs(*given))
     unbroken = train(run=f"unbroken-{name}", **settings(name))
+    assert len(counted) == 1  # By the driver; the worker is given the numbers.
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_end_step", counting(loop._end_step, 6, ask_to_stop))
         with pytest.raises(TrainingError, match="Stopped after step 2 of epoch 2"):
