@@ -18,7 +18,7 @@ from seqrec.evaluation.statistics.intervals import interval, poisson_weights, we
 from seqrec.evaluation.statistics.row_metrics import from_whole, to_whole
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.recommender import best_of, with_places
-from seqrec.recommendation.lists.stage import list_job, read_sources
+from seqrec.recommendation.lists.stage import list_job, read_inputs
 from seqrec.recommendation.lists.write_lists import open_recommender, read_rows
 
 ALONE = "co_visitation alone"
@@ -41,14 +41,14 @@ def main() -> None:
     seconds: dict[str, float] = {}
     for number, run in enumerate(chosen.runs):
         config = RecommendationConfig(histories=chosen.split, k=chosen.k, tensorflow_threads=2)
-        sources = read_sources(storage, chosen.name, run, config)
-        job = list_job(storage, sources, config, "")
+        inputs = read_inputs(storage, chosen.name, run, config)
+        job = list_job(storage, inputs, config, "")
         recommender = open_recommender(storage, job)
         finder = recommender.finder
         assert finder is not None
-        assert sources.candidates is not None
-        folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/candidates"
-        for part, file in enumerate(sources.prepared.table(f"sequences/{chosen.split}").files[: chosen.files]):
+        assert inputs.candidates is not None
+        folder = f"candidates/{inputs.candidates.name}/{inputs.candidates.id}/candidates"
+        for part, file in enumerate(inputs.prepared.table(f"sequences/{chosen.split}").files[: chosen.files]):
             for histories, candidates in read_rows(storage, job, (file.path, f"{folder}/part-{part:05d}.parquet")):
                 assert candidates is not None
                 assert histories.target_items is not None

@@ -76,7 +76,6 @@ REMEDIES = {
     "array format": "Train again, or use another checkpoint: the file comes from another NumPy.",
     "trials was trained to its end": "Fix the last error, which is named, and run the same command again.",
     "results for": "Run the same command again: finished trials are kept.",
-    "an item id has a line break": "Fix the ids in the source and ingest them again.",
     "there is no model": "Choose one of those that the message lists.",
     "there is no objective": "Choose one of those that the message lists.",
     "optimizer.name: there is no": "Choose one of those that the message lists.",

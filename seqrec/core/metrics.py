@@ -31,8 +31,8 @@ class TargetCounts(NamedTuple):
         return 1 + self.num_above + self.num_tied
 
 
-class TopItems(NamedTuple):
-    """The items that stand among the first k of any row."""
+class TopItemCounts(NamedTuple):
+    """The items that are among the first k of any row, and in how many rows each is."""
 
     items: Integers  # int [n], each once, without padding.
     num_rows: Integers  # int64 [n], rows that have the item among their first k.
@@ -46,7 +46,7 @@ class Reads(Enum):
     COUNTS = "counts"  # TargetCounts -> float64 of the same shape.
     LOGITS = "logits"  # A row's logits, float [B, N], the target's first -> float64 [B].
     ALL_SCORES = "all scores"  # (scores of all targets, scores of all negatives) -> float. It is not a mean over rows.
-    TOP_ITEMS = "top items"  # TopItems -> float.
+    TOP_ITEMS = "top items"  # TopItemCounts -> float.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +147,15 @@ def row_log_loss(logits: Floats, clip: float = 1.0e-11) -> Floats:
     return np.clip(loss, -np.log1p(-clip), -np.log(clip)).mean(axis=1)
 
 
-def coverage(top: TopItems) -> float:
+def coverage(top: TopItemCounts) -> float:
     return float(len(top.items) / max(1, len(top.train_count) - 1))
 
 
-def average_popularity(top: TopItems) -> float:
+def average_popularity(top: TopItemCounts) -> float:
     return float((top.train_count[top.items] * top.num_rows).sum() / max(1, top.num_rows.sum()))
 
 
-def novelty(top: TopItems) -> float:
+def novelty(top: TopItemCounts) -> float:
     """Each item is given one event more than it has, so that the share of an unseen item is not 0."""
     events = top.train_count[top.items]
     share = (events + 1.0) / (top.train_count.sum() + len(top.train_count) - 1.0)

@@ -12,25 +12,28 @@ from seqrec.core.secrets import refuse_secret
 class RecommendationConfig:
     """The `recommendation` section: the top k of a run for users."""
 
-    k: int = 10  # Items of each user.
-    over: Literal["candidates", "catalogue"] = "candidates"  # What is scored; the catalogue only if it is small.
-    # validation, test: the lists are measured too. No column tells apart the lists of a user with several targets.
+    k: int = 10  # Items recommended to each user.
+    over: Literal["candidates", "catalogue"] = (
+        "candidates"  # Which items are scored; use the catalogue only if it is small.
+    )
+    # With validation or test lists are also measured; a user may then have several lists, which no column separates.
     histories: Literal["latest", "validation", "test"] = "latest"
     users: tuple[str, ...] | None = not_in_recipe(None)  # Only these users; null is all.
     users_file: str | None = not_in_recipe(None)  # Only the users in this text file, one id per line.
-    # JSON lines or Parquet with user_id, item_ids (list of strings), timestamps (list of seconds): instead of users.
+    # File of histories to use instead of users: JSON lines or Parquet with user_id, item_ids (list of strings) and
+    # timestamps (list of seconds).
     histories_file: str | None = not_in_recipe(None)
     # Print this one person's last items and recommendations; nothing is written.
     user: str | None = not_in_recipe(None)
-    exclude_own_items: bool = True  # Never recommend what the user has in the history.
-    # Recommend as of this UTC day or time (ISO); null is the time of the newest event, also in a histories file. A
-    # user's later events do not count, and their items may be recommended; but candidates and popularity still know all
-    # later events, and so does the run.
+    exclude_own_items: bool = True  # Never recommend an item of the user's history.
+    # Recommend as of this UTC day or time (ISO); null is the time of the newest event, also of a histories file. A
+    # user's later events are ignored, and their items may be recommended. Candidates, popularity and the run itself
+    # still know all later events.
     as_of: str | None = None
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
     max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole.
     batch_size: int = 512  # Users read at once.
-    pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is some 400 bytes each.
+    pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is about 400 bytes each.
     # TensorFlow threads of each Python worker; Spark already runs one worker per core.
     tensorflow_threads: int = speed_only(1)
 
@@ -69,13 +72,15 @@ def seconds_of(text: str) -> int:
 class ExportConfig:
     """The `export` section: a run as a SavedModel."""
 
-    exclude_own_items: bool = True  # Top k leaves out the items of the given history.
+    exclude_own_items: bool = True  # The top k leaves out the items of the given history.
     max_k: int = 100  # The longest top-k list that the model can be asked for.
     block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
-    mlflow_tracking_uri: str | None = not_in_recipe(None)  # Log the model there too, such as sqlite:///mlflow.db.
-    # Of MLflow; on Databricks a path, such as /Users/you@example.com/seqrec.
+    mlflow_tracking_uri: str | None = not_in_recipe(
+        None
+    )  # Also log the model to this server, such as sqlite:///mlflow.db.
+    # Name of the MLflow experiment; on Databricks a path, such as /Users/you@example.com/seqrec.
     mlflow_experiment: str = not_in_recipe("seqrec")
-    # Register the model under this name, such as catalog.schema.seqrec; null: never.
+    # Register the model under this name, such as catalog.schema.seqrec; null does not register it.
     mlflow_model: str | None = not_in_recipe(None)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The former address of `export/mlflow_model.py`: models that MLflow holds already name this module as their loader."""
+"""The old path of `export/mlflow_model.py`: models logged to MLflow earlier name this module as their loader."""
 
 from seqrec.recommendation.export.mlflow_model import ListsModel, _load_pyfunc
 

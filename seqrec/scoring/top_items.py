@@ -1,4 +1,4 @@
-"""The best items of a whole catalogue for many histories, in memory that does not grow with the catalogue."""
+"""The best items of a whole catalogue for many histories, found in memory that does not grow with the catalogue."""
 
 from typing import Any, NamedTuple
 
@@ -8,9 +8,9 @@ from seqrec.models.contract import SequenceModel
 
 
 class TopItems(NamedTuple):
-    """The best first. Equal scores: the candidate that came first in the catalogue."""
+    """The k best items of each history, the best first; among equal scores, the first in the catalogue."""
 
-    items: tf.Tensor  # int32 [S, B, k]; 0 where fewer than k candidates may be recommended.
+    items: tf.Tensor  # int32 [S, B, k]; 0 where fewer than k items are allowed.
     scores: tf.Tensor  # float32 [S, B, k]; the lowest float where there is no item.
 
 
@@ -22,12 +22,13 @@ def top_items(
     block_size: int = 1024,
     excluded_items: tf.Tensor | None = None,
 ) -> TopItems:
-    """The k best of `catalogue` for each encoded history, scored block by block with a running top-k.
+    """The k best items of `catalogue` for each encoded history, scored block by block with a running top-k.
 
     Args:
-        catalogue: int32 [N], item indices without 0.
-        block_size: candidates scored at a time: memory is S * B * block_size * (the model's width).
-        excluded_items: int32 [S, B, E], items that a history must not get (its own, say); 0 excludes nothing.
+        state: the encoded histories, of S streams of B.
+        catalogue: int32 [N], item indices, all above 0.
+        block_size: items scored at a time; memory is S * B * block_size * (the model's width).
+        excluded_items: int32 [S, B, E], items to leave out of each history's list, such as its own, padded with 0.
     """
     catalogue = tf.convert_to_tensor(catalogue, tf.int32)
     num_blocks = (tf.size(catalogue) + block_size - 1) // block_size
@@ -40,7 +41,7 @@ def top_items(
         scores = model.score(state, candidates)  # [S, B, block_size]
         allowed = candidates > 0
         if excluded_items is not None:
-            # [S, B, E, block] would be large; each excluded item is looked up in the block instead.
+            # Comparing all pairs would take [S, B, E, block]; each excluded item is looked up in the block instead.
             allowed &= ~_contains(candidates, excluded_items)
         scores = tf.where(allowed, scores, scores.dtype.min)
         return block + 1, _merge(best, candidates, scores, k)
@@ -71,7 +72,7 @@ def _with_shape(values: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
 
 
 def _contains(candidates: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """bool [S, B, M]: which of M candidates are among a history's own `items` [S, B, E]."""
+    """bool [S, B, M]: which of the M candidates are among a history's `items`, int32 [S, B, E]."""
     order = tf.argsort(candidates)
     ordered = tf.gather(candidates, order)
     size = tf.size(candidates)

@@ -138,7 +138,7 @@ def test_every_metric_has_its_meaning_and_its_own_heading() -> None:
 
 def test_metrics_of_top_items_count_each_item_by_its_rows() -> None:
     train_count = np.array([0, 6, 1, 0, 1])  # Four items, eight events.
-    top = M.TopItems(np.array([1, 3]), np.array([3, 1]), train_count)
+    top = M.TopItemCounts(np.array([1, 3]), np.array([3, 1]), train_count)
 
     assert M.coverage(top) == 0.5
     assert M.average_popularity(top) == (3 * 6 + 0) / 4

@@ -23,13 +23,13 @@ def rank_stored_candidates(rows: EvaluationRows, compared: ComparedRankers) -> p
         rows.user_key,
         compared.slicer.parts(rows),
         target_counts(scores),
-        top_items(scores, candidates, compared.top_k),
+        best_candidates(scores, candidates, compared.top_k),
         of_logits,
         scores.astype(np.float32),
     )
 
 
-def top_items(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
+def best_candidates(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
     """int32 [B, K, min(k, N)]: each ranker's best candidates; tied ones in their stored order, the target last.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
-from seqrec.core.metrics import Reads, TopItems, metrics_that_read
+from seqrec.core.metrics import Reads, TopItemCounts, metrics_that_read
 from seqrec.evaluation.results import BASELINE, MODEL, RankerResult, SliceResult
 from seqrec.evaluation.statistics.aggregates import Plan
 from seqrec.evaluation.statistics.exact_sums import Sums
@@ -126,7 +126,7 @@ def top_item_metrics(items: np.ndarray, counts: np.ndarray, train_count: np.ndar
             candidates and counts for nothing.
     """
     real = items != PADDING_INDEX
-    top = TopItems(items[real], counts[real], train_count)
+    top = TopItemCounts(items[real], counts[real], train_count)
     return {metric.at(k): metric.function(top) for metric in metrics_that_read(Reads.TOP_ITEMS)}
 
 

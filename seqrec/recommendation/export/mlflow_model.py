@@ -18,10 +18,10 @@ _UNITY_CATALOG = "databricks-uc"
 
 
 def log_to_mlflow(config: ExportConfig, card: Mapping[str, Any], folder: Path) -> None:
-    """The exported model with its settings and metrics as one MLflow run; registered if `mlflow_model` names it.
+    """Logs the exported model, its settings and metrics as one MLflow run; registers it if `mlflow_model` is set.
 
     Args:
-        folder: holds `saved_model/` and `card.md`.
+        folder: local folder with `saved_model/` and `card.md`.
 
     Raises:
         ConfigError: MLflow is not installed.
@@ -34,7 +34,7 @@ def log_to_mlflow(config: ExportConfig, card: Mapping[str, Any], folder: Path) -
     except ImportError:
         raise ConfigError(
             f"export.mlflow_tracking_uri is {config.mlflow_tracking_uri}, but MLflow is not installed: "
-            "pip install mlflow-skinny, or leave the key out."
+            "run pip install mlflow-skinny, or leave the key out."
         ) from None
     assert config.mlflow_tracking_uri is not None
     signature = ModelSignature(
@@ -44,7 +44,7 @@ def log_to_mlflow(config: ExportConfig, card: Mapping[str, Any], folder: Path) -
         outputs=Schema([ColSpec(Array(DataType.string), "item_ids"), ColSpec(Array(DataType.double), "scores")]),
         params=ParamSchema([ParamSpec("k", DataType.integer, 10), ParamSpec("as_of", DataType.long, 0)]),
     )
-    if config.mlflow_tracking_uri.startswith("file:"):  # Newer versions ask for this before they use a plain folder.
+    if config.mlflow_tracking_uri.startswith("file:"):  # Newer versions of MLflow require it for a plain folder.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri(config.mlflow_tracking_uri)
     if config.mlflow_model and config.mlflow_model.count(".") == 2:  # catalog.schema.model
@@ -67,24 +67,24 @@ def log_to_mlflow(config: ExportConfig, card: Mapping[str, Any], folder: Path) -
 
 
 class ListsModel:
-    """What `mlflow.pyfunc.load_model` gives: the best items after each history of a table.
+    """The model that `mlflow.pyfunc.load_model` returns: it lists the best items after each history of a table.
 
     Args:
-        folder: of the SavedModel.
+        folder: folder of the SavedModel.
     """
 
     def __init__(self, folder: str):
         import tensorflow as tf
 
-        self._model = tf.saved_model.load(folder)  # Kept: the signature does not keep its look-up tables alive.
+        self._model = tf.saved_model.load(folder)  # Kept because a signature does not keep its look-up tables alive.
         self._top_k = self._model.signatures["top_k"]
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """One list for each row.
+        """One list of items per row.
 
         Args:
-            model_input: `item_ids` (lists of strings) and `timestamps` (lists of seconds since 1970), of one length.
-            params: `k`, and `as_of` in seconds since 1970: 0 is one second after each history's last event.
+            model_input: `item_ids` (lists of strings) and `timestamps` (lists of seconds since 1970), of equal lengths.
+            params: `k`, and `as_of` in seconds since 1970; 0 means one second after each history's last event.
         Returns: `item_ids` and `scores`, lists of at most k.
         """
         import tensorflow as tf
@@ -108,7 +108,7 @@ class ListsModel:
 
 
 def _load_pyfunc(path: str) -> ListsModel:
-    """The name by which MLflow finds it."""
+    """Loads the model; MLflow looks for a function of this name in the loader module."""
     return ListsModel(path)
 
 

@@ -1,4 +1,4 @@
-"""The card beside an exported model: what it is, from what, how good, and what it cannot do."""
+"""The card beside an exported model: its data and settings, its metrics, and its limits."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ _SIGNATURES = {
 
 
 def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
-    """Everything the card says, for programs."""
+    """The content of the card, for programs."""
     manifest, details = run.manifest, run.manifest.details
     return {
         "run": manifest.name,
@@ -44,10 +44,14 @@ def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: 
 
 
 def card_text(card: dict[str, Any], item: str, time: int) -> str:
-    """The card for people, in Markdown."""
+    """The card for people, in Markdown.
+
+    Args:
+        item, time: an item id and seconds since 1970, for the example of use.
+    """
     parts = [f"# {card['run']}: {card['model']['name']}", "", "## Use", "", _USE.format(item=item, time=time), ""]
     parts += [
-        "Fill histories up with empty ids; events may be in any order. Scores are logits: higher is better.",
+        "Pad shorter histories with empty ids; events may be in any order. Scores are logits: higher is better.",
         "",
         *(f"- `{name}`: {what}" for name, what in card["signatures"].items()),
         "",
@@ -75,21 +79,21 @@ def _limits(run: TrainedRun, config: ExportConfig) -> list[str]:
     catalogue = run.manifest.details
     never = catalogue["num_items"] - catalogue["num_trained_items"]
     return [
-        f"It knows {catalogue['num_items']:,} items; an id it does not know is left out of a history and cannot be "
+        f"The model knows {catalogue['num_items']:,} items. An unknown id is left out of a history, and is never "
         "recommended.",
-        f"{never:,} of them were never trained on: they share one embedding and differ by category only.",
+        f"{never:,} of these items were never trained on: they share one embedding and differ by category only.",
         f"The model reads the last {run.config.max_history_length} known events of a history, up to as_of.",
-        "An empty history is answered with what the model makes of no events, which is not the popularity list.",
-        f"Top k scores every item: meant for small catalogues; k is at most {config.max_k}. For large ones score "
+        "For an empty history the model still gives a list; it is not the list of the most popular items.",
+        f"Top k scores every item, which suits small catalogues; k is at most {config.max_k}. For a large catalogue, "
+        "score candidates instead.",
+        "Scores here are the model's alone; the lists of the job 'recommend' also weigh an item's place among the "
         "candidates.",
-        "The lists of the job 'recommend' also weigh the place among the candidates; these scores are the model's "
-        "alone.",
-        f"Own items are {'left out of' if config.exclude_own_items else 'kept in'} the top k.",
+        f"Items of the history are {'left out of' if config.exclude_own_items else 'kept in'} the top k.",
     ]
 
 
 def evaluations_of(storage: Storage, run: Manifest) -> dict[str, Any]:
-    """What `evaluate` found for these very weights, by split and protocol; not for what the run held before."""
+    """The metrics that `evaluate` measured of the run's present weights, not of earlier ones, by split and protocol."""
     found = {}
     for file in storage.list_files(f"runs/{run.name}/evaluations"):
         if not file.path.endswith(".json"):

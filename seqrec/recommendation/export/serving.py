@@ -1,8 +1,8 @@
 """A run as one TensorFlow module: raw item ids and times in, scores or the best items out.
 
-Everything is inside, the look-up tables too, so what is saved loads with plain TensorFlow. Nothing is refused: unknown
-ids and events after `as_of` are left out of a history, an empty history gives the model's answer to no events, and of a
-long one the last events are read. Legend: B histories, T events given, L events read, N candidates.
+The look-up tables are inside too, so plain TensorFlow loads what is saved. No input is refused: unknown ids and
+events after `as_of` are left out of a history, an empty history is encoded like any other, and the model reads the last
+events of a long one. Legend: B histories, T events given, L events read, N candidates.
 """
 
 from pathlib import Path
@@ -46,23 +46,23 @@ class ServedModel(tf.Module):
         Args:
             item_ids: string [B, T], in any order, filled up with "".
             timestamps: int64 [B, T], seconds since 1970.
-            as_of: int64 [B], the time for which scores are sought.
+            as_of: int64 [B], the time at which the items are scored.
         """
         return self.score_indices(self._indices(item_ids), timestamps, as_of, self._indices(candidate_ids))
 
     def score_indices(
         self, item_indices: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor, candidate_indices: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The same of item indices, int32; 0, and what is no index, is unknown. Unknown: the lowest float."""
+        """As `score`, for item indices, int32. Those outside 1..num_items are unknown and get the lowest float."""
         candidates = self._valid(candidate_indices)
         history = self._history(self._valid(item_indices), timestamps, as_of)
         known = candidates > 0
-        # Any item's score stands in for an unknown one's, which is then replaced.
+        # An unknown candidate is scored as item 1, and its score is then replaced.
         logits = self.model.score(self.model.encode(history), tf.maximum(candidates, 1)[None])[0]
         return {"scores": tf.where(known, logits, logits.dtype.min), "known": known}
 
     def top_k(self, item_ids: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best of the whole catalogue: ids string [B, k], "" where there are fewer, and logits float32 [B, k]."""
+        """The k best items of all: ids string [B, k], "" where there are fewer, and their logits float32 [B, k]."""
         best = self.top_k_indices(self._indices(item_ids), timestamps, as_of, k)
         return {
             "item_ids": self._id_of_line.lookup(tf.cast(best["item_indices"], tf.int64) - 1),
@@ -72,17 +72,17 @@ class ServedModel(tf.Module):
     def top_k_indices(
         self, item_indices: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor, k: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The same in item indices, int32 [B, k], 0 where there are fewer; k int32 [] from 0 to `max_k`."""
+        """As `top_k`, in item indices, int32 [B, k], 0 where there are fewer; k is an int32 [] from 0 to `max_k`."""
         items = self._valid(item_indices)
         state = self.model.encode(self._history(items, timestamps, as_of))
-        # Own items are left out even when they were taken after `as_of`. A column of 0 makes room for no events.
+        # Own items are left out even if their events are after `as_of`. The column of 0 stands for an empty history.
         own = tf.pad(items, [[0, 0], [0, 1]])[None] if self._exclude_own_items else None
         catalogue, k = tf.range(1, self._num_items + 1), tf.maximum(k, 0)
         best = top_items(self.model, state, catalogue, self._max_k, self._block_size, own)
         return {"item_indices": best.items[0, :, :k], "scores": best.scores[0, :, :k]}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """What a server offers, by name."""
+        """The signatures that a server offers, by name."""
 
         def of(dtype: tf.DType, name: str, shape: list[int | None] | None = None) -> tf.TensorSpec:
             return tf.TensorSpec([None, None] if shape is None else shape, dtype, name)
@@ -108,7 +108,7 @@ class ServedModel(tf.Module):
         return tf.where((indices >= 1) & (indices <= self._num_items), indices, 0)
 
     def _history(self, items: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor) -> History:
-        """The last L known events up to `as_of` in order of time, a stream of its own: arrays [1, B, L]."""
+        """The last L known events up to `as_of` in order of time, as one stream: arrays [1, B, L]."""
         length = self.model.config.max_history_length
         counts = (items > 0) & (timestamps <= as_of[:, None])  # [B, T]
         order = tf.argsort(tf.where(counts, timestamps, _NEVER), axis=1, stable=True)
@@ -121,7 +121,7 @@ class ServedModel(tf.Module):
         history = History(
             items=tf.where(is_real, tf.gather(items, place, batch_dims=1), 0),
             length=tf.minimum(num_events, length),
-            # Plain differences in whole seconds; only then cast.
+            # Differences are taken in whole seconds and cast afterwards: float32 cannot hold today's times exactly.
             seconds_to_target=tf.cast(tf.where(is_real, as_of[:, None] - read_times, 0), tf.float32),
             seconds_from_first=tf.cast(tf.where(is_real, read_times - times[:, :1], 0), tf.float32),
         )

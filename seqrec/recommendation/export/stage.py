@@ -1,4 +1,4 @@
-"""The `export` stage: a run as a SavedModel that serves anywhere, and its card."""
+"""The `export` stage: writes a run as a SavedModel that needs TensorFlow alone, and its card."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def export_path(run: str) -> str:
 
 
 def export_recipe(storage: Storage, run: str, config: ExportConfig) -> Recipe:
-    """What decides the export; needs neither Spark nor TensorFlow."""
+    """The recipe of the export; needs neither Spark nor TensorFlow."""
     manifest = read_run(storage, run).manifest
     inputs = {"run": manifest.content, "evaluations": digest_of(evaluations_of(storage, manifest))}
     return Recipe(stage="export", settings=recipe_settings(config), inputs=inputs)
@@ -49,10 +49,10 @@ def read_card(storage: Storage, run: str) -> dict[str, Any] | None:
 def run_export(storage: Storage, run: str, config: ExportConfig, force: bool = False) -> dict[str, Any]:
     """Writes `runs/<run>/export/`: `saved_model/`, `card.md` and, last, `card.json`, which is returned.
 
-    Logs it to MLflow too where the settings ask for it and it is not there yet.
+    If the settings name an MLflow server, also logs the export there, once.
 
     Raises:
-        SeqrecError: the run is not there, an item id has a line break, or MLflow is wanted and missing.
+        SeqrecError: the run is missing, an item id has a line break, or MLflow is needed and not installed.
     """
     recipe = export_recipe(storage, run, config)
     card = read_card(storage, run)
@@ -91,7 +91,7 @@ def _write_card(storage: Storage, run: str, card: dict[str, Any]) -> None:
 
 
 def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any]) -> None:
-    """From the files that lie in the workdir, so that an export that is there already can be logged as well."""
+    """Logs the files in the workdir, so that an earlier export can be logged without being made again."""
     from seqrec.recommendation.export.mlflow_model import log_to_mlflow
 
     local = storage.local(export_path(run))
@@ -105,7 +105,7 @@ def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any])
 
 
 def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
-    """Saves the run's best weights as a SavedModel; gives the first item's id, for the card's example."""
+    """Saves the run's best weights as a SavedModel; returns the first item's id, for the card's example."""
     quieten_tensorflow()
     import tensorflow as tf
 
@@ -126,7 +126,7 @@ def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: 
 
 
 def write_ids(storage: Storage, run: TrainedRun, path: Path) -> str:
-    """The id of item index i on line i of a text file; gives the first.
+    """Writes the id of item index i to line i of a text file; returns the first id.
 
     Raises:
         DataError: an id has a line break, so that no text file can hold it.
@@ -134,7 +134,10 @@ def write_ids(storage: Storage, run: TrainedRun, path: Path) -> str:
     _, ids = read_names(storage, run.manifest.table(ITEMS), ITEM_INDEX, ITEM)
     broken = pc.any(pc.match_substring_regex(ids, "[\r\n]")).as_py()
     if broken:
-        raise DataError(f"run '{run.manifest.name}': an item id has a line break in it, so it cannot be exported.")
+        raise DataError(
+            f"run '{run.manifest.name}': an item id contains a line break, so the run cannot be exported. "
+            "Fix the ids in the source and ingest them again."
+        )
     with path.open("w", encoding="utf-8", newline="\n") as lines:
         for start in range(0, len(ids), 1 << 16):
             block: pa.Array = ids.slice(start, 1 << 16)

@@ -15,7 +15,7 @@ from seqrec.events.rows import UserHistories
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import names_of
 from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists
-from seqrec.recommendation.lists.stage import Sources, list_job, read_sources
+from seqrec.recommendation.lists.stage import RecommendationInputs, list_job, read_inputs
 from seqrec.recommendation.lists.write_lists import open_recommender
 
 _MAX_SHOWN = 15  # Last items.
@@ -32,16 +32,16 @@ def show_user(
     """
     assert config.user is not None
     console = console or Console()
-    sources = read_sources(storage, name, run, config)
-    job = list_job(storage, sources, config, "")
+    inputs = read_inputs(storage, name, run, config)
+    job = list_job(storage, inputs, config, "")
     recommender = open_recommender(storage, job)
-    history = find_user(storage, sources, config.user, job.as_of)
+    history = find_user(storage, inputs, config.user, job.as_of)
     if history is None:
         lists, own = recommender.popularity_list(), np.zeros(0, np.int32)
     else:
         history = history.before_as_of()
         lists, own = recommender.recommend(history), history.items.values[-_MAX_SHOWN:]
-    names = names_of(storage, sources.prepared, np.concatenate([own, lists.items[lists.items > 0]]))
+    names = names_of(storage, inputs.prepared, np.concatenate([own, lists.items[lists.items > 0]]))
     if history is None or not len(own):
         console.print(f"No known item of user '{config.user}' up to {_day(job.as_of)}: the most popular items.")
     else:
@@ -57,9 +57,9 @@ def show_wanted_user(storage: Storage, name: str, run: str, config: Recommendati
     return True
 
 
-def find_user(storage: Storage, sources: Sources, user: str, as_of: int) -> UserHistories | None:
+def find_user(storage: Storage, inputs: RecommendationInputs, user: str, as_of: int) -> UserHistories | None:
     """The row of one user; None for a user without a known item."""
-    for file in sources.prepared.table("sequences/latest").files:
+    for file in inputs.prepared.table("sequences/latest").files:
         first = 0
         for batch in read_batches(storage, file.path, [C.USER], _ROWS):
             place = pc.index(batch.column(C.USER), pa.scalar(user, pa.string())).as_py()

@@ -1,4 +1,4 @@
-"""The `recommend` stage: lists of k items for everyone, some users, or histories brought in a file."""
+"""The `recommend` stage: lists of k items for all users, for some, or for histories in a file."""
 
 import hashlib
 import logging
@@ -62,8 +62,8 @@ _ARROW = pa.schema(
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What recommendations are made from."""
+class RecommendationInputs:
+    """The datasets that recommendations are made from."""
 
     prepared: Manifest
     run: TrainedRun
@@ -89,10 +89,10 @@ def recommendations_name(run: str, config: RecommendationConfig) -> str:
     return "-".join(parts)
 
 
-def read_sources(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Sources:
+def read_inputs(storage: Storage, name: str, run: str, config: RecommendationConfig) -> RecommendationInputs:
     """
     Raises:
-        DataError: something is not there, or made from other data than the rest; or the catalogue is too large.
+        DataError: a dataset is missing, or made from other data than the rest; or the catalogue is too large.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
     trained = read_run(storage, run, prepared)
@@ -100,9 +100,9 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
         if prepared.details["num_items"] > config.max_catalogue:
             raise DataError(
                 f"prepared '{name}' has {prepared.details['num_items']} items, more than recommendation.max_catalogue "
-                f"({config.max_catalogue}): use recommendation.over=candidates, or raise it for a few users."
+                f"({config.max_catalogue}): use recommendation.over=candidates; for a few users, raise max_catalogue."
             )
-        return Sources(prepared, trained, None)
+        return RecommendationInputs(prepared, trained, None)
     candidates = Dataset(storage, "candidates", candidates_name(name, config.histories)).require("candidates")
     made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
     if made_from != (prepared.content, files_digest(prepared, config.histories)):
@@ -110,28 +110,28 @@ def read_sources(storage: Storage, name: str, run: str, config: RecommendationCo
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
             "run the job 'candidates' again."
         )
-    return Sources(prepared, trained, candidates, published_run(storage, candidates, prepared))
+    return RecommendationInputs(prepared, trained, candidates, published_run(storage, candidates, prepared))
 
 
 def recommend_recipe(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Recipe:
-    """What decides the lists; needs neither Spark nor TensorFlow."""
-    sources = read_sources(storage, name, run, config)
-    inputs = {
-        "prepared": sources.prepared.content,
-        "files": files_digest(sources.prepared, config.histories),
-        "run": sources.run.manifest.content,
+    """The recipe of the lists; needs neither Spark nor TensorFlow."""
+    inputs = read_inputs(storage, name, run, config)
+    contents = {
+        "prepared": inputs.prepared.content,
+        "files": files_digest(inputs.prepared, config.histories),
+        "run": inputs.run.manifest.content,
     }
     ingested = Dataset(storage, "ingested", name).manifest()
     if ingested is not None and "items" in ingested.tables:
-        inputs["items"] = ingested.tables["items"].content
-    if sources.candidates is not None:
-        inputs["candidates"] = sources.candidates.content + sources.candidates.recipe
+        contents["items"] = ingested.tables["items"].content
+    if inputs.candidates is not None:
+        contents["candidates"] = inputs.candidates.content + inputs.candidates.recipe
     users = listed_users(config)
     if users is not None:
-        inputs["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
+        contents["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
     if config.histories_file is not None:
-        inputs["histories_file"] = _file_digest(config.histories_file)
-    return Recipe(stage="recommend", settings=recipe_settings(config), inputs=inputs)
+        contents["histories_file"] = _file_digest(config.histories_file)
+    return Recipe(stage="recommend", settings=recipe_settings(config), inputs=contents)
 
 
 def run_recommend(
@@ -142,14 +142,14 @@ def run_recommend(
     config: RecommendationConfig,
     force: bool = False,
 ) -> Manifest:
-    """Makes `recommendations/<run>` (with a suffix for parts of the users); resumes where a killed attempt ended.
+    """Makes `recommendations/<run>`, with a suffix for parts of the users; resumes where a killed attempt ended.
 
     Raises:
-        SeqrecError: something is not there, does not belong together, or cannot be read.
+        SeqrecError: a dataset or file is missing, cannot be read, or does not belong to the others.
     """
     if config.histories != "latest" and (config.as_of or config.users is not None or config.users_file is not None):
         raise ConfigError(
-            f"recommendation.histories is {config.histories}: as_of, users and users_file have no meaning there. "
+            f"recommendation.histories is {config.histories}: as_of, users and users_file have no effect there. "
             "Leave them out."
         )
     recipe = recommend_recipe(storage, name, run, config)
@@ -157,12 +157,12 @@ def run_recommend(
     output = StageOutput(dataset, recipe, force, resumes=True)
     if (current := output.current()) is not None:
         return current
-    sources = read_sources(storage, name, run, config)
+    inputs = read_inputs(storage, name, run, config)
     attempt = output.begin()
     session = adaptive_session(spark)
     if not storage.exists(f"{attempt.path}/{NAMES}"):
-        write_item_names(session, attempt, sources.prepared, f"{attempt.path}/{NAMES}")
-    counted = _write_all_lists(session, attempt, sources, config)
+        write_item_names(session, attempt, inputs.prepared, f"{attempt.path}/{NAMES}")
+    counted = _write_all_lists(session, attempt, inputs, config)
     measured = _measured(counted, config)
     table = describe_table(session, attempt, LISTS, SCHEMA)
     for scratch in (NAMES, "histories"):
@@ -174,48 +174,52 @@ def run_recommend(
     return manifest
 
 
-def as_of_seconds(storage: Storage, sources: Sources, config: RecommendationConfig, newest_in_file: int = 0) -> int:
-    """The time of the newest event, unless one is given: never the clock's, so that lists can be made again.
+def as_of_seconds(
+    storage: Storage, inputs: RecommendationInputs, config: RecommendationConfig, newest_in_file: int = 0
+) -> int:
+    """The time for which lists are made: `as_of` if it is set, else that of the newest event.
+
+    It is never the clock's time, so that the same lists can be made again.
 
     Args:
-        newest_in_file: newest event of histories brought in a file, which may be later than the prepared data.
+        newest_in_file: newest event of a file of histories, which may be later than the prepared data.
     """
     if config.as_of_seconds is not None:
         return config.as_of_seconds
-    latest = sources.prepared.table("sequences/latest").files
+    latest = inputs.prepared.table("sequences/latest").files
     return max(newest_in_file, newest_timestamp(storage, latest, C.HISTORY_TIMESTAMPS))
 
 
 def list_job(
-    storage: Storage, sources: Sources, config: RecommendationConfig, path: str, newest_in_file: int = 0
+    storage: Storage, inputs: RecommendationInputs, config: RecommendationConfig, path: str, newest_in_file: int = 0
 ) -> ListJob:
     return ListJob(
         root=storage.root,
         names=f"{path}/{NAMES}",
-        run=sources.run,
-        candidates=sources.candidates,
-        retrieval_run=sources.retrieval_run,
+        run=inputs.run,
+        candidates=inputs.candidates,
+        retrieval_run=inputs.retrieval_run,
         config=config,
-        as_of=as_of_seconds(storage, sources, config, newest_in_file),
+        as_of=as_of_seconds(storage, inputs, config, newest_in_file),
     )
 
 
 def _write_all_lists(
-    spark: SparkSession, attempt: Attempt, sources: Sources, config: RecommendationConfig
+    spark: SparkSession, attempt: Attempt, inputs: RecommendationInputs, config: RecommendationConfig
 ) -> dict[str, Any]:
     storage = attempt.storage
     users, newest, expected = listed_users(config), 0, None
     if config.histories_file is not None:
         rows, newest = read_histories_file(spark, config.histories_file)
-        histories = write_known_histories(spark, storage, sources.prepared, rows, f"{attempt.path}/histories")
-        unknown = unknown_users(spark, storage, sources.prepared, rows, histories)
-        inputs: list[tuple[str, ...]] = [(path,) for path in histories]
+        histories = write_known_histories(spark, storage, inputs.prepared, rows, f"{attempt.path}/histories")
+        unknown = unknown_users(spark, storage, inputs.prepared, rows, histories)
+        file_groups: list[tuple[str, ...]] = [(path,) for path in histories]
     else:
-        unknown = [] if users is None else unknown_users(spark, storage, sources.prepared, users, None)
-        inputs = _aligned_inputs(sources, config)
-        expected = sources.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
-    job = list_job(storage, sources, config, attempt.path, newest)
-    tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(inputs)]
+        unknown = [] if users is None else unknown_users(spark, storage, inputs.prepared, users, None)
+        file_groups = _aligned_files(inputs, config)
+        expected = inputs.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
+    job = list_job(storage, inputs, config, attempt.path, newest)
+    tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(file_groups)]
     wanted = None if users is None else frozenset(users)
     facts = write_row_files(spark, storage.root, tasks, _ARROW, partial(write_lists, job, wanted))
     if unknown:
@@ -229,17 +233,17 @@ def _write_all_lists(
     return dict(total)
 
 
-def _aligned_inputs(sources: Sources, config: RecommendationConfig) -> list[tuple[str, ...]]:
-    """Each file of histories, beside it the file of its candidates; candidates of another time are found anew."""
-    histories = [file.path for file in sources.prepared.table(f"sequences/{config.histories}").files]
-    if sources.candidates is None or config.as_of is not None:
+def _aligned_files(inputs: RecommendationInputs, config: RecommendationConfig) -> list[tuple[str, ...]]:
+    """Each file of histories with the file of its candidates; alone if `as_of` is set: they are then found anew."""
+    histories = [file.path for file in inputs.prepared.table(f"sequences/{config.histories}").files]
+    if inputs.candidates is None or config.as_of is not None:
         return [(path,) for path in histories]
-    folder = f"candidates/{sources.candidates.name}/{sources.candidates.id}/{CANDIDATES}"
+    folder = f"candidates/{inputs.candidates.name}/{inputs.candidates.id}/{CANDIDATES}"
     return [(path, f"{folder}/part-{number:05d}.parquet") for number, path in enumerate(histories)]
 
 
 def _measured(counted: dict[str, Any], config: RecommendationConfig) -> dict[str, float] | None:
-    """Takes the sums of the metrics out of `counted`, and gives their means over the users; None without targets."""
+    """Removes the sums of the metrics from `counted`, and returns their means over users; None without targets."""
     if config.histories == "latest":
         return None
     users = max(1, counted["users"])

@@ -1,4 +1,4 @@
-"""Whom to recommend to: a list of users, or histories brought in a file."""
+"""The users to recommend to: listed by id, or with their histories in a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +21,9 @@ from seqrec.recommendation.config import RecommendationConfig
 from seqrec.tables.files import read_table, strict_reader
 from seqrec.tables.prepared_schemas import LATEST, VOCABULARY_ITEMS
 
-_NUM_FILES = 16  # Files of histories brought in: a fixed number, so that the lists' files depend on nothing else.
+_NUM_FILES = 16  # Files that a file of histories is written to; fixed, so that the lists' files depend on nothing else.
 _ITEM_IDS = "item_ids"
-_YEAR_2100 = 4_102_444_800  # Later times are milliseconds, or finer.
+_YEAR_2100 = 4_102_444_800  # A later time must be in milliseconds or finer.
 _FILE = StructType(
     [
         StructField(C.USER, StringType()),
@@ -34,10 +34,10 @@ _FILE = StructType(
 
 
 def listed_users(config: RecommendationConfig) -> list[str] | None:
-    """The users asked for, each once, in the order given; None for all.
+    """The users that the settings list, each once and in that order; None for all users.
 
     Raises:
-        DataError: the file cannot be read, or names nobody.
+        DataError: the file cannot be read, or holds no ids.
     """
     if config.users is not None:
         return list(dict.fromkeys(config.users))
@@ -51,16 +51,16 @@ def listed_users(config: RecommendationConfig) -> list[str] | None:
         ) from None
     users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not users:
-        raise DataError(f"recommendation.users_file: {config.users_file}: no users in it. Write one id a line.")
+        raise DataError(f"recommendation.users_file: {config.users_file}: it holds no user ids. Write one id per line.")
     return users
 
 
 def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]:
-    """One row per line of JSON or Parquet: user_id, item_ids, timestamps; and the newest of all times.
+    """The rows of a file of JSON lines or Parquet, with user_id, item_ids, timestamps; and the newest of all times.
 
     Raises:
-        DataError: there is no such file, it is not of this form, lists of one user differ in length, or times are
-            not in seconds.
+        DataError: the file is missing, empty or has other columns; the two lists of a row differ in length; or times
+            are not in seconds.
     """
     no_times = F.col(C.TIMESTAMPS).isNull() | (F.size(_ITEM_IDS) != F.size(C.TIMESTAMPS))
     no_time = F.exists(C.TIMESTAMPS, lambda time: time.isNull())
@@ -74,7 +74,8 @@ def read_histories_file(spark: SparkSession, path: str) -> tuple[DataFrame, int]
         raise DataError(f"recommendation.histories_file: {path}: cannot be read: {message}") from None
     if not num_rows:
         raise DataError(
-            f"recommendation.histories_file: {path}: nobody in it. Write one user a row: user_id, item_ids, timestamps."
+            f"recommendation.histories_file: {path}: it holds no rows. "
+            "Write one row per user: user_id, item_ids, timestamps."
         )
     if num_bad:
         raise DataError(
@@ -102,14 +103,14 @@ def _rows_of_file(spark: SparkSession, path: str) -> DataFrame:
 
 
 def _check_column_types(path: str) -> None:
-    """Before Spark reads a row: it would end in a trace of many lines."""
+    """Checks the columns before Spark reads a row, because its own error is a trace of many lines."""
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"recommendation.histories_file: {path}: cannot be read: {reason_of(error)}. Give JSON lines or Parquet."
         ) from None
-    # Item ids that are numbers may have lost their leading zeros, and would be unknown without a word.
+    # Item ids stored as numbers may have lost leading zeros; they would not match, and no error would show it.
     fits: dict[str, Callable[[pa.DataType], bool]] = {
         C.USER: lambda found: _is_text(found) or types.is_integer(found),
         _ITEM_IDS: lambda found: _is_list(found) and _is_text(found.value_type),
@@ -121,13 +122,13 @@ def _check_column_types(path: str) -> None:
     ]
     if missing or wrong:
         raise DataError(
-            f"recommendation.histories_file: {path}: columns of another form: {', '.join(missing + wrong)}. Give "
+            f"recommendation.histories_file: {path}: these columns do not fit: {', '.join(missing + wrong)}. Give "
             "user_id as strings, item_ids as lists of strings and timestamps as lists of whole seconds since 1970."
         )
 
 
 def _cause(error: Exception) -> str:
-    """One line of what Spark says; of a job that failed, the innermost cause."""
+    """The first line of a Spark error; for a failed job that of its innermost cause."""
     if not isinstance(error, Py4JJavaError):
         return first_line(error)
     cause = error.java_exception
@@ -148,9 +149,11 @@ def _is_list(found: pa.DataType) -> bool:
 def write_known_histories(
     spark: SparkSession, storage: Storage, prepared: Manifest, rows: DataFrame, folder: str
 ) -> list[str]:
-    """Writes histories in the layout of `latest`, without unknown items; paths of the files, in a fixed order.
+    """Writes the histories of a file in the layout of `sequences/latest`, without unknown items.
 
     Events are put in order of time; equal times keep the order of the list.
+
+    Returns: paths of the files written, in a fixed order.
     """
     vocabulary = read_table(spark, storage, prepared, ITEMS, VOCABULARY_ITEMS).select(C.ITEM, C.ITEM_INDEX)
     events = rows.select(C.USER, F.posexplode(F.arrays_zip(_ITEM_IDS, C.TIMESTAMPS)).alias("place", "event"))
@@ -173,11 +176,11 @@ def write_known_histories(
 def unknown_users(
     spark: SparkSession, storage: Storage, prepared: Manifest, users: list[str] | DataFrame, known: list[str] | None
 ) -> list[str]:
-    """Those of `users` who have no known item, sorted.
+    """The members of `users` that have no known item, sorted.
 
     Args:
-        users: listed, or rows of a histories file.
-        known: paths of the histories brought in; None when users are looked for among `sequences/latest`.
+        users: ids, or the rows of a histories file.
+        known: paths that `write_known_histories` returned; None looks the users up in `sequences/latest`.
     """
     if isinstance(users, list):
         wanted = spark.createDataFrame([(user,) for user in users], StructType([StructField(C.USER, StringType())]))
@@ -194,5 +197,5 @@ def unknown_users(
 
 
 def keep_users(batch: pa.Array, wanted: frozenset[str]) -> list[int]:
-    """Rows of the wanted users."""
+    """The places in `batch`, user ids, of those in `wanted`."""
     return [row for row, user in enumerate(batch.to_pylist()) if user in wanted]

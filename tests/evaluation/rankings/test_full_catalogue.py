@@ -5,7 +5,7 @@ import pytest
 
 from seqrec.evaluation.rankings import full_catalogue
 from seqrec.evaluation.rankings.full_catalogue import rank_against
-from seqrec.evaluation.rankings.stored_candidates import top_items
+from seqrec.evaluation.rankings.stored_candidates import best_candidates
 from seqrec.evaluation.rows import EvaluationRows
 from tests.evaluation.rows_by_hand import build_rows
 
@@ -50,10 +50,10 @@ def test_rank_against_fewer_items_than_top_k_fills_up_with_padding() -> None:
     assert top.tolist() == [[3, 2, 0, 0]]
 
 
-def test_top_items_put_a_tied_target_last() -> None:
+def test_best_candidates_put_a_tied_target_last() -> None:
     scores = np.array([[[1.0, 1.0, 2.0, 1.0]]])
 
-    found = top_items(scores, np.array([[7, 8, 9, 10]]), 3)
+    found = best_candidates(scores, np.array([[7, 8, 9, 10]]), 3)
 
     assert found[0, 0].tolist()[0] == 9
     assert 7 not in found[0, 0].tolist()

@@ -139,8 +139,8 @@ def test_run_export_writes_a_card(exported):
     text = storage.read_bytes(f"{export_path(run)}/card.md").decode()
 
     assert f"# {run}" in text
-    assert f"It knows {NUM_ITEMS} items" in text
-    assert "4 of them were never trained on" in text
+    assert f"The model knows {NUM_ITEMS} items" in text
+    assert "4 of these items were never trained on" in text
     assert "weights: weights of" in text
 
 

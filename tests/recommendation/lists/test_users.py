@@ -96,7 +96,7 @@ def test_read_histories_file_refuses_milliseconds(spark: SparkSession, tmp_path:
 def test_read_histories_file_refuses_a_file_without_rows(spark: SparkSession, tmp_path: Path):
     (tmp_path / "histories.json").touch()
 
-    with pytest.raises(DataError, match="nobody in it"):
+    with pytest.raises(DataError, match="it holds no rows"):
         read_histories_file(spark, str(tmp_path / "histories.json"))
 
 
