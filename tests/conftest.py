@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parents[1]
+settings.register_profile("untimed", deadline=None)  # A slow machine must not fail a test.
+settings.load_profile("untimed")
 # Read when TensorFlow starts: with more threads the last bits vary from run to run.
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

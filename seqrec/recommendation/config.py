@@ -13,9 +13,8 @@ class RecommendationConfig:
     """The `recommendation` section: the top k of a run for users."""
 
     k: int = 10  # Items recommended to each user.
-    over: Literal["candidates", "catalogue"] = (
-        "candidates"  # Which items are scored; use the catalogue only if it is small.
-    )
+    # The items that are scored; the whole catalogue only if it is small.
+    over: Literal["candidates", "catalogue"] = "candidates"
     # With validation or test lists are also measured; a user may then have several lists, which no column separates.
     histories: Literal["latest", "validation", "test"] = "latest"
     users: tuple[str, ...] | None = not_in_recipe(None)  # Only these users; null is all.
@@ -75,9 +74,7 @@ class ExportConfig:
     exclude_own_items: bool = True  # The top k leaves out the items of the given history.
     max_k: int = 100  # The longest top-k list that the model can be asked for.
     block_size: int = 1024  # Items scored at a time in the top k: speed and memory only.
-    mlflow_tracking_uri: str | None = not_in_recipe(
-        None
-    )  # Also log the model to this server, such as sqlite:///mlflow.db.
+    mlflow_tracking_uri: str | None = not_in_recipe(None)  # Also log the model there, such as sqlite:///mlflow.db.
     # Name of the MLflow experiment; on Databricks a path, such as /Users/you@example.com/seqrec.
     mlflow_experiment: str = not_in_recipe("seqrec")
     # Register the model under this name, such as catalog.schema.seqrec; null does not register it.

@@ -104,8 +104,8 @@ def _num_runs(storage: Storage, inputs: _Inputs) -> tuple[int, ...] | None:
 
 def _checked_plan(inputs: _Inputs, num_runs: tuple[int, ...] | None) -> str:
     """A description of the first epoch's plan, once settings and data are known to go together."""
-    layout = layout_of(inputs.training, inputs.seed)
-    plan = plan_epoch(inputs.prepared.table(TRAIN).files, layout, 0, num_runs)
+    layout, files = layout_of(inputs.training, inputs.seed), inputs.prepared.table(TRAIN).files
+    plan = plan_epoch(files, layout, 0, num_runs)
     check_prepared(inputs.prepared, inputs.model, inputs.training)
     rate = plan_learning_rate(inputs.training, lambda epoch: plan_epoch(files, layout, epoch, num_runs).steps)
     lines = [describe_plan(plan, layout), rate.describe()]
