@@ -39,8 +39,8 @@ _METRICS = """\
 
 The metrics that `training.metric`, evaluations and reports name; `k` stands for a cutoff, as in `ndcg@10`. The last
 column says which are also computed after each epoch of training, against the stored negatives. A name in brackets is
-that of the same metric among the whole catalogue, as an evaluation with `protocol: full` has it; these are computed after
-each epoch if `training.metric` is one of them.
+that of the same metric among the whole catalogue, as an evaluation with `protocol: full` has it; these are computed
+after each epoch if `training.metric` is one of them.
 """
 
 

@@ -52,7 +52,7 @@ def shared_scores(model: SequenceModel, state: Any, vectors: tf.Tensor | None = 
     """A function that scores items after the histories of `state`.
 
     Args:
-        vectors: float32 [items, V], a retrieval model's vectors of all trained items; None computes those that are needed.
+        vectors: float32 [items, V], a retrieval model's vectors of all trained items; None computes those needed.
     """
     if vectors is None:
         return lambda items: model.score(state, items)
