@@ -16,8 +16,9 @@ class OptimizerConfig:
     beta_1: float = 0.9  # Share of the first moment that is kept at each step.
     beta_2: float = 0.999  # Share of the second moment that is kept at each step.
     epsilon: float = 1.0e-8  # Added to the square root of the second moment.
-    # A step takes this share, times the learning rate, off each weight, but not off biases and norms. In a table,
-    # row_sparse_adam takes it off the rows of the batch.
+    # A step takes this share, times its learning rate, off each weight, but not off biases and norms; so warm-up and
+    # schedule weaken it. In a table, row_sparse_adam takes it off the rows that have a gradient: those of the batch, or
+    # all where full_softmax scores by the table.
     weight_decay: float = added(0.0)
     # The rate after the warm-up. constant: stays; cosine: down a cosine over the planned epochs, so that another
     # num_epochs is another run; plateau: cut whenever validation stands still.

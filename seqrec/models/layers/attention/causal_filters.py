@@ -22,7 +22,8 @@ class EarlierEvents(tf.Module):
         """Returns float32 [P, D] for packed events x [P, D]."""
         total, num_events = x, tf.shape(x)[0]
         for distance in range(1, self.factors.shape[0] + 1):
-            earlier = tf.pad(x, [[distance, 0], [0, 0]])[:num_events]
+            # Not as a Python slice, the gradient of which takes 9 times as long.
+            earlier = tf.slice(tf.pad(x, [[distance, 0], [0, 0]]), [0, 0], [num_events, -1])
             earlier = tf.where((events.position >= distance)[:, None], earlier, 0.0)
             total += earlier * self.factors[distance - 1]
         return total
