@@ -51,7 +51,7 @@ class TrainingConfig:
     # Rows of the validation split that are used after each epoch, from the first on; all if there are fewer.
     max_validation_rows: int = not_tunable(100_000)
     # Rows of these that are ranked against the whole catalogue, if the metric asks for it; they are drawn by the seed.
-    # null: all. A ranking model may score up to 1e9 pairs of row and item after an epoch, a retrieval model 1e11.
+    # null: all. A ranking model may score up to 5e8 pairs of row and item after an epoch, a retrieval model 1e11.
     validation_sample: int | None = not_tunable(None, is_added=True)
     validation_batch_size: int = speed_only(512)  # Validation rows that are scored at once; no effect on the result.
     resume: Literal["auto", "never"] = speed_only("auto")  # Resume from the newest checkpoint, or start over.
