@@ -35,4 +35,4 @@ def test_training_logs_what_a_full_evaluation_measures(spark: SparkSession, tmp_
 
     assert 0.0 < best["catalogue_ndcg@10"] < 1.0
     for metric in ("ndcg@10", "hit_rate@10", "mrr"):
-        assert measured[metric] == pytest.approx(best[f"catalogue_{metric}"], rel=1e-12)
+        assert measured[metric] == pytest.approx(best[f"catalogue_{metric}"], rel=1e-9)  # Sums are rounded.

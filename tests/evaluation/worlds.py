@@ -106,7 +106,8 @@ def write_rows(attempt: Attempt, name: str, rows: list[tuple], schema: StructTyp
         content = sink.getvalue().to_pybytes()
         path = f"{attempt.path}/{name}/part-{number}.parquet"
         attempt.storage.write_bytes(path, content)
-        files.append(FileEntry(path=path, rows=len(part), size=len(content)))
+        targets = sum(len(row[1]) - row[4] for row in part) if schema == schemas.TRAIN else None
+        files.append(FileEntry(path=path, rows=len(part), size=len(content), targets=targets))
     return Table(rows=len(rows), content=digest_of(rows)[:16], files=tuple(files))
 
 
