@@ -30,8 +30,8 @@ class FullSoftmaxOptions:
     # library then fetches the memory of every block anew.
     block_mb: int = 24
     # Type of the numbers in the matrix products of logits and gradient; the softmax is float32 in any case. bfloat16
-    # rounds a logit to three digits. It is for processors that multiply it (avx512_bf16, amx, GPUs); with avx2 alone the
-    # loss takes 1.4 times as long. For the products within the model there is model.mixed_precision.
+    # rounds a logit to three digits. It is for processors that multiply it (avx512_bf16, amx, GPUs); with no more than
+    # avx2 the loss takes 1.4 times as long. For the products within the model there is model.mixed_precision.
     matmul_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
