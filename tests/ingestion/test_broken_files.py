@@ -1,6 +1,9 @@
 """Every kind of broken file ends as one clear error that names it, or as counted rejects; nothing is published."""
 
+import bz2
 import gzip
+import io
+import tarfile
 
 import pytest
 import zstandard
@@ -18,6 +21,15 @@ def fails(ingested, tmp_path, match, reviews, *rest, **settings):
     assert Dataset(Storage(str(tmp_path / "work")), "ingested", "test").manifest() is None
 
 
+def tar_of(content):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("reviews.json")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
@@ -30,8 +42,16 @@ def fails(ingested, tmp_path, match, reviews, *rest, **settings):
             "known format; it starts with 'Dear reader,'",
         ),
         ("reviews.zip", b"PK\x03\x04abc", "is a zip archive"),
-        ("reviews.json.bz2", b"BZh91AY", "is a bzip2 archive"),
-        ("reviews.parquet", b"PAR1abc", "is a Parquet file"),
+        ("reviews.json.bz2", bz2.compress(b'{"reviewerID": "A1"}\n' * 99)[:-9], "is cut off or damaged"),
+        (
+            "list.json",
+            b'[\n{"reviewerID": "A1", "asin": "B1"},\n{"reviewerID": "A2"}\n]',
+            "is one JSON list.* jq -c '.\\[\\]'",
+        ),
+        ("pretty.json", b'{\n "reviewerID": "A1",\n "asin": "B1"\n}\n' * 9, "objects over several lines.* jq -c \\. "),
+        ("tar.json.gz", tar_of(b'{"reviewerID": "A1"}\n' * 999), "holds a tar archive.* tar -xf -"),
+        ("mixed.json.gz.part", b'{"reviewerID": "A1"}\n', "is a download that has not ended"),
+        ("reviews.parquet", b"PAR1\x15\0abc", "is a Parquet file"),
         ("windows.json", "{}".encode("utf-16"), "is UTF-16 text"),
         ("binary.json", bytes(range(256)) * 50, "no line of a known format"),
         ("code.py", b"import os\nos.system('touch /tmp/x')\n", "no line of a known format"),
@@ -143,3 +163,10 @@ def test_ingest_publishes_nothing_when_it_fails_the_second_time(ingested, raw, r
 
     raw("reviews.json", [review()])
     assert ingested(path).manifest.id == first.id
+
+
+def test_ingest_fails_where_text_follows_an_archive(ingested, raw, review, tmp_path):
+    path = raw("two.json.gz", [review()] * 500)
+    path.write_bytes(path.read_bytes() + f"{review()}\n".encode() * 3)
+
+    fails(ingested, tmp_path, "two.json.gz: is cut off or damaged", path)

@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import json
+import lzma
 
 import pytest
 import zstandard
@@ -101,14 +103,24 @@ def test_ingest_reads_plain_gz_zst_and_misnamed_files_alike(ingested, raw, revie
         "plain.json": text,
         "frames.json.zst": zstandard.compress(text[:500]) + zstandard.compress(text[500:]),
         "gzipped.json": gzipped,
+        "streams.json.xz": lzma.compress(text[:500]) + lzma.compress(text[500:]),
+        "streams.json.bz2": bz2.compress(text[:500]) + bz2.compress(text[500:]),
+        "xz.json.gz": lzma.compress(text),
         "two members.json": gzip.compress(text[:700]) + gzip.compress(text[700:]) + bytes(512),
     }
 
-    digests = {ingested(raw(name, content), name="same").digest for name, content in files.items()}
+    place = raw("x", b"").parent
+    digests = set()
+    for name, content in files.items():
+        (place / name).write_bytes(content)  # As it is, whatever the name.
+        digests.add(ingested(place / name, name="same").digest)
     digests.add(ingested(raw("plain.gz", lines)).digest)
     plain_under_gz = raw("x", b"").parent / "really plain.json.gz"
     plain_under_gz.write_bytes(text)
     digests.add(ingested(plain_under_gz).digest)
+    zeros_after = raw("x", b"").parent / "zeros after.json.gz"
+    zeros_after.write_bytes(gzipped + bytes(512))  # Spark takes no zeros there.
+    digests.add(ingested(zeros_after).digest)
 
     assert len(digests) == 1
 

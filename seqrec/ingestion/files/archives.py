@@ -1,6 +1,8 @@
 """Compressed raw files as streams of bytes, up to where a broken one ends."""
 
+import bz2
 import io
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +18,7 @@ from seqrec.ingestion.files.raw_files import RawFile
 _CHUNK_BYTES = 4 << 20
 _HEAD_CHUNK_BYTES = 1 << 10  # Small, as the output for the chunk in which a decompressor fails is lost.
 _MAX_WINDOW_BYTES = 1 << 31  # Window of `zstd --long=31`; the library's default limit is 128 MiB.
-_BROKEN = (zlib.error, zstandard.ZstdError, EOFError)
+_BROKEN = (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError)
 _PARALLEL_ABOVE = 32 << 20  # Compressed bytes from which a parallel decompressor is worth its start.
 
 
@@ -24,6 +26,8 @@ class Compression(Enum):
     PLAIN = ""
     GZIP = ".gz"
     ZSTD = ".zst"
+    XZ = ".xz"
+    BZIP2 = ".bz2"
 
 
 Progress = Callable[[int], None]  # Called with the number of bytes read so far, as they lie on disk.
@@ -81,12 +85,13 @@ def start_of(head: bytes, compression: Compression, max_bytes: int) -> bytes:
 
 
 def is_broken(file: RawFile) -> bool:
-    """Whether a .gz cannot be read to its end."""
-    try:
-        for _ in read_chunks(file, Compression.GZIP):
-            pass
-    except BrokenArchiveError:
-        return True
+    """Whether Spark cannot read a .gz to its end: it takes neither damage nor zeros after the end."""
+    with file.open() as stream:
+        try:
+            for _ in _gzip_chunks(lambda: stream.read(_CHUNK_BYTES), takes_padding=False):
+                pass
+        except _BROKEN:
+            return True
     return False
 
 
@@ -95,11 +100,15 @@ def _chunks(read: Callable[[], bytes], compression: Compression) -> Iterator[byt
         yield from iter(read, b"")
     elif compression is Compression.ZSTD:
         yield from _zstd_chunks(read)
-    else:
+    elif compression is Compression.GZIP:
         yield from _gzip_chunks(read)
+    else:
+        yield from _stream_chunks(
+            read, bz2.BZ2Decompressor if compression is Compression.BZIP2 else lzma.LZMADecompressor
+        )
 
 
-def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
+def _gzip_chunks(read: Callable[[], bytes], *, takes_padding: bool = True) -> Iterator[bytes]:
     """A .gz may hold several members in a row; zeros after the last one are padding."""
     waiting = read()
     while waiting:
@@ -110,9 +119,37 @@ def _gzip_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
             if chunk := member.decompress(waiting, _CHUNK_BYTES):
                 yield chunk
             waiting = member.unused_data if member.eof else member.unconsumed_tail
-        while not (waiting := waiting.lstrip(b"\0")):
-            if not (waiting := read()):
-                return
+        if not takes_padding and waiting.startswith(b"\0"):
+            raise EOFError("zeros follow its end")
+        waiting = _after_padding(waiting, read)
+
+
+def _stream_chunks(
+    read: Callable[[], bytes], decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+) -> Iterator[bytes]:
+    """A .xz or .bz2 may hold several streams in a row; zeros after one are padding."""
+    waiting = read()
+    while waiting:
+        stream = decompressor()
+        while not stream.eof:
+            if stream.needs_input and not waiting and not (waiting := read()):
+                raise EOFError("it ends early")
+            try:
+                chunk = stream.decompress(waiting, _CHUNK_BYTES)
+            except (OSError, ValueError) as error:  # As bz2 calls damage.
+                raise EOFError(str(error)) from None
+            waiting = b""
+            if chunk:
+                yield chunk
+        waiting = _after_padding(stream.unused_data, read)
+
+
+def _after_padding(waiting: bytes, read: Callable[[], bytes]) -> bytes:
+    """What follows zeros; empty at the end of the file."""
+    while not (waiting := waiting.lstrip(b"\0")):
+        if not (waiting := read()):
+            break
+    return waiting
 
 
 def _zstd_chunks(read: Callable[[], bytes]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Finding raw files: one file, a folder, a glob, or a list of these, on any storage."""
 
 import fnmatch
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,16 @@ def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
     """
     found: dict[str, RawFile] = {}
     for pattern in patterns:
-        files = _find(pattern)
+        _check_link(Path(pattern.removeprefix("file://")), setting)
+        files = _find(pattern, setting)
         if not files:
             raise DataError(
                 f"{setting}: '{pattern}' finds no file. Check the path; relative paths start at {Path.cwd()}."
+            )
+        if files[0].name.startswith("._"):
+            raise DataError(
+                f"{setting}: '{pattern}': macOS keeps its notes on a file under such a name, no lines. "
+                f"Name the file itself: {files[0].name.removeprefix('._')}."
             )
         if files[0].name.startswith(HIDDEN):
             raise DataError(f"{setting}: '{pattern}': Spark reads no file that begins with '_' or '.'. Rename it.")
@@ -68,24 +75,30 @@ def find_raw_files(patterns: list[str], setting: str) -> list[RawFile]:
     return [found[uri] for uri in sorted(found)]
 
 
-def _find(pattern: str) -> list[RawFile]:
+def _find(pattern: str, setting: str) -> list[RawFile]:
     whole = _information(pattern)
     if whole.type == pafs.FileType.File:
         folder, _, name = _address(pattern).rpartition("/")
         return [RawFile(f"{folder}/{name}", whole.size, (whole.mtime_ns or 0) / 1e9)]
     if whole.type == pafs.FileType.Directory:
-        return _below(pattern.rstrip("/"), None)
+        return _below(pattern.rstrip("/"), None, setting)
     if not _GLOB.search(pattern):
         return []
     segments = pattern.split("/")
     first = next(number for number, segment in enumerate(segments) if _GLOB.search(segment))
-    return _below("/".join(segments[:first]) or ("/" if pattern.startswith("/") else "."), segments[first:])
+    folder = "/".join(segments[:first]) or ("/" if pattern.startswith("/") else ".")
+    return _below(folder, segments[first:], setting)
 
 
-def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
+def _below(folder: str, segments: list[str] | None, setting: str) -> list[RawFile]:
     """Files below `folder`: all of them, or those whose path matches `segments`, one pattern per folder."""
     storage = Storage(folder)
     files = []
+    local = storage.local()
+    # A listing leaves out links that lead nowhere, and with them the lines that somebody counts on.
+    for path in _links_below(local) if local is not None else []:
+        if segments is None or _fits(path.split("/"), segments):
+            _check_link(Path(f"{local}/{path}"), setting)
     for stored in storage.list_files(""):
         parts = stored.path.split("/")
         if any(part.startswith(HIDDEN) for part in parts):
@@ -93,6 +106,27 @@ def _below(folder: str, segments: list[str] | None) -> list[RawFile]:
         if segments is None or _fits(parts, segments):
             files.append(RawFile(storage.uri(stored.path), stored.size, stored.modified))
     return files
+
+
+def _links_below(folder: Path) -> list[str]:
+    """Paths of the links below a folder, relative to it."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        paths = [Path(parent, name) for name in names if not name.startswith(HIDDEN)]
+        found += [path.relative_to(folder).as_posix() for path in paths if path.is_symlink()]
+    return found
+
+
+def _check_link(path: Path, setting: str) -> None:
+    """Refuses a link to a file that is not there, as git-annex leaves for a file that it has not fetched."""
+    if not path.is_symlink() or path.exists():
+        return
+    target = os.readlink(path)
+    raise DataError(
+        f"{setting}: '{path}': links to {target}, which is not there. Put the file there "
+        f"(git annex get {path.name}, if git-annex keeps it), or delete the link."
+    )
 
 
 def _fits(parts: list[str], segments: list[str]) -> bool:

@@ -1,5 +1,6 @@
 """Raw files as sources of lines whose format is known."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,14 @@ from typing import Any
 
 from seqrec.core.errors import DataError
 from seqrec.ingestion.config import IngestionConfig
+from seqrec.ingestion.files.file_kinds import kind_of_text
 from seqrec.ingestion.files.groups import group_of_file
-from seqrec.ingestion.files.line_files import LineFile, open_line_file
+from seqrec.ingestion.files.line_files import LineFile, foreign_file, open_line_file
 from seqrec.ingestion.files.raw_files import RawFile, find_raw_files
 from seqrec.ingestion.formats.line_format import LineFormat, RawLine
 from seqrec.ingestion.formats.registry import load_formats
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,16 @@ def open_sources(patterns: Sequence[str], setting: str, config: IngestionConfig,
         sources = list(pool.map(partial(_open_source, setting=setting, config=config, metadata=metadata), files))
     if not any(file.size for file in files):
         raise DataError(f"{setting}: {files[0].display} is empty, and so is every other file. Nothing to read.")
+    for file in files:
+        if not file.size:
+            _LOG.warning("%s is empty: it adds no lines", file.display)
     return sources
 
 
 def _open_source(file: RawFile, setting: str, config: IngestionConfig, metadata: bool) -> LineSource:
     line_file, sample = open_line_file(file)
     lines = [RawLine.of(line) for line in sample]
-    line_format = _format_of(lines, file) if lines else _any_format(metadata)
+    line_format = _format_of(lines, line_file) if lines else _any_format(metadata)
     if line_format.is_metadata != metadata:
         other = "source.metadata" if line_format.is_metadata else "source.reviews"
         raise DataError(f"{setting}: {file.display} holds {line_format.holds}. Put it under {other}.")
@@ -67,11 +74,14 @@ def _open_source(file: RawFile, setting: str, config: IngestionConfig, metadata:
     return LineSource(line_file, line_format, line_format.dialect_of(alike, file.display, config))
 
 
-def _format_of(lines: Sequence[RawLine], file: RawFile) -> LineFormat:
+def _format_of(lines: Sequence[RawLine], line_file: LineFile) -> LineFormat:
     """The format that most lines look like."""
+    file = line_file.file
     votes: Counter[LineFormat] = Counter()
     for line in lines:
         votes.update([one for one in load_formats() if one.looks_like(line)][:1])
+    if 2 * votes.total() < len(lines) and (kind := kind_of_text("\n".join(line.text for line in lines))):
+        raise foreign_file(kind, file, line_file.compression)
     if not votes:
         raise DataError(
             f"{file.display}: holds no line of a known format; it starts with {lines[0].text[:60]!r}. "
