@@ -79,7 +79,7 @@ def _check_finished(file: RawFile) -> None:
     name = file.name.lower()
     if name.endswith(_UNFINISHED):
         raise DataError(
-            f"{file.display}: is a download that has not ended, by its name. Wait for its end, or rename it if it is whole."
+            f"{file.display}: is a download that has not ended, by its name. Wait for its end; rename a whole one."
         )
     if file.size == 0 and name.endswith(_ARCHIVE_NAMES):
         raise DataError(f"{file.display}: has 0 bytes, and an archive of nothing has more. Copy or download it again.")
