@@ -237,3 +237,15 @@ def test_a_studys_recipe_knows_how_the_training_data_is_cut(tmp_path):
     first, second = (tuning_recipe(data, *toy_configs(), 1) for data in (prepared, other))
 
     assert first.digest != second.digest
+
+
+@pytest.mark.parametrize(("name", "metric"), [("a2svd", "group_auc"), ("sasrec", "catalogue_ndcg@10")])
+def test_trials_are_judged_by_the_metric_of_the_models_family(tmp_path, name, metric):
+    storage, prepared = write_prepared(tmp_path, num_users=120)
+    model, training, config = toy_configs()
+    model = dataclasses.replace(model, name=name)
+
+    inputs = TuningInputs(storage, "toy", "toy", model, training, config, EvaluationConfig(), 1)
+    recipe = tuning_recipe(prepared, model, training, config, seed=1)
+
+    assert inputs.metric == recipe.settings["training"]["metric"] == metric
