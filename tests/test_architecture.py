@@ -2,9 +2,8 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
@@ -39,8 +38,14 @@ PACKAGE_FILES = sorted((ROOT / "seqrec").rglob("*.py"))
 JOB_FILES = sorted((ROOT / "jobs").glob("*.py"))
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file, which is parsed once however many tests look at it."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imported_modules(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -48,19 +53,19 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+@cache
 def dependencies() -> dict[str, set[str]]:
     """Module -> the modules of this project that it imports, also inside a function, but not for types alone."""
     modules = {".".join(("seqrec", *path.relative_to(ROOT / "seqrec").with_suffix("").parts)): path for path in MODULES}
     found: dict[str, set[str]] = {}
     for module, path in modules.items():
-        tree = ast.parse(path.read_text())
         types_only = {
             id(inner)
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
             for inner in ast.walk(node)
         }
-        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and id(n) not in types_only]
+        imports = [n for n in nodes_of(path) if isinstance(n, ast.ImportFrom) and id(n) not in types_only]
         named = {name for n in imports for name in (n.module or "", *(f"{n.module}.{alias.name}" for alias in n.names))}
         found[module] = (named & modules.keys()) - {module}
     return found
@@ -87,44 +92,43 @@ def owns(relative: Path, owners: set[str]) -> bool:
 
 
 MODULES = [path for path in PACKAGE_FILES if path.name != "__init__.py"]
+FOLDERS = sorted({path.parent for path in MODULES})
 MOST_MODULES_IN_A_FOLDER = 14
 
-every_module = pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+
+def test_imports_point_down_the_layers() -> None:
+    for path in PACKAGE_FILES:
+        relative = path.relative_to(ROOT / "seqrec")
+        package = relative.parts[0]
+        for module in imported_modules(path):
+            top, *rest = module.split(".")
+            assert top != "jobs", f"{relative} imports {module}: jobs call the library, never the reverse"
+            if top == "seqrec" and rest and rest[0] != package:
+                assert RANK[rest[0]] < RANK[package], f"{relative} may not import {module}: layers go {LAYERS}"
+            if top in OWNERS:
+                assert owns(relative, OWNERS[top]), f"only {OWNERS[top]} may import {top}, not {relative}"
 
 
-@every_module
-def test_imports_point_down_the_layers(path):
-    relative = path.relative_to(ROOT / "seqrec")
-    package = relative.parts[0]
-    for module in imported_modules(path):
-        top, *rest = module.split(".")
-        assert top != "jobs", f"{path.name} imports {module}: jobs call the library, never the reverse"
-        if top == "seqrec" and rest and rest[0] != package:
-            assert RANK[rest[0]] < RANK[package], f"{package} may not import {module}: layers go {LAYERS}"
-        if top in OWNERS:
-            assert owns(relative, OWNERS[top]), f"only {OWNERS[top]} may import {top}, not {relative}"
+def test_a_module_fits_in_one_sitting() -> None:
+    files = PACKAGE_FILES + JOB_FILES
+
+    assert [str(path) for path in files if len(path.read_text().splitlines()) > 300] == [], "each does too much"
+    assert [str(path) for path in files if path.name in FORBIDDEN_NAMES] == [], "say what each is for"
 
 
-@pytest.mark.parametrize("path", PACKAGE_FILES + JOB_FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_module_fits_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= 300, f"split {path.name}: it does more than one thing"
-    assert path.name not in FORBIDDEN_NAMES, f"{path}: say what it is for"
+def test_nothing_is_evaluated_or_unpickled() -> None:
+    for path in PACKAGE_FILES:
+        for node in nodes_of(path):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}: data must never run as code"
+        assert not {"pickle", "cloudpickle", "dill"} & set(imported_modules(path)), f"{path}: never unpickle"
 
 
-@every_module
-def test_nothing_is_evaluated_or_unpickled(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}: data must never run as code"
-    assert not {"pickle", "cloudpickle", "dill"} & set(imported_modules(path)), f"{path}: never unpickle"
-
-
-@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_config_modules_need_neither_spark_nor_tensorflow(path):
-    if not path.name.endswith("config.py"):
-        return
-    heavy = {module.split(".")[0] for module in imported_modules(path)} & set(OWNERS)
-    assert not heavy, f"{path}: every job loads every section, so settings must not import {heavy}"
+def test_config_modules_need_neither_spark_nor_tensorflow() -> None:
+    for path in PACKAGE_FILES:
+        if path.name.endswith("config.py"):
+            heavy = {module.split(".")[0] for module in imported_modules(path)} & set(OWNERS)
+            assert not heavy, f"{path}: every job loads every section, so settings must not import {heavy}"
 
 
 def test_every_package_has_a_layer():
@@ -132,10 +136,9 @@ def test_every_package_has_a_layer():
     assert packages == set(RANK)
 
 
-@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_function_is_called_that_spark_3_5_0_fails_at(path: Path) -> None:
-    """Spark 3.5.0, that of Databricks' 15.4 runtime: "Invalid call to dataType on unresolved object"."""
-    called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+def test_no_function_is_called_that_spark_3_5_0_fails_at() -> None:
+    """Spark 3.5.0, which Databricks' 15.4 runtime has: "Invalid call to dataType on unresolved object"."""
+    called = {node.attr for path in PACKAGE_FILES for node in nodes_of(path) if isinstance(node, ast.Attribute)}
 
     assert "nullif" not in called
 
@@ -153,12 +156,12 @@ def test_chambers_form_no_circle():
     assert circle_in(between) == []
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_folder_is_seen_at_a_glance(folder):
-    modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(modules) <= MOST_MODULES_IN_A_FOLDER, f"{folder.name} holds {len(modules)} modules: give parts a folder"
+def test_a_folder_is_seen_at_a_glance() -> None:
+    for folder in FOLDERS:
+        modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= MOST_MODULES_IN_A_FOLDER, f"{folder} holds {len(modules)} modules: give parts a folder"
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_package_says_what_it_is_for(folder):
-    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), f"{folder.name}/__init__.py: say it"
+def test_a_package_says_what_it_is_for() -> None:
+    for folder in FOLDERS:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), f"{folder}/__init__.py: say it"

@@ -3,16 +3,20 @@
 `old_files/workdir.zip` was made at 6a82a67, before the packages were parted into rooms, from the toy data of
 `tests/feed/prepared_data.py` (110 users, 20 items, 4 files): one epoch of each model with `small_training(num_epochs=1,
 global_batch_size=40, num_streams=2, keep_last=1)`, and `after_two_epochs.npz`, all variables after two epochs without
-a break.
+a break. `old_files/mlflow_model.zip` is what `log_to_mlflow` of the same commit wrote with mlflow-skinny 3.17.2, of a
+SavedModel that is made for the test: it lists the newest items of each history, with their times as scores.
 """
 
 import importlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
@@ -68,7 +72,32 @@ def test_a_run_scores(storage: Storage, name: str) -> None:
     assert len(np.unique(scores)) > 1
 
 
-def test_the_loader_that_logged_models_name_is_there() -> None:
-    loader = importlib.import_module("seqrec.recommendation.mlflow_model")
+@pytest.fixture
+def logged_model(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(Path(__file__).parent / "old_files" / "mlflow_model.zip") as archive:
+        archive.extractall(tmp_path)
+    return tmp_path / "model"
 
-    assert loader._load_pyfunc is importlib.import_module("seqrec.recommendation.export.mlflow_model")._load_pyfunc
+
+def check_lists_the_newest(model: Any) -> None:
+    histories = pd.DataFrame({"item_ids": [["a", "b", "c"], ["d"]], "timestamps": [[5, 7, 6], [1]]})
+
+    lists = model.predict(histories, params={"k": 2})
+
+    assert lists["item_ids"].to_list() == [["b", "c"], ["d"]]
+    assert lists["scores"].to_list() == [[7.0, 6.0], [1.0]]
+
+
+def test_a_logged_model_is_loaded_by_the_module_that_it_names(logged_model: Path) -> None:
+    flavor = yaml.safe_load((logged_model / "MLmodel").read_text())["flavors"]["python_function"]
+
+    loader = importlib.import_module(flavor["loader_module"])  # As MLflow does.
+
+    assert flavor["loader_module"] == "seqrec.recommendation.mlflow_model"
+    check_lists_the_newest(loader._load_pyfunc(str(logged_model / flavor["data"])))
+
+
+def test_mlflow_loads_a_logged_model(logged_model: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra seqrec[mlflow]")
+
+    check_lists_the_newest(mlflow.pyfunc.load_model(str(logged_model)))

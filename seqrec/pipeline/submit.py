@@ -153,7 +153,9 @@ def main(argv: list[str]) -> int:
         return report(job, error)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports missing GPU libraries as errors.
+    # More quiet than the stages' own setting (`scoring/tensorflow_process.py`): TensorFlow reports missing GPU
+    # libraries as errors.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.execv(command[0], command)
 
 

@@ -2,10 +2,13 @@
 
 import os
 
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # Environment of a process whose TensorFlow prints errors only.
+
 
 def quieten_tensorflow() -> None:
-    """Keeps TensorFlow's own notes off the screen, where they would drown the job's lines; an error still shows."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Keeps TensorFlow's notes and warnings off the screen, unless the environment asks for them; errors still show."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def limit_threads(intra_op: int, inter_op: int) -> bool:

@@ -24,6 +24,7 @@ from seqrec.core.config import load_section
 from seqrec.core.errors import SeqrecError, first_line
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.models.config import ModelConfig
+from seqrec.scoring.tensorflow_process import QUIET
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob
 from seqrec.training.worker import run_worker
@@ -60,7 +61,7 @@ def run_process(task: TrialTask, is_cancelled: Callable[[], bool] = lambda: Fals
     with scratch_folder() as folder:
         description, log = folder / "task.json", folder / LOG
         description.write_text(json.dumps(asdict(task)), encoding="utf-8")
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        environment = {**os.environ, **QUIET, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         environment["TMPDIR"] = str(folder)  # Deleted with the folder, even if the trial is killed.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:

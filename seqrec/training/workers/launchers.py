@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqrec.core.errors import ConfigError
+from seqrec.scoring.tensorflow_process import QUIET
 
 _REASON_SECONDS = 2.0  # Time for Horovod's thread to end, once Horovod has reported that Spark's job failed.
 _FORWARDED = ("HOROVOD_", "TF_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_", "MLFLOW_", "SEQREC_", "OMP_", "CUDA_")
@@ -106,7 +107,7 @@ def _worker_environment() -> dict[str, str]:
     root = str(Path(__file__).parents[3])
     kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
     path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    return {**QUIET, **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
 
 
 @contextlib.contextmanager
