@@ -64,7 +64,7 @@ REMEDIES = {
     "not a section": "Set the keys of the section one by one.",
     "expected section.key=value": "Write it so, such as --set training.num_epochs=3.",
     "expected low and high, or choices": "Write {low: 0.1, high: 1.0} or {choices: [1, 2]}.",
-    "expected Spark settings": "Write one setting a line, such as spark.executor.memory: 8g.",
+    "expected Spark settings": "Write one setting per line, such as spark.executor.memory: 8g.",
     "expected text, a number or true/false": "Give the Spark setting a plain value.",
     "cannot open this storage": "Check the address, its credentials and that pyarrow knows its kind.",
     "is less than two for each of": "Raise synthesis.num_items, or lower synthesis.num_clusters.",

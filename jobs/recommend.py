@@ -1,4 +1,4 @@
-"""Lists the best items by a trained run for all users, for some, or for histories in a file.
+"""Lists the items that a trained run ranks best: for all users, for some, or for histories in a file.
 
 ./spark-submit.sh recommend --config conf/demo.yaml
 ./spark-submit.sh recommend --config conf/demo.yaml --set recommendation.user=ID   (prints one person's lists)

@@ -1,4 +1,4 @@
-"""Making elements in a thread of their own before they are needed."""
+"""Makes the elements of an iterator in a thread, before they are needed."""
 
 import queue
 import threading
@@ -9,7 +9,7 @@ Element = TypeVar("Element")
 
 
 def prefetched(elements: Iterator[Element], num_ahead: int) -> Generator[Element, None, None]:
-    """The same elements, made by a thread of their own, which is up to `num_ahead` elements ahead.
+    """The same elements, made by a separate thread that is up to `num_ahead` elements ahead.
 
     An error is raised in place of the element that could not be made. Closing the iterator ends the thread.
     """

@@ -1,6 +1,6 @@
 """Reading sequence files through Petastorm, which only this module uses.
 
-Only those features of Petastorm 0.12.1 are used that were found to lose no rows: the dummy pool, one pass, a new reader
+It uses only the features of Petastorm 0.12.1 that were found to lose no rows: the dummy pool, one pass, a new reader
 for every group of files, no filters, and none of its shuffling. A `TransformSpec` turns a row group into one row of
 flat arrays, because lists of unequal length cannot be collated. The rows and targets of every pass are compared with
 the manifest. Petastorm reads local files only, so other files are copied to scratch first and deleted afterwards.

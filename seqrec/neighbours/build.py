@@ -105,8 +105,8 @@ def finder_at(storage: Storage, path: str, config: CandidatesConfig, item_catego
 def read_events(inputs: NeighbourInputs) -> DataFrame:
     """One row per history, with the events that count from place NUM_CONTEXT on.
 
-    Recommendations for everyone use all events. Measured candidates use the training events and nothing later: what
-    another user took at test time must not help to find this user's target.
+    Recommendations for everyone use all events. Measured candidates use the training events and nothing later: the
+    events of other users at test time must not help to find this user's target.
     """
     spark, storage, prepared = inputs.spark, inputs.storage, inputs.prepared
     if inputs.config.histories == "latest":
@@ -127,7 +127,7 @@ def _write_co_visitation(inputs: NeighbourInputs, attempt: Attempt, events: Data
         unit=_PAIR_UNIT,
     )
     strongest = count_pairs(events, weights).transform(keep_strongest, config.num_neighbours)
-    # Divided by the root of how often the first item was taken: half way from a count to a probability.
+    # Divided by the square root of the first item's training events: half way from a count to a probability.
     taken = np.maximum(inputs.vocabulary.train_count, 1)
     return _write_pairs(inputs, attempt, "co_visitation", strongest, 1.0 / (_PAIR_UNIT * np.sqrt(taken)))
 

@@ -1,4 +1,4 @@
-"""Whole-numbered weights added up by key: what every count of pairs or items comes down to."""
+"""Adds up integer weights by key, as every count of pairs or items does."""
 
 import numpy as np
 

@@ -36,7 +36,7 @@ def read_run(storage: Storage, name: str, prepared: Manifest | None = None) -> T
     """The newest finished run of that name.
 
     Args:
-        prepared: data that the run is to score; its item indices must mean the same items.
+        prepared: data that the run is to score; its item indices must refer to the same items.
 
     Raises:
         DataError: the run is not there, not finished, has no settings of its model, or has another vocabulary.
@@ -51,7 +51,7 @@ def read_run(storage: Storage, name: str, prepared: Manifest | None = None) -> T
 def check_same_vocabulary(run: TrainedRun, prepared: Manifest) -> None:
     """
     Raises:
-        DataError: the item indices of the run and of the prepared data mean other items.
+        DataError: the item indices of the run and of the prepared data refer to different items.
     """
     own, others = run.manifest.table(ITEMS).content, prepared.table(ITEMS).content
     if own != others:

@@ -97,7 +97,8 @@ ROUTING = (USER_KEY, ROW)  # Columns that place a row within its file; they are 
 def num_repeated_events() -> Column:
     """For a row of TRAIN, the number of leading events that another segment of the user holds as its own.
 
-    That is its context, but for a user's very first event: it is nobody's target, so it counts as context too.
+    These are its context, except at a user's very first event: no event is before it, so it can be nobody's target and
+    counts as context, but no other segment holds it.
     """
     starts_user = (F.element_at(C.TIMESTAMPS, 1) == F.col(C.FIRST_TIMESTAMP)) & (F.col(C.NUM_CONTEXT) == 1)
     return F.when(starts_user, 0).otherwise(F.col(C.NUM_CONTEXT))

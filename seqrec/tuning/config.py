@@ -56,9 +56,9 @@ class TuningConfig:
     """The `tuning` section of a run."""
 
     study: str | None = not_in_recipe(None)  # Name of the study; null: the names of the data and of the model.
-    metric: str | None = None  # Validation metric to raise, as training.metric; null: that one.
-    num_trials: int = not_in_recipe(20)  # Trials in all, with those of an earlier, shorter or cut-off study.
-    num_epochs: int | None = None  # Epochs of a trial at most; null: training.num_epochs.
+    metric: str | None = None  # Validation metric to maximise; null: training.metric.
+    num_trials: int = not_in_recipe(20)  # Total number of trials, with those of an earlier, interrupted study.
+    num_epochs: int | None = None  # Most epochs of a trial; null: training.num_epochs.
     space: dict[str, Any] = field(default_factory=lambda: dict(_DEFAULT_SPACE))  # Key of model or training -> low and
     # high (log, step, repeat) or choices; with `when: {key: value}` only in trials where the key has that value.
     sampler: SamplerConfig = field(default_factory=SamplerConfig)

@@ -35,7 +35,7 @@ from seqrec.tables.arrow_bytes import BYTE_ROWS, from_bytes, to_byte_rows
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import TRAIN, num_repeated_events
 
-_WINDOW = 5  # Events that count as following an event soon.
+_WINDOW = 5  # An event is paired with this many next events.
 _CO_VISITS = PairWeights(
     window=_WINDOW,
     direction="forward",
@@ -63,7 +63,7 @@ class BaselineInputs:
         return self.config.max_baseline_megabytes * 2**20 // _ENTRY_BYTES
 
     def too_large(self, entries: int) -> str:
-        """Why a table of so many entries is left out, for a note."""
+        """The reason for leaving out a table of so many entries, as it stands in a note."""
         return (
             f"its table needs {entries * _ENTRY_BYTES / 2**20:,.0f} MB, more than "
             f"evaluation.max_baseline_megabytes ({self.config.max_baseline_megabytes})"

@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def num_metrics(self) -> int:
-        """Metrics of a row: those of `metric_names`, those of `logit_metric_names`, and the term of the pooled AUC."""
+        """Metrics per row: those of `metric_names` and `logit_metric_names`, and the term of the pooled AUC."""
         return len(metric_names(self.cutoffs)) + len(logit_metric_names()) + 1
 
 

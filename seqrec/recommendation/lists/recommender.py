@@ -1,4 +1,4 @@
-"""From scores to lists of k items, in NumPy; and what a list is when there is nothing to score."""
+"""Turns scores into lists of k items, in NumPy; users of whom nothing is known get the most popular items."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Recommender:
         return self._with_popularity(histories, lists)
 
     def popularity_list(self) -> Lists:
-        """What a user gets of whom nothing is known: one list, [1, k]."""
+        """The list for every user of whom nothing is known, [1, k]."""
         k = self.config.k
         items, scores = np.zeros((1, k), np.int32), np.zeros((1, k), np.float32)
         found = min(k, len(self.popular_items))
@@ -66,7 +66,7 @@ class Recommender:
         )
 
     def _without_own(self, histories: HistoryRows, candidates: Candidates) -> Candidates:
-        """Own items out, or, where they are wanted and the sources left them out, in."""
+        """Removes the user's own items, or adds them if they are wanted and the sources left them out."""
         assert self.sources is not None
         if self.config.exclude_own_items:
             return candidates if self.sources.exclude_own_items else drop_own(histories, candidates)

@@ -7,7 +7,7 @@ training step knows nothing but the methods below, and the feed is chosen by wha
 - runs (`RunBatch`): runs of events with a target after each. Their number differs between steps, streams and workers,
   so an objective returns sums, and the step divides them by the number of targets of all workers.
 
-Whatever looks across examples looks across one stream, and every draw is keyed by (seed, step, the stream's number):
+A computation across examples stays within one stream, and every draw is keyed by (seed, step, the stream's number):
 see `models/contract.py`. The result is then the same however the streams are spread over workers.
 """
 
