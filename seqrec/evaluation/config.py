@@ -28,7 +28,7 @@ class EvaluationConfig:
     max_users: int = 100_000  # Full protocol: measure at most this many users, chosen by a hash.
     # Full protocol: the target competes with all items, or with those of its main group.
     full_candidates: Literal["all", "group"] = "all"
-    # Full protocol: a larger catalogue is refused, because these models score each item apart.
+    # Full protocol: a larger catalogue is refused for a ranking model, which scores each item apart.
     max_catalogue: int = 200_000
     batch_size: int = speed_only(512)  # Histories that a worker scores at once; affects speed and memory only.
     tensorflow_threads: int = speed_only(1)  # Threads of each Python worker; Spark already runs one worker per core.

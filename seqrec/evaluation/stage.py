@@ -80,6 +80,8 @@ def run_evaluate(
     inputs = _read_inputs(storage, name, run, config, seed)
     storage.check_writable()
     evaluation = evaluate_run(spark, inputs)
+    steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in evaluation.seconds.items())
+    _LOG.info("evaluate: %s rows: %s", f"{evaluation.setup['num_rows']:,}", steps)
     storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
     _report(storage, run, config, evaluation)
     return evaluation
@@ -191,7 +193,7 @@ def _compared_rankers(
         rankers=(*(ranker_of_run(inputs.storage, run, inputs.config) for run in inputs.runs), *baselines.values()),
         slicer=build_slicer(vocabulary.train_count, vocabulary.item_category, names),
         top_k=_TOP_K if is_full else max(1, min(_TOP_K, (1 + counts.num_negatives) // 5)),
-        catalogue=read_catalogue(spark, *data) if is_full else None,
+        catalogue=read_catalogue(spark, *data, inputs.runs) if is_full else None,
     )
     return compared, notes
 

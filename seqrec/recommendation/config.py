@@ -13,7 +13,7 @@ class RecommendationConfig:
     """The `recommendation` section: the top k of a run for users."""
 
     k: int = 10  # Items recommended to each user.
-    # The items that are scored; the whole catalogue only if it is small.
+    # The items that are scored. The whole catalogue needs no candidates; for a ranking model only if it is small.
     over: Literal["candidates", "catalogue"] = "candidates"
     # With validation or test lists are also measured; a user may then have several lists, which no column separates.
     histories: Literal["latest", "validation", "test"] = "latest"
@@ -30,7 +30,7 @@ class RecommendationConfig:
     # still know all later events.
     as_of: str | None = None
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
-    max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole.
+    max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole by a ranking model.
     batch_size: int = 512  # Users read at once.
     pairs_at_once: int = 400_000  # Events times candidates scored in one call: memory is about 400 bytes each.
     # TensorFlow threads of each Python worker; Spark already runs one worker per core.

@@ -12,12 +12,15 @@ from seqrec.core.local_copies import local_copy
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
+from seqrec.models.registry import family_of
 from seqrec.scoring.tensorflow_process import limit_threads, quieten_tensorflow
 
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
 
-CATALOGUE_BLOCK = 1024  # Items scored at a time for the best of a whole catalogue.
+CATALOGUE_BLOCK = 1024  # Items that a ranking model scores at a time for the best of a whole catalogue.
+_PRODUCT_BLOCK = 8192  # Most items that a retrieval model scores at a time.
+_ALIGNMENT = 64
 _LOADED: dict[str, "LoadedModel"] = {}
 _MAX_LOADED_BYTES = 2**28  # More models stay up to this, as when tuning compares several seeds on each block of rows.
 _GRAPH_BYTES = 2**24  # Memory of a model's traced functions, about.
@@ -68,6 +71,24 @@ class StoredModel:
         return logits
 
     @property
+    def is_retrieval(self) -> bool:
+        """Whether scores are products of states and item vectors."""
+        return family_of(self.config.name) == "retrieval"
+
+    @property
+    def catalogue_block(self) -> int:
+        """Items scored at a time for the best of a whole catalogue.
+
+        A retrieval model's blocks are filled evenly, and are multiples of what a product of matrices computes at once:
+        in the rest of a matrix the last bit of a sum may differ, and items with equal vectors would not tie.
+        """
+        if not self.is_retrieval:
+            return CATALOGUE_BLOCK
+        num_items = self.vocabulary.num_trained_items
+        num_blocks = -(-num_items // _PRODUCT_BLOCK)
+        return -(-num_items // (num_blocks * _ALIGNMENT)) * _ALIGNMENT
+
+    @property
     def _num_bytes(self) -> int:
         """Memory of the model, about; models that are compared share a vocabulary, so they are of similar size."""
         return 4 * self.vocabulary.num_trained_items * self.config.item_dim + _GRAPH_BYTES
@@ -83,8 +104,12 @@ def read_model(stored: StoredModel) -> "SequenceModel":
     return model
 
 
-def compile_model(model: "SequenceModel", max_history_length: int) -> LoadedModel:
-    """The model's functions as graphs. Without AutoGraph: models have no Python control flow to convert."""
+def compile_model(model: "SequenceModel", max_history_length: int, block_size: int = CATALOGUE_BLOCK) -> LoadedModel:
+    """The model's functions as graphs. Without AutoGraph: models have no Python control flow to convert.
+
+    Args:
+        block_size: items scored at a time by `top`.
+    """
     import tensorflow as tf
 
     from seqrec.scoring.top_items import top_items
@@ -100,7 +125,7 @@ def compile_model(model: "SequenceModel", max_history_length: int) -> LoadedMode
         return model.score(model.encode(histories, None), candidates, None)
 
     def top(histories: History, catalogue: tf.Tensor, k: int, excluded: tf.Tensor) -> tf.Tensor:
-        return top_items(model, model.encode(histories, None), catalogue, k, CATALOGUE_BLOCK, excluded)
+        return top_items(model, model.encode(histories, None), catalogue, k, block_size, excluded)
 
     return LoadedModel(
         tf.function(logits, autograph=False, input_signature=[history, tf.TensorSpec([1, None, None], tf.int32)]),
@@ -113,4 +138,4 @@ def compile_model(model: "SequenceModel", max_history_length: int) -> LoadedMode
 def _load(stored: StoredModel) -> LoadedModel:
     quieten_tensorflow()
     limit_threads(stored.num_threads, stored.num_threads)
-    return compile_model(read_model(stored), stored.config.max_history_length)
+    return compile_model(read_model(stored), stored.config.max_history_length, stored.catalogue_block)

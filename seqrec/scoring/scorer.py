@@ -7,9 +7,11 @@ import numpy as np
 from seqrec.core.storage import Storage
 from seqrec.events.rows import HistoryRows
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
-from seqrec.scoring.loaded_model import CATALOGUE_BLOCK, StoredModel
+from seqrec.scoring.loaded_model import StoredModel
 from seqrec.scoring.run import TrainedRun
 
+# Histories and events for which a retrieval model scores a block of its catalogue at once: some 150 MB.
+_PRODUCT_ROWS, _PRODUCT_EVENTS = 512, 1 << 15
 _VOCABULARIES: dict[str, Vocabulary] = {}  # The vocabulary of the run that this process read last.
 
 
@@ -18,14 +20,14 @@ class RunScorer:
     """Scores histories in chunks of bounded memory."""
 
     stored: StoredModel
-    pairs_at_once: int  # Events times candidates of a chunk.
+    pairs_at_once: int = 400_000  # Events times candidates of a chunk, where each pair passes a network.
     num_kept: int = 1  # Large models that stay in memory, this one among them.
 
     def scores(self, histories: HistoryRows, candidates: np.ndarray) -> np.ndarray:
         """Logits float32 [B, M] of candidates int32 [B, M]; those of 0 mean nothing."""
         model = self.stored.load(self.num_kept)
         scores = np.empty(candidates.shape, np.float32)
-        for rows in self._chunks(histories, candidates.shape[1]):
+        for rows in self._chunks(histories, self.pairs_at_once // candidates.shape[1]):
             windows = histories.take(rows).windows(self.stored.config.max_history_length)
             scores[rows] = model.logits(windows, candidates[rows][None])[0].numpy()
         return self.stored.check_finite(scores)
@@ -33,26 +35,50 @@ class RunScorer:
     def best_of_catalogue(
         self, histories: HistoryRows, k: int, exclude_own_items: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Items int32 [B, k], 0 where there are fewer, and logits float32 [B, k] of the whole catalogue's best."""
-        model = self.stored.load(self.num_kept)
+        """Items int32 [B, k], 0 where there are fewer, and logits float32 [B, k] of the whole catalogue's best.
+
+        A retrieval model's catalogue are the items that it was trained on.
+        """
+        model, stored = self.stored.load(self.num_kept), self.stored
         items, scores = (np.zeros((len(histories), k), dtype) for dtype in (np.int32, np.float32))
-        catalogue = np.arange(1, self.stored.vocabulary.num_items + 1, dtype=np.int32)
-        for rows in self._chunks(histories, CATALOGUE_BLOCK):
+        vocabulary = stored.vocabulary
+        num_items = vocabulary.num_trained_items if stored.is_retrieval else vocabulary.num_items
+        catalogue = np.arange(1, num_items + 1, dtype=np.int32)
+        if stored.is_retrieval:
+            chunks = self._chunks(histories, _PRODUCT_EVENTS, _PRODUCT_ROWS)
+        else:
+            chunks = self._chunks(histories, self.pairs_at_once // stored.catalogue_block)
+        for rows in chunks:
             chosen = histories.take(rows)
             excluded = own_items(chosen) if exclude_own_items else np.zeros((len(rows), 1), np.int32)
-            best = model.top(chosen.windows(self.stored.config.max_history_length), catalogue, k, excluded[None])
+            best = model.top(chosen.windows(stored.config.max_history_length), catalogue, k, excluded[None])
             items[rows], scores[rows] = best.items[0].numpy(), best.scores[0].numpy()
-        return items, self.stored.check_finite(scores)
+        return items, stored.check_finite(scores)
 
-    def _chunks(self, histories: HistoryRows, num_candidates: int) -> list[np.ndarray]:
-        """Rows of like length together, so many that events times candidates stay within `pairs_at_once`."""
+    def knows(self, histories: HistoryRows) -> np.ndarray:
+        """bool [B]: whether anything is known of a history.
+
+        A ranking model reads the category of any item, a retrieval model must have been trained on one of the items.
+        """
+        stored = self.stored
+        if not stored.is_retrieval:
+            return histories.lengths > 0
+        owners = histories.items.owners
+        from_end = histories.items.offsets[1:][owners] - np.arange(len(owners))  # 1 for the last event.
+        is_read = from_end <= stored.config.max_history_length
+        is_trained = histories.items.values <= stored.vocabulary.num_trained_items
+        return np.bincount(owners[is_read & is_trained], minlength=len(histories)) > 0
+
+    def _chunks(self, histories: HistoryRows, max_events: int, max_rows: int | None = None) -> list[np.ndarray]:
+        """Rows of like length together, so many that they stay within `max_events`, padding included."""
         lengths = np.clip(histories.items.lengths, 1, self.stored.config.max_history_length)
         order = np.argsort(lengths, kind="stable")
-        events_at_once = self.pairs_at_once // num_candidates
+        max_rows = max_rows or len(order)
         chunks, start = [], 0
         while start < len(order):
+            last = min(start + max_rows, len(order))
             stop = start + 1
-            while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= events_at_once:
+            while stop < last and (stop + 1 - start) * lengths[order[stop]] <= max_events:
                 stop += 1
             chunks.append(order[start:stop])
             start = stop

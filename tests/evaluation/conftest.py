@@ -8,11 +8,12 @@ from tests.evaluation.worlds import write_prepared, write_run
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """`prepared/small` with runs `a2svd`, `sli_rec` and `other` (A2SVD of another seed); tests do not change it."""
+    """`prepared/small`, a run of three models, and `other` (A2SVD of another seed); tests do not change it."""
     root: Path = tmp_path_factory.mktemp("world")
     storage = Storage(str(root))
     prepared = write_prepared(storage, "small")
     write_run(storage, prepared, "a2svd")
     write_run(storage, prepared, "sli_rec", model="sli_rec")
+    write_run(storage, prepared, "sasrec", model="sasrec")
     write_run(storage, prepared, "other", seed=4)
     return storage

@@ -1,5 +1,6 @@
 """The items that compete in the full protocol, and the names of categories."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.events.vocabulary import CATEGORIES, ITEMS, Vocabulary, read_names
+from seqrec.models.registry import family_of
+from seqrec.scoring.run import TrainedRun
 from seqrec.tables.files import read_table
 from seqrec.tables.metadata import read_metadata
 from seqrec.tables.prepared_schemas import VOCABULARY_ITEMS
@@ -36,19 +39,27 @@ class Catalogue:
 
 
 def read_catalogue(
-    spark: SparkSession, storage: Storage, prepared: Manifest, vocabulary: Vocabulary, config: EvaluationConfig
+    spark: SparkSession,
+    storage: Storage,
+    prepared: Manifest,
+    vocabulary: Vocabulary,
+    config: EvaluationConfig,
+    runs: Sequence[TrainedRun],
 ) -> Catalogue:
     """All items of the vocabulary, and their main groups if targets compete within them.
+
+    A catalogue of any size is ranked for retrieval models, whose scores of a block are one product.
 
     Raises:
         DataError: the catalogue is larger than `max_catalogue`, or groups are wanted and there is no metadata.
     """
     by_group = config.full_candidates == "group"
-    if vocabulary.num_items > config.max_catalogue and not by_group:
+    ranking = [run.name for run in runs if family_of(run.config.name) == "ranking"]
+    if vocabulary.num_items > config.max_catalogue and ranking and not by_group:
         raise DataError(
             f"prepared '{prepared.name}' has {vocabulary.num_items} items, more than evaluation.max_catalogue "
-            f"({config.max_catalogue}): use evaluation.protocol=sampled or evaluation.full_candidates=group, "
-            "or raise it and lower evaluation.max_users."
+            f"({config.max_catalogue}), and '{ranking[0]}' scores each of them apart: use evaluation.protocol=sampled "
+            "or evaluation.full_candidates=group, or raise it and lower evaluation.max_users."
         )
     items = np.arange(1, vocabulary.num_items + 1, dtype=np.int32)
     return Catalogue(items, _read_groups(spark, storage, prepared, vocabulary.num_items) if by_group else None)

@@ -9,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from seqrec.core.metrics import TargetCounts
-from seqrec.evaluation.rankings.ranker import ComparedRankers, Ranker, SharedScores, scores_after
+from seqrec.evaluation.rankings.best_items import BestItems
+from seqrec.evaluation.rankings.ranker import ComparedRankers, Ranker, SharedScores, block_of, scores_after
 from seqrec.evaluation.rows import EvaluationRows
 from seqrec.evaluation.statistics.prediction_batch import predictions_batch
 from seqrec.evaluation.statistics.row_metrics import logit_metric_names
-
-_ROWS = 64  # Rows for which a block of items is scored at once.
-_BLOCK = 512  # Items of a block: 64 rows of SLi-Rec then stay within some 100 MB.
 
 
 def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.RecordBatch:
@@ -35,13 +33,15 @@ def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.R
         items = compared.catalogue.competitors(int(group))
         of_group = np.flatnonzero(groups == group)
         of_group = of_group[np.argsort(rows.lengths[of_group], kind="stable")]
-        for start in range(0, len(of_group), _ROWS):
-            chosen = of_group[start : start + _ROWS]
-            for index, ranker in enumerate(compared.rankers):
-                one, top[chosen, index] = rank_against(rows.take(chosen), ranker, items, compared.top_k)
-                num_negatives[chosen] = one.num_negatives
-                num_above[chosen, index] = one.num_above
-                num_tied[chosen, index] = one.num_tied
+        for index, ranker in enumerate(compared.rankers):
+            block = block_of(ranker)
+            for start in range(0, len(of_group), block.rows):
+                chosen = of_group[start : start + block.rows]
+                counts, best = rank_against(rows.take(chosen), ranker, items, compared.top_k, block.items)
+                top[chosen, index] = best
+                num_negatives[chosen] = counts.num_negatives
+                num_above[chosen, index] = counts.num_above
+                num_tied[chosen, index] = counts.num_tied
     no_logits = np.full((*shape, len(logit_metric_names())), np.nan)
     no_scores = np.zeros((*shape, 0), np.float32)
     counts = TargetCounts(num_above, num_tied, num_negatives)
@@ -49,60 +49,54 @@ def rank_full_catalogue(rows: EvaluationRows, compared: ComparedRankers) -> pa.R
     return predictions.filter(pa.array(num_negatives > 0))
 
 
-def rank_against(rows: EvaluationRows, ranker: Ranker, items: np.ndarray, k: int) -> tuple[TargetCounts, np.ndarray]:
+def rank_against(
+    rows: EvaluationRows, ranker: Ranker, items: np.ndarray, k: int, block_size: int
+) -> tuple[TargetCounts, np.ndarray]:
     """Where each row's target stands among `items` without its history; and the k best items, int32 [B, k].
 
     The target is scored in a block like all others, so that items with equal features tie with it exactly.
+
+    Args:
+        items: int32, ascending.
+        block_size: items scored at once.
     """
     scores_of = scores_after(ranker, rows)
-    target_score = _score_block(scores_of, rows.target_items).diagonal()[:, None]  # [B, 1]
+    target_score = _score_blocks(scores_of, rows.target_items, block_size).diagonal()
     num_above, num_tied, num_negatives = (np.zeros(len(rows), np.int64) for _ in range(3))
-    top = np.zeros((len(rows), k), np.int32)
-    top_scores = np.full((len(rows), k), -np.inf)
-    for start in range(0, len(items), _BLOCK):
-        block = items[start : start + _BLOCK]
-        scores = _score_block(scores_of, block)  # [B, block]
-        barred, is_target = _own_items(rows, block)
-        competes = ~(barred | is_target)
-        num_negatives += competes.sum(axis=1)
-        num_above += ((scores > target_score) & competes).sum(axis=1)
-        num_tied += ((scores == target_score) & competes).sum(axis=1)
-        scores = np.where(barred & ~is_target, -np.inf, scores)
-        top, top_scores = _merge_top(top, top_scores, block, scores)
-    return TargetCounts(num_above, num_tied, num_negatives), top
+    best = BestItems.none(len(rows), k)
+    for start in range(0, len(items), block_size):
+        block = items[start : start + block_size]
+        scores = _score_blocks(scores_of, block, block_size)  # [B, block]
+        # All items of the block are counted, then those that do not compete are taken back: they are few.
+        row, place, is_target = _barred(rows, block)
+        barred = scores[row, place]
+        num_negatives += len(block) - _count(row, len(rows))
+        num_above += np.count_nonzero(scores > target_score[:, None], axis=1)
+        num_above -= _count(row[barred > target_score[row]], len(rows))
+        num_tied += np.count_nonzero(scores == target_score[:, None], axis=1)
+        num_tied -= _count(row[barred == target_score[row]], len(rows))
+        best = best.merged(block, scores, row[~is_target], place[~is_target])
+    return TargetCounts(num_above, num_tied, num_negatives), best.items
 
 
-def _score_block(scores_of: SharedScores, items: np.ndarray) -> np.ndarray:
+def _score_blocks(scores_of: SharedScores, items: np.ndarray, block_size: int) -> np.ndarray:
     """float [B, items]: scores in blocks of one size, so that a model's graph is traced once."""
-    padded = np.pad(items, (0, -len(items) % _BLOCK), mode="edge")
-    parts = [scores_of(padded[start : start + _BLOCK]) for start in range(0, len(padded), _BLOCK)]
-    return np.concatenate(parts, axis=1)[:, : len(items)]
+    padded = np.pad(items, (0, -len(items) % block_size), mode="edge")
+    parts = [scores_of(padded[start : start + block_size]) for start in range(0, len(padded), block_size)]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))[:, : len(items)]
 
 
-def _own_items(rows: EvaluationRows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool [B, block] twice: which items of `block` (ascending) are in the row's history, and which is its target."""
-
-    def marked(row: np.ndarray, item: np.ndarray) -> np.ndarray:
-        place = np.minimum(np.searchsorted(block, item), len(block) - 1)
-        found = block[place] == item
-        flags = np.zeros((len(rows), len(block)), np.bool_)
-        flags[row[found], place[found]] = True
-        return flags
-
+def _barred(rows: EvaluationRows, block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs that do not compete, each once: row, place in `block`, and whether it is the row's target."""
     every = np.arange(len(rows))
-    return marked(np.repeat(every, rows.lengths), rows.items.values), marked(every, rows.target_items)
+    row = np.concatenate([np.repeat(every, rows.lengths), every])
+    item = np.concatenate([rows.items.values, rows.target_items])
+    place = np.minimum(np.searchsorted(block, item), len(block) - 1)
+    is_here = block[place] == item
+    pairs = np.unique(row[is_here] * len(block) + place[is_here])
+    row, place = pairs // len(block), pairs % len(block)
+    return row, place, block[place] == rows.target_items[row]
 
 
-def _merge_top(
-    top: np.ndarray, top_scores: np.ndarray, block: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The best items of those so far and a block; among equal scores the lower index, which came first, wins."""
-    if (scores.max(axis=1) <= top_scores[:, -1]).all():
-        return top, top_scores
-    k = top.shape[1]
-    all_scores = np.concatenate([top_scores, scores], axis=1)
-    all_items = np.concatenate([top, np.broadcast_to(block, scores.shape)], axis=1)
-    order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
-    best = np.take_along_axis(all_scores, order, axis=1)
-    items = np.where(best > -np.inf, np.take_along_axis(all_items, order, axis=1), 0)
-    return items.astype(np.int32), best
+def _count(row: np.ndarray, num_rows: int) -> np.ndarray:
+    return np.bincount(row, minlength=num_rows)

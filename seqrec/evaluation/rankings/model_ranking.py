@@ -1,12 +1,12 @@
 """A trained run as a ranker, by its logits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.rankings.ranker import Block, SharedScores
 from seqrec.evaluation.rows import EvaluationRows
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.scoring.loaded_model import StoredModel
@@ -35,7 +35,12 @@ class ModelRanker:
             logits[chosen] = model.logits(histories, candidates[chosen][None])[0].numpy()
         return self.stored.check_finite(logits)
 
-    def encode(self, rows: EvaluationRows) -> Callable[[np.ndarray], np.ndarray]:
+    @property
+    def block(self) -> Block:
+        """A ranking model's network takes memory for each pair of row and item, a product only that of its score."""
+        return Block(rows=512, items=4096) if self.stored.is_retrieval else Block()
+
+    def encode(self, rows: EvaluationRows) -> SharedScores:
         """Reads the histories once; the returned function scores shared candidates int32 [N], float32 [B, N]."""
         model = self.stored.load()
         state = model.encode(rows.windows(self.stored.config.max_history_length))

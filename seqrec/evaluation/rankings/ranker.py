@@ -14,6 +14,14 @@ from seqrec.evaluation.statistics.slices import Slicer
 SharedScores = Callable[[np.ndarray], np.ndarray]  # Candidates int32 [N], shared by all rows -> scores [B, N].
 
 
+@dataclass(frozen=True)
+class Block:
+    """What is scored at once in the full protocol; 64 rows of SLi-Rec and 512 items stay within some 100 MB."""
+
+    rows: int = 64
+    items: int = 512
+
+
 class Ranker(Protocol):
     """Anything that scores candidates after a history: a trained run, or a baseline. Higher is better."""
 
@@ -37,3 +45,8 @@ def scores_after(ranker: Ranker, rows: EvaluationRows) -> SharedScores:
     """A function that scores any number of shared candidates after the same rows; a model reads the rows only once."""
     encode = getattr(ranker, "encode", None)
     return partial(ranker.scores, rows) if encode is None else encode(rows)
+
+
+def block_of(ranker: Ranker) -> Block:
+    """What a ranker scores at once: its own choice, if it has one."""
+    return getattr(ranker, "block", Block())

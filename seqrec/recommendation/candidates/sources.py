@@ -19,8 +19,6 @@ from seqrec.neighbours.finder import CandidateFinder, Candidates, row_keys
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.scoring.scorer import RunScorer, stored_model
 
-# Events times items of a block that are scored in one call, some 4 bytes each; 512 histories of 50 events fit.
-_PAIRS_AT_ONCE = 32_000_000
 _THREADS = 1  # Of TensorFlow: Spark already runs one worker per core.
 
 
@@ -34,21 +32,12 @@ class Retriever:
 
     def find(self, histories: HistoryRows) -> np.ndarray:
         """int64 keys of `row_keys`, in order of row and place; none where the run knows no item of the history."""
-        rows = np.flatnonzero(self._is_known(histories))
+        rows = np.flatnonzero(self.scorer.knows(histories))
         if not len(rows):
             return np.zeros(0, np.int64)
         known = histories.take(rows)
         items, _ = self.scorer.best_of_catalogue(known, self.num_candidates, self.exclude_own_items)
         return row_keys(rows[:, None], items)[items > 0]
-
-    def _is_known(self, histories: HistoryRows) -> np.ndarray:
-        """bool [B]: whether the run was trained on some item of the events that it reads."""
-        stored = self.scorer.stored
-        owners = histories.items.owners
-        from_end = histories.items.offsets[1:][owners] - np.arange(len(owners))  # 1 for the last event.
-        is_read = from_end <= stored.config.max_history_length
-        is_trained = histories.items.values <= stored.vocabulary.num_trained_items
-        return np.bincount(owners[is_read & is_trained], minlength=len(histories)) > 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,7 @@ def sources_at(
     if run is None:
         return CandidateSources(finder, None)
     # A ranking run may be in use beside this one: neither is to be read again for every batch.
-    scorer = RunScorer(stored_model(storage, run, vocabulary, _THREADS), _PAIRS_AT_ONCE, num_kept=2)
+    scorer = RunScorer(stored_model(storage, run, vocabulary, _THREADS), num_kept=2)
     return CandidateSources(finder, Retriever(scorer, config.max_candidates, config.exclude_own_items))
 
 

@@ -42,11 +42,13 @@ class Recommender:
         if self.sources is None:
             items, scores = self.scorer.best_of_catalogue(histories, self.config.k, self.config.exclude_own_items)
             lists = Lists(items, scores, np.full(items.shape, LIST_SOURCES.index(CATALOGUE), np.int8))
+            known = self.scorer.knows(histories)
         else:
             candidates = self._without_own(histories, candidates or self.sources.find(histories))
             scores = self.scorer.scores(histories, candidates.items)
             lists = best_of(candidates, with_places(scores, self.config.candidate_weight), self.config.k)
-        return self._with_popularity(histories, lists)
+            known = histories.lengths > 0
+        return self._with_popularity(lists, ~known[:, None])
 
     def popularity_list(self) -> Lists:
         """The list for every user of whom nothing is known, [1, k]."""
@@ -56,8 +58,8 @@ class Recommender:
         items[0, :found], scores[0, :found] = self.popular_items[:found], self.popular_shares[:found]
         return Lists(items, scores, np.full((1, k), LIST_SOURCES.index(NO_HISTORY), np.int8))
 
-    def _with_popularity(self, histories: HistoryRows, lists: Lists) -> Lists:
-        unknown = (histories.items.lengths == 0)[:, None]
+    def _with_popularity(self, lists: Lists, unknown: np.ndarray) -> Lists:
+        """The popularity list in the rows of `unknown`, bool [B, 1]."""
         popular = self.popularity_list()
         return Lists(
             np.where(unknown, popular.items, lists.items),

@@ -19,6 +19,7 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, newest_timestamp
+from seqrec.models.registry import family_of
 from seqrec.recommendation.candidates.sources import published_run
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
 from seqrec.recommendation.config import RecommendationConfig
@@ -96,14 +97,21 @@ def read_inputs(storage: Storage, name: str, run: str, config: RecommendationCon
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
     trained = read_run(storage, run, prepared)
+    is_ranking = family_of(trained.config.name) == "ranking"
     if config.over == "catalogue":
-        if prepared.details["num_items"] > config.max_catalogue:
+        if is_ranking and prepared.details["num_items"] > config.max_catalogue:
             raise DataError(
                 f"prepared '{name}' has {prepared.details['num_items']} items, more than recommendation.max_catalogue "
                 f"({config.max_catalogue}): use recommendation.over=candidates; for a few users, raise max_catalogue."
             )
         return RecommendationInputs(prepared, trained, None)
-    candidates = Dataset(storage, "candidates", candidates_name(name, config.histories)).require("candidates")
+    dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
+    if not is_ranking and dataset.manifest() is None:
+        raise DataError(
+            f"{storage.uri(dataset.path)}: not there or not finished. Use recommendation.over=catalogue, for which "
+            f"'{run}' needs no candidates, or run the job 'candidates' first."
+        )
+    candidates = dataset.require("candidates")
     made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
     if made_from != (prepared.content, files_digest(prepared, config.histories)):
         raise DataError(

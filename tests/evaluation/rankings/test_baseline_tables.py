@@ -16,6 +16,8 @@ from seqrec.evaluation.rankings.baseline_tables import BaselineInputs, build_bas
 from seqrec.evaluation.rankings.baselines import ItemId, ItemPairs, RecentPopularity
 from seqrec.evaluation.rankings.catalogue import read_catalogue
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.models.config import ModelConfig
+from seqrec.scoring.run import TrainedRun
 from seqrec.tables.schemas import ITEMS
 from tests.evaluation.rows_by_hand import build_rows, places
 from tests.evaluation.worlds import (
@@ -139,15 +141,18 @@ def test_collect_entries_collects_no_more_than_allowed(inputs: BaselineInputs) -
 def test_read_catalogue_lets_items_compete_within_their_main_group(inputs: BaselineInputs) -> None:
     config = EvaluationConfig(protocol="full", full_candidates="group")
 
-    catalogue = read_catalogue(inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)
+    catalogue = read_catalogue(inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config, [])
 
     assert catalogue.item_group is not None
     assert [catalogue.competitors(group).tolist() for group in (1, 2)] == [[1], [2]]
     assert len(catalogue.competitors(0)) == NUM_ITEMS - 2
 
 
-def test_read_catalogue_refuses_a_large_one(inputs: BaselineInputs) -> None:
+def test_read_catalogue_refuses_a_large_one_for_a_ranking_model_only(inputs: BaselineInputs) -> None:
     config = EvaluationConfig(protocol="full", max_catalogue=NUM_ITEMS - 1)
+    data = (inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)
+    retrieval, ranking = (TrainedRun(inputs.prepared, ModelConfig(name=name)) for name in ("sasrec", "a2svd"))
 
     with pytest.raises(DataError, match="has 40 items, more than evaluation.max_catalogue"):
-        read_catalogue(inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)
+        read_catalogue(*data, [retrieval, ranking])
+    assert len(read_catalogue(*data, [retrieval]).items) == NUM_ITEMS

@@ -3,7 +3,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from seqrec.evaluation.rankings import full_catalogue
 from seqrec.evaluation.rankings.full_catalogue import rank_against
 from seqrec.evaluation.rankings.stored_candidates import best_candidates
 from seqrec.evaluation.rows import EvaluationRows
@@ -21,7 +20,7 @@ class Table:
 
 
 @pytest.mark.parametrize("block", [3, 8, 64])
-def test_rank_against_equals_a_loop_whatever_the_block(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_against_equals_a_loop_whatever_the_block(block: int) -> None:
     random = np.random.default_rng(0)
     scores = random.integers(0, 6, (20, 31)).astype(float)
     histories = [random.integers(1, 31, random.integers(0, 6)).tolist() for _ in range(20)]
@@ -29,9 +28,8 @@ def test_rank_against_equals_a_loop_whatever_the_block(block: int, monkeypatch: 
         history[0] if history and place % 2 else int(random.integers(1, 31)) for place, history in enumerate(histories)
     ]
     rows = build_rows(*[(history, target, [0]) for history, target in zip(histories, targets, strict=True)])
-    monkeypatch.setattr(full_catalogue, "_BLOCK", block)
 
-    counts, top = rank_against(rows, Table(scores), np.arange(1, 31, dtype=np.int32), 5)
+    counts, top = rank_against(rows, Table(scores), np.arange(1, 31, dtype=np.int32), 5, block)
 
     for place, (history, target) in enumerate(zip(histories, targets, strict=True)):
         others = [item for item in range(1, 31) if item not in history and item != target]
@@ -45,7 +43,7 @@ def test_rank_against_equals_a_loop_whatever_the_block(block: int, monkeypatch: 
 def test_rank_against_fewer_items_than_top_k_fills_up_with_padding() -> None:
     rows = build_rows(([1], 2, [3]))
 
-    _, top = rank_against(rows, Table(np.array([[0.0, 9.0, 1.0, 2.0]])), np.array([1, 2, 3], np.int32), 4)
+    _, top = rank_against(rows, Table(np.array([[0.0, 9.0, 1.0, 2.0]])), np.array([1, 2, 3], np.int32), 4, 512)
 
     assert top.tolist() == [[3, 2, 0, 0]]
 

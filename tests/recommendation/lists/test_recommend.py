@@ -81,8 +81,50 @@ def test_run_recommend_ranks_the_whole_catalogue_as_the_model_scores_it(spark: S
             assert row["score"] == pytest.approx(expected[row["item_id"]], abs=1e-4)
 
 
+def test_run_recommend_lists_straight_from_a_retrieval_run(spark: SparkSession, world: Storage):
+    config = RecommendationConfig(k=100, over="catalogue", max_catalogue=1)  # For a product no catalogue is too large.
+
+    manifest = run_recommend(spark, world, "small", "sasrec", config)
+
+    lists = lists_of(world, manifest)
+    assert manifest.name == "sasrec-catalogue"
+    assert sorted(lists) == users()
+    for number in (0, 7, 33):
+        expected = score_one_by_one(world, "sasrec", number)
+        trained = {item_id(index) for index in range(1, 57)} - own_ids(number)
+        check_lists(lists[users()[number]], len(trained))
+        assert set(items_of(lists[users()[number]])) == trained
+        for row in lists[users()[number]]:
+            assert row["score"] == pytest.approx(expected[row["item_id"]], abs=1e-4)
+            assert row["source"] == "catalogue"
+
+
+def test_run_recommend_gives_popular_items_where_a_retrieval_run_knows_no_item(
+    spark: SparkSession, world: Storage, tmp_path: Path
+):
+    file = tmp_path / "histories.json"
+    rows = [
+        {"user_id": "of untrained items", "item_ids": [item_id(58), item_id(60)], "timestamps": [START, START + DAY]},
+        {"user_id": "of one trained item", "item_ids": [item_id(3)], "timestamps": [START]},
+    ]
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    config = RecommendationConfig(k=5, over="catalogue", histories_file=str(file))
+
+    lists = lists_of(world, run_recommend(spark, world, "small", "sasrec", config))
+
+    assert {row["source"] for row in lists["of untrained items"]} == {NO_HISTORY}
+    assert {row["source"] for row in lists["of one trained item"]} == {"catalogue"}
+
+
+def test_run_recommend_says_that_a_retrieval_run_needs_no_candidates(spark: SparkSession, world: Storage):
+    with pytest.raises(DataError, match="Use recommendation.over=catalogue, for which 'sasrec' needs no candidates"):
+        run_recommend(spark, world, "small", "sasrec", RecommendationConfig(histories="validation"))
+
+
 def score_one_by_one(storage: Storage, run: str, number: int) -> dict[str, float]:
     """Logits of the whole catalogue after one user's last six events, straight from the model."""
+    import tensorflow as tf
+
     from seqrec.core.batch import History
     from seqrec.events.vocabulary import read_vocabulary
     from seqrec.scoring.loaded_model import read_model
@@ -101,7 +143,8 @@ def score_one_by_one(storage: Storage, run: str, number: int) -> dict[str, float
         np.array([[[newest - t for t in read] + [0] * missing]], np.float32),
         np.array([[[t - times[0] for t in read] + [0] * missing]], np.float32),
     )
-    logits = model.score(model.encode(history), np.arange(1, NUM_ITEMS + 1, dtype=np.int32)).numpy()[0, 0]
+    history = History(*(tf.constant(part) for part in history))
+    logits = model.score(model.encode(history), tf.range(1, NUM_ITEMS + 1)).numpy()[0, 0]
     return {item_id(index): float(logits[index - 1]) for index in range(1, NUM_ITEMS + 1)}
 
 
