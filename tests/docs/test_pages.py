@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -139,3 +141,19 @@ def test_every_config_passes_the_check_of_the_jobs(config: Path) -> None:
     head = config.read_text(encoding="utf-8").splitlines()[:12]
     assert any(f"--config conf/{config.name}" in line for line in head), "a config begins with its command"
     assert loaded.run.name
+
+
+def test_the_changes_of_extending_apply(tmp_path: Path) -> None:
+    """In their order, each to the files that the ones before have left. The slow tests also run the result."""
+    for block in blocks_of(ROOT / "docs" / "extending.md"):
+        if block.file is not None:
+            (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / block.file).write_text(block.text)
+        elif block.language == "diff":
+            for name in re.findall(r"^--- a/(.*)$", block.text, re.MULTILINE):
+                if not (tmp_path / name).exists():
+                    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(ROOT / name, tmp_path / name)
+            command = ["patch", "-p1", "--forward"]  # As the slow tests do.
+            done = subprocess.run(command, input=block.text, cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, f"{block.text}\n{done.stdout}"
