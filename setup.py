@@ -65,6 +65,7 @@ setup(
     extras_require={
         # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
         "horovod": ["horovod>=0.28.1,<0.29"],
+        "index": ["faiss-cpu>=1.12,<2"],  # Approximate indexes of item vectors.
         "mlflow": ["mlflow-skinny>=2.10,<4"],
         "dev": [
             "pytest>=8",

@@ -98,7 +98,7 @@ pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --
 
 install_packages() {
     pip_install "setuptools<70" wheel
-    pip_install --no-build-isolation -e "${ROOT}[dev]"
+    pip_install --no-build-isolation -e "${ROOT}[dev,index]"
     pip_install "venv-pack==0.2.0" # Packs this environment for a cluster.
 }
 

@@ -15,6 +15,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
 from seqrec.recommendation.config import ExportConfig, RecommendationConfig
+from seqrec.scoring.index.config import IndexConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
 
@@ -53,6 +54,7 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

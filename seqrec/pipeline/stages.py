@@ -101,6 +101,13 @@ STAGES: dict[str, Stage] = {
         starts_workers=lambda run: run.tuning.num_compared_seeds > 0 and run.training.num_workers > 1,
         driver_share=0.2,
     ),
+    "index": Stage(
+        section="index",
+        run="seqrec.recommendation.index.stage:run_index",
+        reads=("index", "model", "training"),
+        uses_spark=_never,
+        driver_share=0.05,
+    ),
     "candidates": Stage(
         section="candidates",
         run="seqrec.recommendation.candidates.stage:run_candidates",

@@ -32,6 +32,18 @@ class RunScorer:
             scores[rows] = model.logits(windows, candidates[rows][None])[0].numpy()
         return self.stored.check_finite(scores)
 
+    def states(self, histories: HistoryRows) -> np.ndarray:
+        """States float32 [B, V] of a retrieval run, whose products with item vectors are logits."""
+        model = self.stored.load(self.num_kept)
+        states = np.zeros((len(histories), 0), np.float32)
+        for rows in self._chunks(histories, _PRODUCT_EVENTS, _PRODUCT_ROWS):
+            windows = histories.take(rows).windows(self.stored.config.max_history_length)
+            found = model.encode(windows)[0].numpy()
+            if not states.shape[1]:
+                states = np.zeros((len(histories), found.shape[1]), np.float32)
+            states[rows] = found
+        return states
+
     def best_of_catalogue(
         self, histories: HistoryRows, k: int, exclude_own_items: bool
     ) -> tuple[np.ndarray, np.ndarray]:
