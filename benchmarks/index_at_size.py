@@ -47,7 +47,9 @@ def main() -> None:
         {"data": data, "build": build, "search": search}[chosen.step](chosen, folder)
         return
     run(chosen, "data", "exact")
-    print("| library | items | build, s | MiB on disk | effort | resident MiB (own) | recall@100 | users/s/core | load |")
+    print(
+        "| library | items | build, s | MiB on disk | effort | resident MiB (own) | recall@100 | users/s/core | load |"
+    )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for library in chosen.libraries:
         built = run(chosen, "build", library)

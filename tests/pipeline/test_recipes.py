@@ -121,6 +121,7 @@ LEFT_OUT = {
         *("num_compared_seeds", "num_replicates", "confidence"),
     },
     "recommendation": {"user", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue"},
+    "index": {"num_threads"},
     "export": {"mlflow_tracking_uri", "mlflow_experiment", "mlflow_model"},
     **dict.fromkeys(("source", "synthesis", "preparation", "candidates", "model"), set()),
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from seqrec.core.manifest import Manifest, Recipe, installed_versions
 from seqrec.core.storage import Storage
+from seqrec.models.registry import family_of
 from seqrec.recommendation.config import ExportConfig
 from seqrec.scoring.run import TrainedRun
 
@@ -24,6 +25,13 @@ _SIGNATURES = {
     "top_k_indices": "item_indices, timestamps, as_of, k -> item_indices int32 [B, k], scores",
 }
 
+_RETRIEVAL_SIGNATURES = {
+    "encode": "item_ids, timestamps, as_of -> states float32 [B, V]",
+    "encode_indices": "item_indices int32 [B, T], timestamps, as_of -> states",
+    "item_vectors": "item_indices int32 [N] -> vectors float32 [N, V], known bool [N]; the product of a "
+    "state and a vector is a logit",
+}
+
 
 def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: Recipe) -> dict[str, Any]:
     """The content of the card, for programs."""
@@ -38,7 +46,7 @@ def build_card(storage: Storage, run: TrainedRun, config: ExportConfig, recipe: 
         "catalogue": {key: details[key] for key in ("num_items", "num_trained_items", "num_categories")},
         "metrics": {"validation, best epoch": details.get("best", {}), **evaluations_of(storage, manifest)},
         "limits": _limits(run, config),
-        "signatures": _SIGNATURES,
+        "signatures": {**_SIGNATURES, **(_RETRIEVAL_SIGNATURES if _is_retrieval(run) else {})},
         "versions": installed_versions(),
     }
 
@@ -75,13 +83,22 @@ def _bullets(values: dict[str, Any], prefix: str = "") -> list[str]:
     return lines
 
 
+def _is_retrieval(run: TrainedRun) -> bool:
+    return family_of(run.config.name) == "retrieval"
+
+
 def _limits(run: TrainedRun, config: ExportConfig) -> list[str]:
     catalogue = run.manifest.details
     never = catalogue["num_items"] - catalogue["num_trained_items"]
     return [
         f"The model knows {catalogue['num_items']:,} items. An unknown id is left out of a history, and is never "
         "recommended.",
-        f"{never:,} of these items were never trained on: they share one embedding and differ by category only.",
+        f"{never:,} of these items were never trained on: "
+        + (
+            "they have no vector, and are never recommended."
+            if _is_retrieval(run)
+            else "they share one embedding and differ by category only."
+        ),
         f"The model reads the last {run.config.max_history_length} known events of a history, up to as_of.",
         "For an empty history the model still gives a list; it is not the list of the most popular items.",
         f"Top k scores every item, which suits small catalogues; k is at most {config.max_k}. For a large catalogue, "

@@ -10,11 +10,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.contract import SequenceModel
+from seqrec.models.contract import RetrievalModel, SequenceModel
 from seqrec.scoring.top_items import top_items
 
 _NEVER = tf.int64.max
-SIGNATURES = ("serving_default", "top_k", "score_indices", "top_k_indices")
 
 
 class ServedModel(tf.Module):
@@ -81,6 +80,21 @@ class ServedModel(tf.Module):
         best = top_items(self.model, state, catalogue, self._max_k, self._block_size, own)
         return {"item_indices": best.items[0, :, :k], "scores": best.scores[0, :, :k]}
 
+    def encode(self, item_ids: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor) -> dict[str, tf.Tensor]:
+        """States float32 [B, V] of a retrieval model, whose products with item vectors are logits."""
+        return self.encode_indices(self._indices(item_ids), timestamps, as_of)
+
+    def encode_indices(self, item_indices: tf.Tensor, timestamps: tf.Tensor, as_of: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `encode`, for item indices, int32 [B, T]."""
+        return {"states": self.model.encode(self._history(self._valid(item_indices), timestamps, as_of))[0]}
+
+    def item_vectors(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Vectors float32 [N, V] of item indices int32 [N], and which items have one: the others get zeros."""
+        items = self._valid(item_indices)
+        known = self.model.embedding.is_trained(items)
+        vectors = self.model.item_vectors(tf.where(known, items, 1))
+        return {"vectors": tf.where(known[:, None], vectors, 0.0), "known": known}
+
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures that a server offers, by name."""
 
@@ -95,10 +109,19 @@ class ServedModel(tf.Module):
             "score_indices": (self.score_indices, indices, of(tf.int32, "candidate_indices")),
             "top_k_indices": (self.top_k_indices, indices, k),
         }
-        return {
+        traced = {
             name: tf.function(function, autograph=False).get_concrete_function(events, times, now, wanted)
             for name, (function, events, wanted) in specs.items()
         }
+        if isinstance(self.model, RetrievalModel):
+            for name, function, events in (
+                ("encode", self.encode, ids),
+                ("encode_indices", self.encode_indices, indices),
+            ):
+                traced[name] = tf.function(function, autograph=False).get_concrete_function(events, times, now)
+            items = of(tf.int32, "item_indices", [None])
+            traced["item_vectors"] = tf.function(self.item_vectors, autograph=False).get_concrete_function(items)
+        return traced
 
     def _indices(self, ids: tf.Tensor) -> tf.Tensor:
         """int32, 0 for an unknown id."""

@@ -39,9 +39,9 @@ def sample_histories(storage: Storage, prepared: Manifest, num_histories: int, s
     files = prepared.table(_HISTORIES).files
     drawn = np.argsort(keyed(np.arange(len(files)), seed), kind="stable")[:_MOST_FILES]
     newest = newest_timestamp(storage, files, C.HISTORY_TIMESTAMPS)
-    share = -(-num_histories // len(drawn))
     parts = []
-    for number in sorted(drawn):
+    for place, number in enumerate(drawn):
+        share = num_histories // len(drawn) + (place < num_histories % len(drawn))
         wanted = np.argsort(keyed(np.arange(files[number].rows), seed, int(number)), kind="stable")[:share]
         start = 0
         for rows in read_histories(storage, files[number].path, _USERS_AT_ONCE, newest):

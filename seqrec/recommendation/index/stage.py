@@ -38,9 +38,7 @@ _PAIRS_AT_ONCE = 400_000
 _FILES = {VECTORS: "item_vectors.npy", LISTS: "lists.faiss"}
 
 
-def run_index(
-    storage: Storage, name: str, run: str, seed: int, config: IndexConfig, force: bool = False
-) -> Manifest:
+def run_index(storage: Storage, name: str, run: str, seed: int, config: IndexConfig, force: bool = False) -> Manifest:
     """Writes `runs/<run>/index/`, measured with histories of `prepared/<name>`, and prints its card.
 
     Raises:
@@ -68,8 +66,11 @@ def run_index(
         measured = _measured(storage, trained, prepared, index, config, seed)
         if index.lists is not None:
             index = choose_num_searched(index, measured.half(0), config.min_recall)
-        tables = {part: _publish_file(attempt, scratch / file, len(index.vectors)) for part, file in _FILES.items()
-                  if (scratch / file).exists()}
+        tables = {
+            part: _publish_file(attempt, scratch / file, len(index.vectors))
+            for part, file in _FILES.items()
+            if (scratch / file).exists()
+        }
         card = {"run": run, "bytes": sum(table.files[0].size for table in tables.values())}
         card |= _card(index, measured, config)
     manifest = attempt.publish(
@@ -81,16 +82,14 @@ def run_index(
     return manifest
 
 
-def write_vectors(model: "RetrievalModel", path: Path) -> None:
-    """The vectors of all trained items as a .npy file, float32 [M, V], written block by block.
+def write_vectors(model: "RetrievalModel", num_items: int, path: Path) -> None:
+    """Writes the vectors of the items 1 to `num_items` as a .npy file, float32 [M, V], block by block.
 
     Raises:
         DataError: a vector is not finite.
     """
     import tensorflow as tf
 
-    num_items = int(model.embedding.items.shape[0]) - 1
-    num_items -= int(model.config.corrects("separate_unknown_item"))  # The last row then stands for all others.
     width = int(model.item_vectors(tf.constant([1])).shape[1])
     vectors = np.lib.format.open_memmap(path, "w+", np.float32, (num_items, width))
     for start in range(0, num_items, _ITEMS_AT_ONCE):
@@ -105,9 +104,10 @@ def write_vectors(model: "RetrievalModel", path: Path) -> None:
 def _write(storage: Storage, run: TrainedRun, config: IndexConfig, scratch: Path) -> ItemIndex:
     quieten_tensorflow()
     path = scratch / _FILES[VECTORS]
-    model: Any = read_model(run_scorer(storage, run, _PAIRS_AT_ONCE, num_threads=0).stored)
-    write_vectors(model, path)
-    del model
+    stored = run_scorer(storage, run, _PAIRS_AT_ONCE, num_threads=0).stored
+    model: Any = read_model(stored)
+    write_vectors(model, stored.vocabulary.num_trained_items, path)
+    del model  # Its table may take gigabytes, and the histories are encoded by another copy.
     vectors = np.load(path, mmap_mode="r")
     if config.kind == "exact":
         return ItemIndex(vectors)
@@ -148,8 +148,8 @@ def _card(index: ItemIndex, measured: MeasuredStates, config: IndexConfig) -> di
 def _warn(card: dict[str, Any], config: IndexConfig) -> None:
     if card["num_items"] < config.k:
         _LOG.warning(
-            "index: the catalogue has %d items with vectors, fewer than index.k (%d): lists are shorter, filled up with "
-            "item 0",
+            "index: the catalogue has %d items with vectors, fewer than index.k (%d): lists are shorter, filled up "
+            "with item 0",
             card["num_items"],
             config.k,
         )

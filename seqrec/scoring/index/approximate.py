@@ -1,6 +1,6 @@
 """An approximate index by faiss: vectors in lists around centres, of which only those near a state are searched.
 
-It holds each vector in one byte a value, and finds somewhat more items than are wanted; their exact vectors then decide.
+It holds each vector in one byte a value, and finds more items than are wanted; their exact vectors then decide.
 """
 
 from dataclasses import dataclass

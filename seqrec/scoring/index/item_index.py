@@ -14,7 +14,9 @@ from seqrec.scoring.run import TrainedRun
 
 VECTORS, LISTS = "item_vectors", "lists"  # Tables of the dataset: a .npy file, and that of an approximate index.
 RUN = "run"  # Input of the index: the content of the run's weights.
-_SPARE = 2  # An approximate index is asked for so many times the items wanted, since its own scores are rounded.
+# An approximate index is asked for more items than are wanted, since its own scores are rounded: so many times as many,
+# and so many more.
+_TIMES, _MORE = 2, 50
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ItemIndex:
             raise DataError("a state is not all finite numbers: train the run again.")
         if self.lists is None:
             return best_of_all(states, self.vectors, k, excluded)
-        wanted = _SPARE * k + (0 if excluded is None else excluded.shape[1])
+        wanted = _TIMES * k + _MORE + (0 if excluded is None else excluded.shape[1])
         found = self.lists.find(states, min(wanted, len(self.vectors)), self.num_searched)
         return best_of_some(states, self.vectors, found, k, excluded)
 

@@ -10,12 +10,14 @@ import pytest
 from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
 from seqrec.core.storage import Storage
+from seqrec.events.ragged import Ragged
+from seqrec.events.rows import HistoryRows
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.export.stage import export_path, run_export
 from seqrec.scoring.loaded_model import read_model
 from seqrec.scoring.run import read_run
-from seqrec.scoring.scorer import stored_model
+from seqrec.scoring.scorer import run_scorer, stored_model
 from tests.recommendation.world import DAY, NUM_ITEMS, START, item_id, write_run, write_world
 
 LENGTH = 6  # What the models of these tests read of a history.
@@ -177,3 +179,45 @@ def test_run_export_says_that_mlflow_is_missing(exported, monkeypatch):
 
     with pytest.raises(ConfigError, match="MLflow is not installed"):
         run_export(storage, run, ExportConfig(mlflow_tracking_uri="file:///nowhere"), force=True)
+
+
+@pytest.mark.parametrize("model", ["sasrec", "gru4rec"])
+def test_an_exported_retrieval_model_gives_the_states_and_vectors_of_the_run(tmp_path: Path, model: str):
+    storage = Storage(str(tmp_path / "work"))
+    write_run(storage, write_world(storage), model, model)
+    card = run_export(storage, model, ExportConfig(max_k=NUM_ITEMS, block_size=16))
+    items, times, now = [4, 9, 58, 21], [START, START + DAY, START + 9 * DAY, START + 30 * DAY], START + 50 * DAY
+    events = {"timestamps": [times], "as_of": [now]}
+
+    by_id, by_index, vectors, top = ask(
+        storage,
+        model,
+        tmp_path,
+        [
+            ("encode", {**events, "item_ids": [[item_id(i) for i in items]]}),
+            ("encode_indices", {**events, "item_indices": [items]}),
+            ("item_vectors", {"item_indices": [*range(NUM_ITEMS + 2), -1]}),
+            ("top_k_indices", {**events, "item_indices": [items], "k": NUM_ITEMS}),
+        ],
+    )
+
+    run = read_run(storage, model)
+    scorer = run_scorer(storage, run, pairs_at_once=1000, num_threads=1)
+    history = HistoryRows(
+        items=Ragged.from_lengths(np.array(items, np.int32), np.array([4])),
+        timestamps=np.array(times),
+        first_timestamps=np.array(times[:1]),
+        as_of=np.array([now]),
+    )
+    assert by_id["states"][0] == pytest.approx(scorer.states(history)[0], abs=1e-5)
+    assert by_index["states"] == by_id["states"]
+    known = np.array(vectors["known"])
+    assert known.tolist() == [False] + [True] * 56 + [False] * 6  # Items 57 to 60 were never trained on.
+    products = np.array(vectors["vectors"])[1:57] @ np.array(by_id["states"][0])
+    assert products == pytest.approx(in_process(storage, model, items, times, now)[:56], abs=1e-4)
+    assert not np.array(vectors["vectors"])[~known].any()
+    expected_items, expected_scores = scorer.best_of_catalogue(history, NUM_ITEMS, exclude_own_items=True)
+    assert top["item_indices"] == expected_items.tolist()
+    assert top["scores"][0] == pytest.approx(expected_scores[0], abs=1e-5)
+    assert "they have no vector" in " ".join(card["limits"])
+    assert "states float32" in card["signatures"]["encode"]
