@@ -3,8 +3,8 @@
 PYTHONPATH=. python benchmarks/index_at_size.py --items 1000000 --folder /tmp/index_size \
     --libraries exact faiss-ivf faiss-hnsw hnswlib usearch voyager
 
-Vectors of 64 in 20,000 clusters, whose norms fall with popularity as those of trained vectors do (log-normal); a state
-is the mean of a few items' vectors with noise. Each library answers from files in a process of its own, one thread;
+Vectors of 64 in clusters of 500, with log-normal norms that fall with popularity; a state is the mean of three vectors
+of one cluster, with noise. Each library answers from files in a process of its own, one thread;
 whatever it finds is scored again with the exact vectors, mapped from their file. Resident memory is that of the process
 after the search: all of it, and the part that is not mapped from a file. Needs the libraries that it is asked for.
 """
@@ -29,6 +29,7 @@ from seqrec.scoring.index.exact import best_of_all, best_of_some  # noqa: E402
 
 WIDTH, K = 64, 100
 _BLOCK = 250_000
+_ITEMS_IN_A_CLUSTER = 500
 Find = Callable[[np.ndarray, int], np.ndarray]  # (states, effort) -> items int32 [B, n], 0 for none.
 
 
@@ -74,14 +75,17 @@ def data(chosen: argparse.Namespace, folder: Path) -> None:
     if not (folder / "best.npy").exists() or not (folder / "exact_speed.json").exists():
         vectors = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (chosen.items, WIDTH))
         random = np.random.default_rng(1)
-        centres = random.normal(size=(20_000, WIDTH)).astype(np.float32)
+        num_clusters = max(1, chosen.items // _ITEMS_IN_A_CLUSTER)
+        centres = random.normal(size=(num_clusters, WIDTH)).astype(np.float32)
         for start in range(0, chosen.items, _BLOCK):
             size = min(_BLOCK, chosen.items - start)
-            near = centres[random.integers(0, len(centres), size)]
-            block = near + 0.7 * random.normal(size=(size, WIDTH)).astype(np.float32)
+            block = centres[(start + np.arange(size)) % num_clusters]
+            block = block + 0.7 * random.normal(size=(size, WIDTH)).astype(np.float32)
             norms = np.exp(0.25 * random.normal(size=(size, 1))) * (1 + start) ** -0.03
             vectors[start : start + size] = block * norms.astype(np.float32)
-        picked = vectors[random.integers(0, chosen.items, (chosen.states, 3))].mean(axis=1)
+        first = random.integers(0, num_clusters, (chosen.states, 1))
+        steps = random.integers(0, chosen.items // num_clusters, (chosen.states, 3))
+        picked = vectors[np.minimum(first + num_clusters * steps, chosen.items - 1)].mean(axis=1)
         states = picked + 0.3 * random.normal(size=picked.shape)
         np.save(folder / "states.npy", states.astype(np.float32))
         states = np.load(folder / "states.npy")

@@ -53,15 +53,16 @@ def sample_histories(storage: Storage, prepared: Manifest, num_histories: int, s
 
 def choose_num_searched(index: ItemIndex, measured: MeasuredStates, min_recall: float) -> ItemIndex:
     """The index with the fewest searched lists, a power of two, that reach the recall; else with all lists."""
-    assert index.lists is not None
+    lists = index.lists
+    assert lists is not None
     wanted = min(1.0, min_recall + _MARGIN)
     num_searched = 1
-    while num_searched < index.lists.num_lists:
+    while num_searched < lists.num_lists:
         index = replace(index, num_searched=num_searched)
         if recall_and_speed(index, measured)[0] >= wanted:
             return index
         num_searched *= 2
-    return replace(index, num_searched=index.lists.num_lists)
+    return replace(index, num_searched=lists.num_lists)
 
 
 def recall_and_speed(index: ItemIndex, measured: MeasuredStates) -> tuple[float, float]:

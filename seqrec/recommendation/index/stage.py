@@ -3,13 +3,13 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqrec.core.config import recipe_settings
 from seqrec.core.console import print_table
-from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, scratch_folder
@@ -29,11 +29,7 @@ from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.scoring.scorer import own_items, run_scorer
 from seqrec.scoring.tensorflow_process import quieten_tensorflow
 
-if TYPE_CHECKING:
-    from seqrec.models.contract import RetrievalModel
-
 _LOG = logging.getLogger(__name__)
-_ITEMS_AT_ONCE = 65_536
 _PAIRS_AT_ONCE = 400_000
 _FILES = {VECTORS: "item_vectors.npy", LISTS: "lists.faiss"}
 
@@ -82,27 +78,10 @@ def run_index(storage: Storage, name: str, run: str, seed: int, config: IndexCon
     return manifest
 
 
-def write_vectors(model: "RetrievalModel", num_items: int, path: Path) -> None:
-    """Writes the vectors of the items 1 to `num_items` as a .npy file, float32 [M, V], block by block.
-
-    Raises:
-        DataError: a vector is not finite.
-    """
-    import tensorflow as tf
-
-    width = int(model.item_vectors(tf.constant([1])).shape[1])
-    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (num_items, width))
-    for start in range(0, num_items, _ITEMS_AT_ONCE):
-        stop = min(start + _ITEMS_AT_ONCE, num_items)
-        block = model.item_vectors(tf.range(start + 1, stop + 1)).numpy()
-        if not np.isfinite(block).all():
-            raise DataError("the vectors of some items are not finite numbers: train the run again.")
-        vectors[start:stop] = block
-    vectors.flush()
-
-
 def _write(storage: Storage, run: TrainedRun, config: IndexConfig, scratch: Path) -> ItemIndex:
     quieten_tensorflow()
+    from seqrec.scoring.index.vectors import write_vectors
+
     path = scratch / _FILES[VECTORS]
     stored = run_scorer(storage, run, _PAIRS_AT_ONCE, num_threads=0).stored
     model: Any = read_model(stored)
