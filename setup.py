@@ -66,11 +66,13 @@ setup(
         # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
         "horovod": ["horovod>=0.28.1,<0.29"],
         "index": ["faiss-cpu>=1.12,<2"],  # Approximate indexes of item vectors.
+        "ranker": ["lightgbm>=4.3,<5"],  # The trees of the learned last stage.
         "mlflow": ["mlflow-skinny>=2.10,<4"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.90",
+            "lightgbm>=4.3,<5",
             "ruff>=0.6",
             "mypy>=1.8",
             "scikit-learn>=1.3",

@@ -17,7 +17,7 @@ LAYERS = (
     ("tables", "events"),
     ("ingestion", "preparation", "feed", "models", "neighbours"),
     ("scoring",),
-    ("training",),
+    ("training", "reranking"),
     ("evaluation", "recommendation"),
     ("tuning",),
     ("pipeline",),

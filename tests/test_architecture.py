@@ -11,7 +11,7 @@ LAYERS = [
     {"tables", "events"},
     {"ingestion", "preparation", "feed", "models", "neighbours"},
     {"scoring"},
-    {"training"},
+    {"training", "reranking"},
     {"evaluation", "recommendation"},
     {"tuning"},
     {"pipeline"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +24,8 @@ from seqrec.core.storage import Storage
 from seqrec.events.ragged import column
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.neighbours.co_visitation import FIRST, SECOND, WEIGHT, PairWeights, count_pairs, keep_strongest
-from seqrec.neighbours.config import RETRIEVAL, STRIDES, CandidatesConfig
+from seqrec.neighbours.config import RETRIEVAL, STRIDES, TRANSITIONS, CandidatesConfig
+from seqrec.neighbours.event_days import write_event_days
 from seqrec.neighbours.finder import CandidateFinder
 from seqrec.neighbours.metadata_links import PLACE, read_links
 from seqrec.neighbours.popularity import count_popularity, most_popular, popular_by_category
@@ -56,10 +58,13 @@ def build_neighbours(inputs: NeighbourInputs, attempt: Attempt) -> dict[str, int
     events = read_events(inputs)
     sizes = {}
     if "co_visitation" in config.sources:
-        sizes["co_visitation"] = _write_co_visitation(inputs, attempt, events)
+        sizes["co_visitation"] = _write_co_visitation(inputs, attempt, events, "co_visitation", "both")
+    if TRANSITIONS in config.sources:
+        sizes[TRANSITIONS] = _write_co_visitation(inputs, attempt, events, TRANSITIONS, "forward")
     for finder, edges in (("also_bought", ALSO_BUY), ("also_viewed", ALSO_VIEW)):
         if finder in config.sources:
             sizes[finder] = _write_metadata_links(inputs, attempt, finder, edges)
+    write_event_days(events, attempt, NEIGHBOURS)
     newest = int(events.agg(F.max(F.element_at(TIMESTAMPS, -1))).first()[0] or 0)
     popularity = count_popularity(
         events, vocabulary.num_items, newest, config.popularity_half_life_days, config.max_user_events
@@ -117,11 +122,13 @@ def read_events(inputs: NeighbourInputs) -> DataFrame:
     return train.select(ITEM_INDICES, TIMESTAMPS, num_repeated_events().alias(NUM_CONTEXT))
 
 
-def _write_co_visitation(inputs: NeighbourInputs, attempt: Attempt, events: DataFrame) -> int:
+def _write_co_visitation(
+    inputs: NeighbourInputs, attempt: Attempt, events: DataFrame, finder: str, direction: Literal["both", "forward"]
+) -> int:
     config = inputs.config
     weights = PairWeights(
         window=config.window,
-        direction="both",
+        direction=direction,
         half_life_days=config.pair_half_life_days,
         max_events=config.max_user_events,
         unit=_PAIR_UNIT,
@@ -129,7 +136,7 @@ def _write_co_visitation(inputs: NeighbourInputs, attempt: Attempt, events: Data
     strongest = count_pairs(events, weights).transform(keep_strongest, config.num_neighbours)
     # Divided by the square root of the first item's training events: half way from a count to a probability.
     taken = np.maximum(inputs.vocabulary.train_count, 1)
-    return _write_pairs(inputs, attempt, "co_visitation", strongest, 1.0 / (_PAIR_UNIT * np.sqrt(taken)))
+    return _write_pairs(inputs, attempt, finder, strongest, 1.0 / (_PAIR_UNIT * np.sqrt(taken)))
 
 
 def _write_metadata_links(inputs: NeighbourInputs, attempt: Attempt, finder: str, edges: str) -> int:

@@ -7,12 +7,13 @@ from seqrec.core.config import added
 
 NEIGHBOUR_FINDERS = ("co_visitation", "also_bought", "also_viewed", "category_popularity", "popularity")
 RETRIEVAL = "retrieval"  # The best items of the whole catalogue by a run of a retrieval model.
+TRANSITIONS = "transitions"  # What came after an item: pairs of co-visitation in the direction of time only.
 # Ways to find candidates. Files of candidates hold their places in this list, so a new one comes last.
-FINDERS = (*NEIGHBOUR_FINDERS, RETRIEVAL)
+FINDERS = (*NEIGHBOUR_FINDERS, RETRIEVAL, TRANSITIONS)
 # The most trusted first: a candidate at the same place in two lists counts for the first one.
-TRUST = (RETRIEVAL, *NEIGHBOUR_FINDERS)
+TRUST = (RETRIEVAL, TRANSITIONS, *NEIGHBOUR_FINDERS)
 # When lists are merged, the n-th item of a finder's list takes place n * stride: less trusted lists are thinner.
-STRIDES = {**dict(zip(NEIGHBOUR_FINDERS, (1, 2, 3, 4, 20), strict=True)), RETRIEVAL: 1}
+STRIDES = {**dict(zip(NEIGHBOUR_FINDERS, (1, 2, 3, 4, 20), strict=True)), RETRIEVAL: 1, TRANSITIONS: 1}
 _MAX_STRIDE = 1_000
 
 
@@ -24,12 +25,12 @@ class CandidatesConfig:
     # the recall of that split's targets.
     histories: Literal["latest", "validation", "test"] = "latest"
     max_candidates: int = 500  # Most candidates of a user; they are stored best first.
-    sources: tuple[str, ...] = NEIGHBOUR_FINDERS  # Ways to find candidates; retrieval_run adds one more.
+    sources: tuple[str, ...] = NEIGHBOUR_FINDERS  # Ways to find candidates; transitions is one more.
     # A finished run of a retrieval model (sasrec, gru4rec): its best items of the whole catalogue are one more source,
     # named retrieval. null: none.
     retrieval_run: str | None = added(None)
     # Source -> n: its list takes only every n-th place when lists are merged. Sources not named have 1, 2, 3, 4 and 20,
-    # and retrieval has 1.
+    # and retrieval and transitions have 1.
     strides: dict[str, int] = field(default_factory=dict)
     exclude_own_items: bool = True  # Leave out items that are in the user's history.
     num_recent_items: int = 20  # Candidates are the neighbours of this many last items of a history.

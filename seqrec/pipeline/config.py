@@ -15,6 +15,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
 from seqrec.recommendation.config import ExportConfig, RecommendationConfig
+from seqrec.reranking.config import RankerConfig
 from seqrec.scoring.index.config import IndexConfig
 from seqrec.training.config import TrainingConfig
 from seqrec.tuning.config import TuningConfig
@@ -56,6 +57,7 @@ class RunConfig:
     tuning: TuningConfig = field(default_factory=TuningConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -68,6 +70,9 @@ class RunConfig:
             ("tuning.study", self.tuning.study),
             ("preparation.vocabulary", self.preparation.vocabulary),
             ("evaluation.compare_to", self.evaluation.compare_to),
+            ("ranker.name", self.ranker.name),
+            ("recommendation.ranker", self.recommendation.ranker),
+            *(("ranker.runs", run) for run in self.ranker.runs),
             *(("evaluation.report_runs", run) for run in self.evaluation.report_runs),
         ]
         for key, name in folders:

@@ -113,6 +113,12 @@ STAGES: dict[str, Stage] = {
         run="seqrec.recommendation.candidates.stage:run_candidates",
         reads=("candidates",),
     ),
+    "rank": Stage(
+        section="ranker",
+        run="seqrec.recommendation.rankers.stage:run_rank",
+        reads=("ranker",),
+        driver_share=0.2,
+    ),
     "recommend": Stage(
         section="recommendation",
         run="seqrec.recommendation.lists.stage:run_recommend",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
-from seqrec.core.config import not_in_recipe, speed_only
+from seqrec.core.config import added, not_in_recipe, speed_only
 from seqrec.core.secrets import refuse_secret
 
 
@@ -29,6 +29,7 @@ class RecommendationConfig:
     # user's later events are ignored, and their items may be recommended. Candidates, popularity and the run itself
     # still know all later events.
     as_of: str | None = None
+    ranker: str | None = added(None)  # Order candidates by this ranker (job rank), and not by a run; null: by a run.
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
     max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole by a ranking model.
     batch_size: int = 512  # Users read at once.
@@ -44,6 +45,10 @@ class RecommendationConfig:
             raise ValueError(f"batch_size is {self.batch_size}: give at most 4096.")
         if self.candidate_weight < 0.0:
             raise ValueError(f"candidate_weight is {self.candidate_weight}: give 0 or more.")
+        if self.ranker is not None and self.over == "catalogue":
+            raise ValueError(
+                "over is 'catalogue', but ranker is set: a ranker orders candidates. Leave one of them out."
+            )
         chosen = [name for name in ("users", "users_file", "histories_file", "user") if getattr(self, name) is not None]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} are both set: give one of them.")

@@ -26,9 +26,9 @@ class RankerConfig:
     max_users: int = 50_000  # Most users that a ranker is fitted on; of more, so many are drawn.
     num_ranked: int = 200  # First candidates of each user that are put in a new order; the others follow as they are.
     num_trees: int = 400  # Most trees.
-    learning_rate: float = 0.1  # Share of each tree that counts.
-    num_leaves: int = 15  # Most leaves of a tree.
-    min_leaf_rows: int = 200  # Fewest rows of a leaf.
+    learning_rate: float = 0.05  # Share of each tree that counts.
+    num_leaves: int = 7  # Most leaves of a tree.
+    min_leaf_rows: int = 300  # Fewest rows of a leaf.
     l2: float = 5.0  # Penalty of the squares of leaf values.
     patience: int = 20  # Trees without a better NDCG@10 of the users held out, after which the fit stops.
     num_replicates: int = 1000  # Bootstrap replicates of the measured intervals.

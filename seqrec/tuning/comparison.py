@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from seqrec.core.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import check_rows
@@ -21,7 +22,6 @@ from seqrec.evaluation.rankings.predictions import build_predictions, in_shards,
 from seqrec.evaluation.rankings.ranker import ComparedRankers
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, dense_part
-from seqrec.evaluation.statistics.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.evaluation.statistics.prediction_batch import counts_of
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.slices import build_slicer

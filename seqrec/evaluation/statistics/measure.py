@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
+from seqrec.core.intervals import interval, sign_flip_p_value
 from seqrec.core.metrics import Reads, TopItemCounts, metrics_that_read
 from seqrec.evaluation.results import BASELINE, MODEL, RankerResult, SliceResult
 from seqrec.evaluation.statistics.aggregates import Plan
 from seqrec.evaluation.statistics.exact_sums import Sums
-from seqrec.evaluation.statistics.intervals import interval, sign_flip_p_value
 from seqrec.evaluation.statistics.row_metrics import from_whole, logit_metric_names, metric_names
 from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
 from seqrec.evaluation.statistics.slices import Slicing

@@ -9,6 +9,7 @@ from seqrec.neighbours.config import FINDERS
 from seqrec.neighbours.finder import Candidates, row_keys
 from seqrec.recommendation.candidates.sources import CandidateSources
 from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.rankers.ranker import Ranker
 from seqrec.scoring.scorer import RunScorer, own_items
 
 HISTORY, CATALOGUE, NO_HISTORY = "history", "catalogue", "popularity (no known item)"
@@ -31,22 +32,23 @@ class Recommender:
     """Everything that turns histories into lists."""
 
     config: RecommendationConfig
-    scorer: RunScorer
+    scorer: RunScorer | None  # None when a ranker orders the candidates.
     sources: CandidateSources | None  # None when the whole catalogue is scored.
     popular_items: np.ndarray  # int32, the most popular first: for users of whom nothing is known.
     popular_shares: np.ndarray  # float32, their shares of all events.
+    ranker: Ranker | None = None
 
     def recommend(self, histories: HistoryRows, candidates: Candidates | None = None) -> Lists:
         """A list for each user; `candidates` are found here if not given."""
         histories = histories.before_as_of()
         if self.sources is None:
+            assert self.scorer is not None
             items, scores = self.scorer.best_of_catalogue(histories, self.config.k, self.config.exclude_own_items)
             lists = Lists(items, scores, np.full(items.shape, LIST_SOURCES.index(CATALOGUE), np.int8))
             known = self.scorer.knows(histories)
         else:
             candidates = self._without_own(histories, candidates or self.sources.find(histories))
-            scores = self.scorer.scores(histories, candidates.items)
-            lists = best_of(candidates, with_places(scores, self.config.candidate_weight), self.config.k)
+            lists = best_of(candidates, self._scores(histories, candidates), self.config.k)
             known = histories.lengths > 0
         return self._with_popularity(lists, ~known[:, None])
 
@@ -57,6 +59,13 @@ class Recommender:
         found = min(k, len(self.popular_items))
         items[0, :found], scores[0, :found] = self.popular_items[:found], self.popular_shares[:found]
         return Lists(items, scores, np.full((1, k), LIST_SOURCES.index(NO_HISTORY), np.int8))
+
+    def _scores(self, histories: HistoryRows, candidates: Candidates) -> np.ndarray:
+        """float32 [B, M], higher is better."""
+        if self.ranker is not None:
+            return self.ranker.scores(histories, candidates)
+        assert self.scorer is not None
+        return with_places(self.scorer.scores(histories, candidates.items), self.config.candidate_weight)
 
     def _with_popularity(self, lists: Lists, unknown: np.ndarray) -> Lists:
         """The popularity list in the rows of `unknown`, bool [B, 1]."""

@@ -46,7 +46,7 @@ def show_user(
         console.print(f"No known item of user '{config.user}' up to {_day(job.as_of)}: the most popular items.")
     else:
         console.print(_history_table(config.user, history, names))
-    console.print(_list_table(run, job.as_of, lists, names))
+    console.print(_list_table(config.ranker or run, job.as_of, lists, names))
 
 
 def show_wanted_user(storage: Storage, name: str, run: str, config: RecommendationConfig) -> bool | None:

@@ -33,6 +33,7 @@ from seqrec.recommendation.lists.write_lists import (
     write_lists,
     write_popularity_lists,
 )
+from seqrec.recommendation.rankers.ranker import PublishedRanker, published_ranker
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
@@ -67,9 +68,10 @@ class RecommendationInputs:
     """The datasets that recommendations are made from."""
 
     prepared: Manifest
-    run: TrainedRun
+    run: TrainedRun | None  # None when a ranker orders the candidates.
     candidates: Manifest | None  # None when the whole catalogue is scored.
     retrieval_run: TrainedRun | None = None  # The run that candidates were found by, if they were found by one.
+    ranker: PublishedRanker | None = None
 
     @property
     def num_items(self) -> int:
@@ -77,8 +79,8 @@ class RecommendationInputs:
 
 
 def recommendations_name(run: str, config: RecommendationConfig) -> str:
-    """The name of the dataset: lists for a few users get a suffix, so that they never replace the full lists."""
-    parts = [run]
+    """The name of the dataset: that of the run or ranker, with a suffix for a few users, which never replace all."""
+    parts = [config.ranker or run]
     if config.histories != "latest":
         parts.append(config.histories)
     if config.over == "catalogue":
@@ -96,8 +98,8 @@ def read_inputs(storage: Storage, name: str, run: str, config: RecommendationCon
         DataError: a dataset is missing, or made from other data than the rest; or the catalogue is too large.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    trained = read_run(storage, run, prepared)
-    is_ranking = family_of(trained.config.name) == "ranking"
+    trained = read_run(storage, run, prepared) if config.ranker is None else None
+    is_ranking = trained is not None and family_of(trained.config.name) == "ranking"
     if config.over == "catalogue":
         if is_ranking and prepared.details["num_items"] > config.max_catalogue:
             raise DataError(
@@ -118,7 +120,10 @@ def read_inputs(storage: Storage, name: str, run: str, config: RecommendationCon
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
             "run the job 'candidates' again."
         )
-    return RecommendationInputs(prepared, trained, candidates, published_run(storage, candidates, prepared))
+    retrieval_run, ranker = published_run(storage, candidates, prepared), None
+    if config.ranker is not None:
+        ranker = published_ranker(storage, config.ranker, candidates, prepared)
+    return RecommendationInputs(prepared, trained, candidates, retrieval_run, ranker)
 
 
 def recommend_recipe(storage: Storage, name: str, run: str, config: RecommendationConfig) -> Recipe:
@@ -127,8 +132,11 @@ def recommend_recipe(storage: Storage, name: str, run: str, config: Recommendati
     contents = {
         "prepared": inputs.prepared.content,
         "files": files_digest(inputs.prepared, config.histories),
-        "run": inputs.run.manifest.content,
     }
+    if inputs.run is not None:
+        contents["run"] = inputs.run.manifest.content
+    if inputs.ranker is not None:
+        contents["ranker"] = inputs.ranker.digest
     ingested = Dataset(storage, "ingested", name).manifest()
     if ingested is not None and "items" in ingested.tables:
         contents["items"] = ingested.tables["items"].content
@@ -150,7 +158,7 @@ def run_recommend(
     config: RecommendationConfig,
     force: bool = False,
 ) -> Manifest:
-    """Makes `recommendations/<run>`, with a suffix for parts of the users; resumes where a killed attempt ended.
+    """Makes `recommendations/<run>`, or `<ranker>` (see `recommendations_name`); resumes where a killed attempt ended.
 
     Raises:
         SeqrecError: a dataset or file is missing, cannot be read, or does not belong to the others.
@@ -205,6 +213,7 @@ def list_job(
         root=storage.root,
         names=f"{path}/{NAMES}",
         run=inputs.run,
+        ranker=inputs.ranker,
         candidates=inputs.candidates,
         retrieval_run=inputs.retrieval_run,
         config=config,

@@ -8,22 +8,21 @@ import numpy as np
 import pyarrow as pa
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError
 from seqrec.core.local_copies import map_array
 from seqrec.core.manifest import Manifest
 from seqrec.core.metrics import Reads, metrics_that_read
 from seqrec.core.storage import Storage
-from seqrec.events.histories import read_batches, read_histories
-from seqrec.events.ragged import lists
+from seqrec.events.histories import read_histories
 from seqrec.events.rows import UserHistories
 from seqrec.neighbours.build import NEIGHBOURS
 from seqrec.neighbours.finder import Candidates
 from seqrec.recommendation.candidates.sources import open_sources
-from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES
+from seqrec.recommendation.candidates.stored import read_with_candidates
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import ItemNames
 from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists, Recommender
 from seqrec.recommendation.lists.users import keep_users
+from seqrec.recommendation.rankers.ranker import PublishedRanker, ranker_of
 from seqrec.scoring.run import TrainedRun
 from seqrec.scoring.scorer import run_scorer, vocabulary_of
 from seqrec.tables.row_files import FileTask, RowFile
@@ -37,7 +36,8 @@ class ListJob:
 
     root: str
     names: str  # Path of the ids and titles.
-    run: TrainedRun
+    run: TrainedRun | None  # None when a ranker orders the candidates.
+    ranker: PublishedRanker | None
     candidates: Manifest | None
     retrieval_run: TrainedRun | None  # The run that candidates were found by, if they were found by one.
     config: RecommendationConfig
@@ -98,27 +98,11 @@ def read_rows(
         DataError: the two files are not of the same users.
     """
     size, measured = job.config.batch_size, job.config.histories != "latest"
-    histories = read_histories(storage, inputs[0], size, job.as_of, with_targets=measured)
     if len(inputs) == 1:
+        histories = read_histories(storage, inputs[0], size, job.as_of, with_targets=measured)
         yield from ((each, None) for each in histories)
         return
-    columns = [C.USER, CANDIDATE_ITEMS, CANDIDATE_SOURCES]
-    for each, batch in zip(histories, read_batches(storage, inputs[1], columns, size), strict=True):
-        if not each.users.equals(batch.column(C.USER)):
-            raise DataError(
-                f"{storage.uri(inputs[1])}: not the users of {storage.uri(inputs[0])}. Run the job 'candidates' again "
-                "(--set force=true)."
-            )
-        yield each, padded_candidates(batch)
-
-
-def padded_candidates(batch: pa.RecordBatch) -> Candidates:
-    items, sources = lists(batch, CANDIDATE_ITEMS), lists(batch, CANDIDATE_SOURCES)
-    width = max(1, int(items.lengths.max(initial=0)))
-    is_real = np.arange(width) < items.lengths[:, None]
-    padded = Candidates(np.zeros(is_real.shape, np.int32), np.zeros(is_real.shape, np.int8))
-    padded.items[is_real], padded.sources[is_real] = items.values, sources.values
-    return padded
+    yield from read_with_candidates(storage, (inputs[0], inputs[1]), size, job.as_of, with_targets=measured)
 
 
 def list_columns(users: pa.Array, found: Lists, names: ItemNames) -> dict[str, Any]:
@@ -136,11 +120,15 @@ def list_columns(users: pa.Array, found: Lists, names: ItemNames) -> dict[str, A
 
 
 def open_recommender(storage: Storage, job: ListJob) -> Recommender:
-    """A worker's recommender; the model is read once per process, arrays are mapped."""
-    config = job.config
-    num_runs = 1 if job.retrieval_run is None else 2
-    scorer = run_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads, num_kept=num_runs)
-    vocabulary = vocabulary_of(storage, job.run)
+    """A worker's recommender; models are read once per process, arrays are mapped."""
+    config, scorer, ranker = job.config, None, None
+    if job.ranker is not None:
+        ranker, vocabulary = ranker_of(storage, job.ranker.stored, job.ranker.inputs)
+    else:
+        assert job.run is not None
+        num_runs = 1 if job.retrieval_run is None else 2
+        scorer = run_scorer(storage, job.run, config.pairs_at_once, config.tensorflow_threads, num_kept=num_runs)
+        vocabulary = vocabulary_of(storage, job.run)
     if job.candidates is None:
         order = np.argsort(-vocabulary.train_count[1:], kind="stable")[: config.k] + 1
         shares = (vocabulary.train_count[order] / max(1, vocabulary.train_count.sum())).astype(np.float32)
@@ -148,4 +136,4 @@ def open_recommender(storage: Storage, job: ListJob) -> Recommender:
     folder = f"candidates/{job.candidates.name}/{job.candidates.id}/{NEIGHBOURS}"
     popular, shares = (map_array(storage, f"{folder}/popular_{what}.npy") for what in ("items", "shares"))
     sources = open_sources(storage, job.candidates, job.retrieval_run, vocabulary)
-    return Recommender(config, scorer, sources, popular, shares)
+    return Recommender(config, scorer, sources, popular, shares, ranker)
