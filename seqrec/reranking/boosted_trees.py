@@ -1,6 +1,6 @@
 """Trees boosted by LightGBM with the LambdaRank objective (Burges, 2010), which is an optional package.
 
-LightGBM and not XGBoost: its wheel takes 10 MB instead of 19, it was as accurate on Beauty, and it writes plain text.
+LightGBM and not XGBoost: its wheel takes 10 MB instead of 19, and its models are plain text that people can read.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class BoostedTrees:
         """float32 [P] of values float32 [P, F]."""
         if not len(values):
             return np.zeros(0, np.float32)
-        # One thread: Spark already runs a worker per core. A few columns checked here are cheaper than a wrong list.
+        # One thread: Spark already runs a worker per core.
         return self._booster.predict(values, num_threads=1).astype(np.float32)
 
     def importances(self) -> dict[str, float]:
@@ -96,7 +96,7 @@ def lightgbm() -> Any:
         import lightgbm as package
     except ImportError as error:
         raise ConfigError(
-            f"ranker.learner is trees, but LightGBM cannot be imported ({error}): pip install 'lightgbm>=4.3,<5', or fit "
-            "a ranker with ranker.learner=linear."
+            f"ranker.learner is trees, but LightGBM cannot be imported ({error}): pip install 'lightgbm>=4.3,<5', or "
+            "fit a ranker with ranker.learner=linear."
         ) from None
     return package
