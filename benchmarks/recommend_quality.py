@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from seqrec.core.storage import Storage
 from seqrec.core.intervals import interval, poisson_weights, weighted_sums
+from seqrec.core.storage import Storage
 from seqrec.evaluation.statistics.row_metrics import from_whole, to_whole
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.recommender import best_of, with_places
