@@ -108,7 +108,7 @@ def read_inputs(storage: Storage, name: str, run: str, config: RecommendationCon
             )
         return RecommendationInputs(prepared, trained, None)
     dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
-    if not is_ranking and dataset.manifest() is None:
+    if trained is not None and not is_ranking and dataset.manifest() is None:
         raise DataError(
             f"{storage.uri(dataset.path)}: not there or not finished. Use recommendation.over=catalogue, for which "
             f"'{run}' needs no candidates, or run the job 'candidates' first."
