@@ -30,7 +30,8 @@ PACKAGES = {
     "evaluation": "`evaluate`",
     "tuning": "`tune`",
     "neighbours": "What candidates are found in",
-    "recommendation": "`candidates`, `recommend`, `export`",
+    "reranking": "The learned last stage",
+    "recommendation": "`candidates`, `rank`, `recommend`, `export`",
 }
 # The first word of what to do.
 _VERBS = (

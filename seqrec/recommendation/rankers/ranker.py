@@ -141,9 +141,9 @@ def open_ranker(storage: Storage, stored: StoredRanker, inputs: RankerInputs, vo
         missing = [name for name in names if name not in found]
         surplus = [name for name in found if name not in names]
         raise DataError(
-            f"ranker '{stored.name}' was fitted on other features than candidates '{inputs.candidates.name}' give: "
-            f"{_listed('without', missing)}{_listed('and with', surplus)} now. Find the candidates with the settings "
-            "of those that it was fitted on, or fit it again (job 'rank')."
+            f"ranker '{stored.name}' was fitted on other features than candidates '{inputs.candidates.name}' have now:"
+            f"{_listed('missing', missing)}{_listed('new', surplus)}. Use the settings of the candidates that it was "
+            "fitted on, or run the job 'rank' again."
         )
     return Ranker(opened, read_model(stored.learner, names, storage.read_bytes(stored.path).decode()))
 
@@ -182,7 +182,7 @@ def read_ranker(storage: Storage, name: str, prepared: Manifest) -> Manifest:
     if own != others:
         raise DataError(
             f"ranker '{name}' was fitted with another vocabulary ({own}) than the prepared data '{prepared.name}' has "
-            f"({others}): prepare the data with the vocabulary of its runs, or fit it again (job 'rank')."
+            f"({others}): prepare the data with the vocabulary of its runs, or run the job 'rank' again."
         )
     return manifest
 
@@ -199,14 +199,14 @@ def ranker_inputs(storage: Storage, manifest: Manifest, candidates: Manifest, pr
         if run.manifest.content != details["runs"][run.name]:
             raise DataError(
                 f"ranker '{manifest.name}' was fitted on the logits of other weights of run '{run.name}' than it has "
-                "now: fit it again (job 'rank')."
+                "now: run the job 'rank' again."
             )
     for key, value in details["candidates"].items():
         found = json.loads(json.dumps(found_by(candidates))).get(key)
         if found != value:
             raise DataError(
                 f"ranker '{manifest.name}' was fitted on candidates with {key} {value}, but candidates "
-                f"'{candidates.name}' have {found}: find them with the same settings, or fit the ranker again."
+                f"'{candidates.name}' have {found}: use the same settings, or run the job 'rank' again."
             )
     return RankerInputs(
         candidates=candidates,
@@ -226,4 +226,5 @@ def found_by(candidates: Manifest) -> dict[str, object]:
 
 
 def _listed(word: str, names: list[str]) -> str:
-    return f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''} " if names else ""
+    """A part of a sentence that names a few, with a leading space; empty without names."""
+    return f" {word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}" if names else ""
