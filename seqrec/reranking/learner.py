@@ -40,7 +40,8 @@ def fit(names: tuple[str, ...], rows: FitRows, held_out: FitRows, config: Ranker
     if not len(rows) or not len(held_out):
         raise DataError(
             f"ranker: {len(rows)} targets to fit on and {len(held_out)} held out are among the first "
-            f"{config.num_ranked} candidates. Raise candidates.max_candidates or ranker.num_ranked, or prepare more data."
+            f"{config.num_ranked} candidates. "
+            "Raise candidates.max_candidates or ranker.num_ranked, or prepare more data."
         )
     if config.learner == "trees":
         return fit_trees(names, rows, held_out, config, seed)
