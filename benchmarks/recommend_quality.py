@@ -13,13 +13,13 @@ import time
 
 import numpy as np
 
-from seqrec.core.intervals import interval, poisson_weights, weighted_sums
 from seqrec.core.storage import Storage
 from seqrec.evaluation.statistics.row_metrics import from_whole, to_whole
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.recommender import best_of, with_places
 from seqrec.recommendation.lists.stage import list_job, read_inputs
 from seqrec.recommendation.lists.write_lists import open_recommender, read_rows
+from seqrec.scoring.intervals import interval, poisson_weights, weighted_sums
 
 ALONE = "co_visitation alone"
 REPLICATES = 1000

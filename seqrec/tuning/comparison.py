@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from seqrec.core.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import check_rows
@@ -26,6 +25,7 @@ from seqrec.evaluation.statistics.prediction_batch import counts_of
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, from_whole, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.scoring.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION

@@ -8,12 +8,12 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from seqrec.core.intervals import poisson_weights, signs, weighted_sums
 from seqrec.evaluation.rows import USER_KEY
 from seqrec.evaluation.statistics.exact_sums import Part, Sums, collect_sums, counted_part, dense_part
 from seqrec.evaluation.statistics.prediction_batch import counts_of, matrix
 from seqrec.evaluation.statistics.row_metrics import Cutoffs, logit_metric_names, metric_names, row_metrics, to_whole
 from seqrec.evaluation.statistics.score_bins import ScoreCounts, ScoreShares, row_auc_terms, score_bins
+from seqrec.scoring.intervals import poisson_weights, signs, weighted_sums
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.core.batch import PADDING_INDEX
-from seqrec.core.intervals import interval, sign_flip_p_value
 from seqrec.core.metrics import Reads, TopItemCounts, metrics_that_read
 from seqrec.evaluation.results import BASELINE, MODEL, RankerResult, SliceResult
 from seqrec.evaluation.statistics.aggregates import Plan
@@ -13,6 +12,7 @@ from seqrec.evaluation.statistics.exact_sums import Sums
 from seqrec.evaluation.statistics.row_metrics import from_whole, logit_metric_names, metric_names
 from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
 from seqrec.evaluation.statistics.slices import Slicing
+from seqrec.scoring.intervals import interval, sign_flip_p_value
 
 _AUC = "auc"  # The only metric of all scores together: it is taken from counts of score bins.
 _RANK_BINS = 40  # Bins of a stored rank distribution; twice as many if each holds a single rank.

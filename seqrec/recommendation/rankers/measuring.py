@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from seqrec.core.intervals import interval, poisson_weights, weighted_sums
 from seqrec.core.metrics import hit, ndcg
+from seqrec.scoring.intervals import interval, poisson_weights, weighted_sums
 
 CUTOFF = 10
 NDCG, HIT = f"ndcg@{CUTOFF}", f"hit_rate@{CUTOFF}"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seqrec.core.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
+from seqrec.scoring.intervals import interval, poisson_weights, sign_flip_p_value, signs, weighted_sums
 
 USERS = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 5000)
 
