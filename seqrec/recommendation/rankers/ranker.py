@@ -57,7 +57,7 @@ class PublishedRanker:
 
     stored: StoredRanker
     inputs: RankerInputs
-    digest: str  # Of the model and its recipe.
+    digest: str  # Digest of the model and its recipe.
 
 
 @dataclass(frozen=True)
