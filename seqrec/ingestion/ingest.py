@@ -18,12 +18,14 @@ from seqrec.ingestion.formats.fields.item_columns import ITEM_COLUMNS, keep_firs
 from seqrec.ingestion.formats.fields.review_columns import keep_good_reviews
 from seqrec.ingestion.formats.line_sources import LineSource
 from seqrec.ingestion.formats.parsing import parsed_metadata, parsed_reviews
+from seqrec.ingestion.formats.second_look import with_second_look
 from seqrec.ingestion.line_counts import (
     BLANK,
     FILE_PATH,
     GOOD,
     STATE,
     TRUNCATED,
+    WRITTEN,
     FileCounts,
     LineCounter,
     check_rejects,
@@ -102,7 +104,13 @@ def write_tables(
 ) -> Ingested:
     """Writes the three tables once Spark can read every source. Parameters and errors are those of `ingest`."""
     review_table, review_counts = write_reviews(spark, reviews, config, attempt)
+    if (looked_at := with_second_look(spark, reviews, review_counts, config)) != [*reviews]:
+        reviews = looked_at
+        review_table, review_counts = write_reviews(spark, reviews, config, attempt)
     item_table, item_counts = write_items(spark, metadata, config, attempt)
+    if (looked_at := with_second_look(spark, metadata, item_counts, config)) != [*metadata]:
+        metadata = looked_at
+        item_table, item_counts = write_items(spark, metadata, config, attempt)
     counts = [*review_counts, *item_counts]
     _LOG.info("%s", counts_table(counts))
     check_rejects(review_counts, config.max_reject_fraction)
@@ -170,7 +178,7 @@ def build_rejects(
         if chosen:
             # The observation keeps the filter apart from the parser, which Spark would copy into the condition.
             parsed = parse(spark, chosen, config).observe(f"rejects of {side}", F.count(F.lit(1)).alias("lines"))
-            bad = parsed.where(~F.col(STATE).isin(GOOD, BLANK))
+            bad = parsed.where(~F.col(STATE).isin(*WRITTEN, BLANK))
             rejects = rejects.unionByName(_as_rejects(spark, bad, chosen))
     return rejects
 

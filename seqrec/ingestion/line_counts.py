@@ -15,12 +15,14 @@ FILE_PATH = "file_path"  # Column: the file of a line, as Spark names it; see `p
 STATE = "state"  # Column: the fate of a line: `good`, `blank` or one of the reasons.
 GOOD = "good"
 BLANK = "blank"  # State of empty lines and of the header of a ratings file.
+CONVERTED = "converted"  # State of good lines with a value of another type that was converted without loss.
+WRITTEN = (GOOD, CONVERTED)  # States of the lines that are kept.
 TRUNCATED = "truncated"
 REASONS = (
     "malformed",  # The line is neither JSON nor a Python literal, or not one object.
     "several_records",  # The line holds more than one object, as when a newline is lost.
     "wrong_columns",  # A ratings line has more or fewer columns than its file.
-    "wrong_type",  # A field that is used holds a value of another type.
+    "wrong_type",  # A field that is used holds a value of another type, which cannot be converted without loss.
     "missing_user",
     "missing_item",
     "missing_timestamp",
@@ -31,7 +33,7 @@ REASONS = (
     "too_long",  # The line has more than ingestion.max_line_bytes.
     TRUNCATED,  # The line in which a cut-off archive ends.
 )
-_STATES = (GOOD, BLANK, *REASONS)
+_STATES = (*WRITTEN, BLANK, *REASONS)
 _BIN = "bin"  # Column: the file and the state of a line as one number.
 _STATE_BITS = 5  # Bits of the number that hold the state.
 # Characters that Java leaves as they are, besides letters, digits and `-._`, which `quote` leaves alone too.
@@ -46,6 +48,7 @@ class FileCounts:
 
     source: str
     written: int = 0
+    converted: int = 0  # Written lines with values such as "5.0" or 1.4e9 that were converted without loss.
     repeated: int = 0  # Later metadata lines of an item that has one already; only the first is kept.
     blank: int = 0
     rejects: dict[str, int] = field(default_factory=dict)  # Reason -> number of lines rejected for it.
@@ -60,8 +63,9 @@ class FileCounts:
 
     def add(self, state: str, count: int) -> None:
         """Counts `count` more lines of the state `state`."""
-        if state == GOOD:
+        if state in WRITTEN:
             self.written += count
+            self.converted += count if state == CONVERTED else 0
         elif state == BLANK:
             self.blank += count
         else:
@@ -73,6 +77,7 @@ class FileCounts:
             "source": self.source,
             "lines": self.lines,
             "written": self.written,
+            "converted": self.converted,
             "repeated": self.repeated,
             "blank": self.blank,
             "rejects": dict(sorted(self.rejects.items())),
@@ -144,18 +149,19 @@ def counts_table(counts: list[FileCounts]) -> str:
     total = FileCounts("total")
     for one in counts:
         total.written, total.repeated = total.written + one.written, total.repeated + one.repeated
-        total.blank += one.blank
+        total.blank, total.converted = total.blank + one.blank, total.converted + one.converted
         for reason, number in one.rejects.items():
             total.add(reason, number)
     width = max(len(one.source.rpartition("/")[2]) for one in [*counts, total])
-    head = f"{'file':<{width}}  {'lines':>13}  {'written':>13}  {'repeated':>10}  {'blank':>8}  {'rejects':>9}"
+    names = f"{'lines':>13}  {'written':>13}  {'converted':>10}  {'repeated':>10}  {'blank':>8}  {'rejects':>9}"
+    head = f"{'file':<{width}}  {names}"
     rows = [head]
     for one in [*counts, total] if len(counts) > 1 else counts:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(one.rejects.items()))
         name = one.source.rpartition("/")[2]
         rows.append(
-            f"{name:<{width}}  {one.lines:>13,}  {one.written:>13,}  {one.repeated:>10,}  {one.blank:>8,}  "
-            f"{one.num_rejects:>9,}" + (f"  ({reasons})" if reasons else "")
+            f"{name:<{width}}  {one.lines:>13,}  {one.written:>13,}  {one.converted:>10,}  {one.repeated:>10,}  "
+            f"{one.blank:>8,}  {one.num_rejects:>9,}" + (f"  ({reasons})" if reasons else "")
         )
     return "\n".join(rows)
 

@@ -23,7 +23,7 @@ from seqrec.ingestion.synthetic.synthesize import synthesize
 _LOG = logging.getLogger(__name__)
 
 _SYNTHESIZE_VERSION = 1  # To be raised when the same settings give other lines.
-_INGEST_VERSION = 1  # To be raised when the same lines give other tables.
+_INGEST_VERSION = 2  # To be raised when the same lines give other tables.
 
 
 def current_download(storage: Storage, name: str, config: DownloadConfig, force: bool) -> Manifest | None:

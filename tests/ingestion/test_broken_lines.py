@@ -18,7 +18,6 @@ BROKEN_REVIEWS = {
     "cut in a string": (line()[:-30], "malformed"),
     "cut before the brace": (line()[:-1], "malformed"),
     "junk after the object": (line() + b" xyz", "malformed"),
-    "single quotes of a literal": (str(GOOD).encode(), "malformed"),
     "a number": (b"42", "malformed"),
     "a list": (b"[1, 2]", "malformed"),
     "a list holding a review": (b"[" + line() + b"]", "malformed"),
@@ -36,10 +35,19 @@ BROKEN_REVIEWS = {
     "two records, comma between": (line() + b"," + line(asin="B2"), "several_records"),
     "two records, space between": (line() + b" " + line(asin="B2"), "several_records"),
     "rating is text": (line(overall="five"), "wrong_type"),
-    "rating is a quoted number": (line(overall="5.0"), "wrong_type"),
     "rating is a list": (line(overall=[5.0]), "wrong_type"),
-    "time is text": (line(unixReviewTime="1400000000"), "wrong_type"),
     "time is a fraction": (line(unixReviewTime=1_400_000_000.5), "wrong_type"),
+    "time is a word": (line(unixReviewTime="yesterday"), "wrong_type"),
+    "time is a fraction as text": (line(unixReviewTime="1400000000.5"), "wrong_type"),
+    "time is a fraction that a double rounds off": (
+        line().replace(b"1400000000", b"1400000000.00000001"),
+        "wrong_type",
+    ),
+    "a literal with a call": (b"{'reviewerID': 'A1', 'asin': str(1)}", "malformed"),
+    "a literal and junk": (str(GOOD).encode() + b" xyz", "malformed"),
+    "two literals": (str(GOOD).encode() + str(GOOD).encode(), "malformed"),
+    "a set": (b"{'reviewerID', 'asin'}", "malformed"),
+    "a literal with a number as item": (str(GOOD | {"asin": 5}).encode(), "wrong_type"),
     "time is an object": (line(unixReviewTime={"s": 1}), "wrong_type"),
     "time overflows": (line(unixReviewTime=10**30), "wrong_type"),
     "verified is text": (line(verified="yes"), "wrong_type"),
@@ -85,13 +93,20 @@ ODD_REVIEWS = {
     "byte order mark": b"\xef\xbb\xbf" + line(),
     "braces in the text": line(reviewText='} {"asin": "B9"} }{'),
     "a key twice": line()[:-1] + b', "asin": "B1"}',
+    "a literal": str(GOOD).encode(),
+    "a literal of invalid UTF-8": str(GOOD | {"reviewText": "x?"}).encode().replace(b"?", b"\xff"),
+    "a literal with None": str(GOOD | {"vote": None, "style": None}).encode(),
+    "rating is a quoted number": line(overall="5.0"),
+    "time is a quoted number": line(unixReviewTime="1400000000"),
+    "time is a whole float": line(unixReviewTime=1_400_000_000.0),
+    "time has an exponent": line().replace(b"1400000000", b"1.4e9"),
+    "the names of 2023": b'{"user_id": "A1", "parent_asin": "B1", "timestamp": 1400000000123}',
     "digits only, in quotes": line(asin="0005123456", reviewerID="42"),
 }
 
 BROKEN_RATINGS = {
     "three columns": (b"B000000001,A0000000001,5.0", "wrong_columns"),
     "five columns": (b"B000000001,A0000000001,5.0,1400000000,1", "wrong_columns"),
-    "semicolons": (b"B000000001;A0000000001;5.0;1400000000", "wrong_columns"),
     "text": (b"hello", "wrong_columns"),
     "no item": (b",A0000000001,5.0,1400000000", "missing_item"),
     "no user": (b"B000000001,,5.0,1400000000", "missing_user"),
@@ -100,18 +115,27 @@ BROKEN_RATINGS = {
     "rating is NaN": (b"B000000001,A0000000001,NaN,1400000000", "bad_rating"),
     "no time": (b"B000000001,A0000000001,5.0,", "missing_timestamp"),
     "time is text": (b"B000000001,A0000000001,5.0,today", "missing_timestamp"),
+    "time is a fraction": (b"B000000001,A0000000001,5.0,1400000000.5", "wrong_type"),
+    "time is a fraction that a double rounds off": (b"B000000001,A0000000001,5.0,1400000000.00000001", "wrong_type"),
     "time is negative": (b"B000000001,A0000000001,5.0,-1400000000", "bad_timestamp"),
     "time is infinite": (b"B000000001,A0000000001,5.0,Infinity", "bad_timestamp"),
     "time is NaN": (b"B000000001,A0000000001,5.0,NaN", "bad_timestamp"),
     "time is negative and infinite": (b"B000000001,A0000000001,5.0,-Infinity", "bad_timestamp"),
-    "quotes": (b'"B000000001",A0000000001,5.0,1400000000', "bad_item"),
     "NUL": (b"B00000\x000001,A0000000001,5.0,1400000000", "bad_item"),
     "invalid UTF-8": (b"B000000001,A00\xff00000001,5.0,1400000000", "bad_user"),
 }
 
+ODD_RATINGS = {
+    "semicolons": b"B000000001;A0000000001;5.0;1400000000",
+    "tabs": b"B000000001\tA0000000001\t5.0\t1400000000",
+    "pipes and quotes": b'"B000000001"|"A0000000001"|"5.0"|"1400000000"',
+    "quotes": b'"B000000001",A0000000001,5.0,1400000000',
+    "a whole float": b"B000000001,A0000000001,5.0,1400000000.0",
+    "an exponent": b"B000000001,A0000000001,5,1.4e9",
+}
+
 BROKEN_METADATA = {
     "not json": (b"hello", "malformed"),
-    "literal where JSON is": (b"{'asin': 'B1'}", "malformed"),
     "no item": (b'{"title": "x"}', "missing_item"),
     "item null": (b'{"asin": null}', "missing_item"),
     "item is a number": (b'{"asin": 5}', "wrong_type"),
@@ -155,6 +179,7 @@ def test_ingest_rejects_every_broken_review(raw, ingested):
 
     check(made, path, BROKEN_REVIEWS, len(ODD_REVIEWS), "reviews")
     assert made.counts_of("reviews.json")["blank"] == 3
+    assert made.counts_of("reviews.json")["converted"] == 4
     assert {(user, item) for user, item in made.rows("reviews", "user_id", "item_id")} == {
         ("A1", "B1"),
         ("42", "0005123456"),
@@ -163,19 +188,20 @@ def test_ingest_rejects_every_broken_review(raw, ingested):
 
 def test_ingest_rejects_every_broken_rating(raw, ingested):
     good = [f"B00000000{n},A000000000{n},5.0,1400000000".encode() for n in range(9)] * 20
-    lines = good + [text for text, _ in BROKEN_RATINGS.values()] + [b""]
+    lines = good + [text for text, _ in BROKEN_RATINGS.values()] + list(ODD_RATINGS.values()) + [b""]
     path = raw("ratings.csv", b"\r\n".join(lines))
 
     made = ingested(path, max_reject_fraction=1.0, first_day="1970-01-01")
 
-    check(made, path, BROKEN_RATINGS, len(good), "reviews")
+    check(made, path, BROKEN_RATINGS, len(good) + len(ODD_RATINGS), "reviews")
+    assert made.counts_of("ratings.csv")["converted"] == 2
 
 
 def test_ingest_rejects_every_broken_metadata_line(raw, ingested, review):
     reviews = raw("reviews.json", [review()])
-    lines = [text for text, _ in BROKEN_METADATA.values()] + [b'{"asin": "B7", "title": "seven"}']
+    lines = [text for text, _ in BROKEN_METADATA.values()] + [b'{"asin": "B7", "title": "seven"}', b"{'asin': 'B8'}"]
     path = raw("meta.json", b"\n".join(lines))
 
     made = ingested(reviews, path, max_reject_fraction=1.0)
 
-    check(made, path, BROKEN_METADATA, 1, "items")
+    check(made, path, BROKEN_METADATA, 2, "items")

@@ -80,3 +80,7 @@ class LineFormat(ABC):
             DataError: the lines do not say.
         """
         return None
+
+    def second_dialect(self, dialect: Any) -> Any:
+        """The dialect in which rejected lines are looked at a second time; None if nothing is to be gained."""
+        return None

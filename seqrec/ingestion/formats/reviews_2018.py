@@ -7,10 +7,12 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import ITEM, RATING, TIMESTAMP, USER, VERIFIED, VOTES
 from seqrec.ingestion.config import IngestionConfig
-from seqrec.ingestion.formats.fields.json_records import with_json_record
+from seqrec.ingestion.formats.fields.editions import review_of_2018
+from seqrec.ingestion.formats.fields.literals import Record
 from seqrec.ingestion.formats.fields.record_fields import parsed_votes
 from seqrec.ingestion.formats.fields.review_columns import with_json_state
-from seqrec.ingestion.formats.line_format import LineFormat, RawLine
+from seqrec.ingestion.formats.line_format import RawLine
+from seqrec.ingestion.formats.record_format import RecordFormat
 
 # Votes are read as text, whatever they are: an odd one makes no review worthless.
 _FIELDS = (
@@ -19,15 +21,19 @@ _FIELDS = (
 )
 
 
-class Reviews2018(LineFormat):
-    holds = "2014 or 2018 reviews (JSON)"
+class Reviews2018(RecordFormat):
+    holds = "2014 or 2018 reviews (JSON or Python literals)"
+
+    @staticmethod
+    def fields(record: Record) -> tuple[dict[str, Any], bool]:
+        return review_of_2018(record)
 
     def looks_like(self, line: RawLine) -> bool:
-        return not line.is_literal and ("reviewerID" in line.keys or "unixReviewTime" in line.keys)
+        return "reviewerID" in line.keys or "unixReviewTime" in line.keys
 
     def parse(self, lines: DataFrame, dialect: Any, config: IngestionConfig) -> DataFrame:
         return (
-            lines.transform(with_json_record, _FIELDS, config.max_line_bytes)
+            self.with_record(lines, _FIELDS, dialect, config)
             .withColumns(
                 {
                     USER: F.col("record.reviewerID"),
@@ -38,5 +44,6 @@ class Reviews2018(LineFormat):
                     VOTES: parsed_votes(F.coalesce("record.vote", "record.helpful")),
                 }
             )
-            .transform(with_json_state, config)
+            .transform(with_json_state, config, self.text_of(dialect))
+            .transform(self.with_conversions, dialect)
         )

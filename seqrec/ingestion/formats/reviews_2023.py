@@ -7,10 +7,12 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import ITEM, RATING, TIMESTAMP, USER, VERIFIED, VOTES
 from seqrec.ingestion.config import IngestionConfig
-from seqrec.ingestion.formats.fields.json_records import with_json_record
+from seqrec.ingestion.formats.fields.editions import review_of_2023
+from seqrec.ingestion.formats.fields.literals import Record
 from seqrec.ingestion.formats.fields.record_fields import parsed_votes
 from seqrec.ingestion.formats.fields.review_columns import with_json_state
-from seqrec.ingestion.formats.line_format import LineFormat, RawLine
+from seqrec.ingestion.formats.line_format import RawLine
+from seqrec.ingestion.formats.record_format import RecordFormat
 
 _FIELDS = (
     "user_id:string, parent_asin:string, asin:string, rating:double, timestamp:bigint, verified_purchase:boolean, "
@@ -19,15 +21,19 @@ _FIELDS = (
 _MILLISECONDS = 1000  # In a second: the unit of the times.
 
 
-class Reviews2023(LineFormat):
-    holds = "2023 reviews (JSON)"
+class Reviews2023(RecordFormat):
+    holds = "2023 reviews (JSON or Python literals)"
+
+    @staticmethod
+    def fields(record: Record) -> tuple[dict[str, Any], bool]:
+        return review_of_2023(record)
 
     def looks_like(self, line: RawLine) -> bool:
-        return not line.is_literal and "user_id" in line.keys
+        return "user_id" in line.keys
 
     def parse(self, lines: DataFrame, dialect: Any, config: IngestionConfig) -> DataFrame:
         return (
-            lines.transform(with_json_record, _FIELDS, config.max_line_bytes)
+            self.with_record(lines, _FIELDS, dialect, config)
             .withColumns(
                 {
                     USER: F.col("record.user_id"),
@@ -38,5 +44,6 @@ class Reviews2023(LineFormat):
                     VOTES: parsed_votes(F.col("record.helpful_vote")),
                 }
             )
-            .transform(with_json_state, config)
+            .transform(with_json_state, config, self.text_of(dialect))
+            .transform(self.with_conversions, dialect)
         )

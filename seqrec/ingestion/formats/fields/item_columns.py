@@ -3,22 +3,11 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from seqrec.core.columns import (
-    ALSO_BUY,
-    ALSO_VIEW,
-    BRAND,
-    CATEGORY,
-    CATEGORY_PATH,
-    GROUP,
-    ITEM,
-    LINE,
-    PRICE,
-    TITLE,
-)
+from seqrec.core.columns import ALSO_BUY, ALSO_VIEW, BRAND, CATEGORY, CATEGORY_PATH, GROUP, ITEM, LINE, PRICE, TITLE
 from seqrec.ingestion.files.raw_lines import LINE_ORDER, state_of
 from seqrec.ingestion.formats.fields.categories import last_of
 from seqrec.ingestion.formats.fields.record_fields import decoded, is_id, is_quoted, non_empty, parsed_price, text_list
-from seqrec.ingestion.line_counts import FILE_PATH, GOOD, STATE
+from seqrec.ingestion.line_counts import FILE_PATH, GOOD, STATE, WRITTEN
 
 SOURCE_ORDER = "source_order"  # Number of the raw file among all of them: earlier files win.
 
@@ -70,7 +59,7 @@ def keep_first_lines(parsed: DataFrame) -> DataFrame:
     """One row per item, the columns of `items`: of several good lines the first one."""
     in_order = Window.partitionBy(ITEM).orderBy(SOURCE_ORDER, FILE_PATH, LINE_ORDER)
     return (
-        parsed.where(F.col(STATE) == GOOD)
+        parsed.where(F.col(STATE).isin(*WRITTEN))
         .select(*ITEM_COLUMNS, SOURCE_ORDER, FILE_PATH, LINE_ORDER)
         .withColumn("number", F.row_number().over(in_order))
         .where(F.col("number") == 1)

@@ -10,16 +10,20 @@ from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERI
 from seqrec.ingestion.config import IngestionConfig
 from seqrec.ingestion.files.raw_lines import line_hash, state_of
 from seqrec.ingestion.formats.fields.record_fields import is_id, is_quoted, is_rating
-from seqrec.ingestion.line_counts import GOOD, STATE
+from seqrec.ingestion.line_counts import GOOD, STATE, WRITTEN
 
 
-def with_json_state(parsed: DataFrame, config: IngestionConfig) -> DataFrame:
-    """Adds the state of a line that should be one JSON object."""
+def with_json_state(parsed: DataFrame, config: IngestionConfig, text: str = LINE) -> DataFrame:
+    """Adds the state of a line that should be one JSON object.
+
+    Args:
+        text: the column that holds the line as JSON, where an id must stand in quotes.
+    """
     is_good = (
         F.col("problem").isNull()
         & has_good_fields(config)
-        & is_quoted(F.col(USER), F.col(LINE))
-        & is_quoted(F.col(ITEM), F.col(LINE))
+        & is_quoted(F.col(USER), F.col(text))
+        & is_quoted(F.col(ITEM), F.col(text))
     )
     problem = F.col("problem")
     state = state_of(
@@ -34,15 +38,8 @@ def with_json_state(parsed: DataFrame, config: IngestionConfig) -> DataFrame:
 
 def keep_good_reviews(parsed: DataFrame) -> DataFrame:
     """Only the good lines, only the columns of `reviews`."""
-    return parsed.where(F.col(STATE) == GOOD).select(
-        USER,
-        ITEM,
-        F.col(RATING).cast("float").alias(RATING),
-        TIMESTAMP,
-        VERIFIED,
-        VOTES,
-        GROUP,
-        line_hash(),
+    return parsed.where(F.col(STATE).isin(*WRITTEN)).select(
+        USER, ITEM, F.col(RATING).cast("float").alias(RATING), TIMESTAMP, VERIFIED, VOTES, GROUP, line_hash()
     )
 
 
