@@ -139,18 +139,12 @@ def write_world(storage: Storage, name: str = "small", num_files: int = 3) -> Ma
 
 def write_run(storage: Storage, prepared: Manifest, name: str, model: str) -> Manifest:
     """Publishes `runs/<name>` with the weights that a model starts from, large enough to tell items apart."""
-    from seqrec.events.vocabulary import Vocabulary
+    from seqrec.events.vocabulary import read_vocabulary
     from seqrec.models.registry import build_model
     from seqrec.models.weights import save_weights
 
     config = ModelConfig(name=model, initial_std=0.5, max_history_length=6, layer_sizes=(8,), dropout=(0.0,))
-    item_category = np.array([0, *(category_of(i) for i in range(1, NUM_ITEMS + 1))], np.int32)
-    vocabulary = Vocabulary(
-        num_trained_items=56,
-        num_categories=NUM_CATEGORIES,
-        item_category=item_category,
-        train_count=np.ones(NUM_ITEMS + 1, np.int64),
-    )
+    vocabulary = read_vocabulary(storage, prepared)
     recipe = Recipe(stage="train", settings={"model": model}, inputs={"prepared": prepared.content})
     attempt = Dataset(storage, "runs", name).begin(recipe)
     folder = storage.local(attempt.path)
