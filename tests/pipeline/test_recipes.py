@@ -12,7 +12,8 @@ from seqrec.core.config import recipe_keys, recipe_settings
 from seqrec.pipeline.config import RunConfig, load_run_config
 from tests.pipeline.recipe_world import make_world, recipe_digest
 
-# Recorded on 2026-11-26 at commit 6a82a67, where each stage had its own list of the keys that its recipe leaves out.
+# Recorded on 2026-11-26 at commit 6a82a67, where each stage had its own list of the keys that its recipe leaves out; those
+# of ingest anew on 2026-11-27, when its version rose because lines of more dialects are read.
 RECORDED: list[tuple[str, Sequence[str], str]] = [
     ("download", ["download.edition='2018'", "download.categories=[Gift_Cards]"], "cc3d5517a3327dbe970da103ad7a91a4"),
     (
@@ -22,11 +23,11 @@ RECORDED: list[tuple[str, Sequence[str], str]] = [
     ),
     ("synthesize", [], "884f201a5ec49dfee7657fc43f973a54"),
     ("synthesize", ["synthesis.num_users=300", "seed=7"], "21b97e7718f8b223e5400ef6ae49491a"),
-    ("ingest", [], "3e9a2bd7e1680a2790b1a7d76db04c99"),
+    ("ingest", [], "689b4f2bc921eccf524f24da39f07352"),
     (
         "ingest",
         ["ingestion.split_above_mb=1", "ingestion.piece_mb=2", "ingestion.max_reject_fraction=0.2"],
-        "db323195ddf4cd6e9706962289cf6ae8",
+        "c3302159300adfee9b5c5138961dd65d",
     ),
     ("prepare", [], "60bac10b41dae78dde72b5955c07d4cc"),
     (
@@ -125,6 +126,8 @@ LEFT_OUT = {
     "export": {"mlflow_tracking_uri", "mlflow_experiment", "mlflow_model"},
     **dict.fromkeys(("source", "synthesis", "preparation", "candidates", "model"), set()),
 }
+# Section -> keys that came later: the recipe has them only where they are set.
+ADDED = {"recommendation": {"ranker"}, "candidates": {"retrieval_run"}}
 
 
 @pytest.fixture(scope="module")
@@ -149,4 +152,4 @@ def test_a_recipe_leaves_out_these_keys_and_no_others(section: str) -> None:
     keys = {field.name for field in dataclasses.fields(config)}
 
     assert keys - set(recipe_keys(config)) == LEFT_OUT[section]
-    assert recipe_settings(config).keys() == keys - LEFT_OUT[section]
+    assert recipe_settings(config).keys() == keys - LEFT_OUT[section] - ADDED.get(section, set())

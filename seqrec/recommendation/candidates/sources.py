@@ -116,8 +116,9 @@ def published_run(storage: Storage, candidates: Manifest, prepared: Manifest) ->
     Raises:
         DataError: the run is not there any more, or has been trained again since.
     """
-    config = settings_of(candidates)
-    run = read_retrieval_run(storage, config, prepared)
+    if candidates.settings.get("retrieval_run") is None:
+        return None
+    run = read_retrieval_run(storage, settings_of(candidates), prepared)
     if run is not None and run.manifest.content != candidates.inputs[RETRIEVAL]:
         raise DataError(
             f"candidates '{candidates.name}' were found by other weights of run '{run.name}' than it has now: "
