@@ -12,8 +12,8 @@ from seqrec.core.config import recipe_keys, recipe_settings
 from seqrec.pipeline.config import RunConfig, load_run_config
 from tests.pipeline.recipe_world import make_world, recipe_digest
 
-# Recorded on 2026-11-26 at commit 6a82a67, where each stage had its own list of the keys that its recipe leaves out; those
-# of ingest anew on 2026-11-27, when its version rose because lines of more dialects are read.
+# Recorded on 2026-11-26 at commit 6a82a67, where each stage had its own list of the keys that its recipe leaves out;
+# those of ingest anew on 2026-11-27, when its version rose because lines of more dialects are read.
 RECORDED: list[tuple[str, Sequence[str], str]] = [
     ("download", ["download.edition='2018'", "download.categories=[Gift_Cards]"], "cc3d5517a3327dbe970da103ad7a91a4"),
     (

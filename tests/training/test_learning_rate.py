@@ -119,7 +119,7 @@ def test_a_warm_up_longer_than_training_is_refused(
         pytest.param(COSINE, {}, "learning rate: 0.001, down a cosine to 0.0001 at step 40, the last", id="cosine"),
         pytest.param(
             PLATEAU,
-            {},
+            {"metric": "group_auc"},
             "learning rate: 0.001, times 0.5 after each epoch without a better group_auc, not below 0.0002",
             id="plateau",
         ),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from seqrec.core.batch import History
 from seqrec.core.errors import ConfigError
@@ -75,7 +76,7 @@ def in_process(storage: Storage, run: str, items: list[int], times: list[int], a
         np.array([[[as_of - t for t in seconds] + fill]], np.float32),
         np.array([[[t - times[0] for t in seconds] + fill]], np.float32),
     )
-    return model.score(model.encode(history), np.arange(1, NUM_ITEMS + 1, dtype=np.int32)).numpy()[0, 0]
+    return model.score(model.encode(history), tf.range(1, NUM_ITEMS + 1)).numpy()[0, 0]
 
 
 def test_exported_model_answers_like_the_run_without_seqrec(exported, tmp_path: Path):
@@ -211,7 +212,7 @@ def test_an_exported_retrieval_model_gives_the_states_and_vectors_of_the_run(tmp
     )
     assert by_id["states"][0] == pytest.approx(scorer.states(history)[0], abs=1e-5)
     assert by_index["states"] == by_id["states"]
-    known = np.array(vectors["known"])
+    known = np.array(vectors["known"], bool)
     assert known.tolist() == [False] + [True] * 56 + [False] * 6  # Items 57 to 60 were never trained on.
     products = np.array(vectors["vectors"])[1:57] @ np.array(by_id["states"][0])
     assert products == pytest.approx(in_process(storage, model, items, times, now)[:56], abs=1e-4)

@@ -56,7 +56,8 @@ def test_run_index_states_recall_speed_and_size(storage: Storage, capsys: pytest
     assert card["num_items"] == 56
     assert card["num_measured"] == 20  # The other half of 40 would have chosen how many lists are searched.
     assert card["users_per_core_second"] > 0
-    assert card["bytes"] == sum(file.size for file in storage.list_files(f"runs/sasrec/index/{manifest.id}"))
+    lying_there = storage.list_files(f"runs/sasrec/index/{manifest.id}")
+    assert card["bytes"] == sum(file.size for file in lying_there if not file.path.endswith("/_begun"))
     assert "recall@10" in capsys.readouterr().out
 
 

@@ -40,16 +40,18 @@ def write_planted(
     """Publishes `prepared/planted`.
 
     Args:
-        shuffle_targets: give each user another's targets of validation and test.
+        shuffle_targets: give each user another's target of validation, and a third one's of test, so that neither
+            follows from what comes before it.
         reverse: write users in the opposite order.
         test_days_later: move the test events by so much.
     """
     of_users = histories(seed=1)
     users = list(of_users)
-    given = dict(zip(users, np.random.default_rng(2).permutation(users), strict=True)) if shuffle_targets else {}
+    random = np.random.default_rng(2)
+    givers = [dict(zip(users, random.permutation(users) if shuffle_targets else users, strict=True)) for _ in range(2)]
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("train", "validation", "test", "latest")}
     for user in reversed(users) if reverse else users:
-        items = [*of_users[user][:-2], *of_users[given.get(user, user)][-2:]]
+        items = [*of_users[user][:-2], of_users[givers[0][user]][-2], of_users[givers[1][user]][-1]]
         times = [(16_000 + 10 * place) * DAY for place in range(len(items))]
         times[-1] += test_days_later * DAY
         first = {C.USER: user, C.FIRST_TIMESTAMP: times[0]}
