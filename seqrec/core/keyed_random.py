@@ -34,4 +34,9 @@ def uniforms(keys: np.ndarray, start: int, count: int) -> np.ndarray:
     """Draws number `start` to `start + count` of each key: float64 [len(keys), count], in [0, 1)."""
     position = np.arange(start + 1, start + count + 1, dtype=np.uint64) * _STEP
     bits = mix(keys.astype(np.uint64)[:, None] + position[None, :])
+    return in_unit(bits)
+
+
+def in_unit(bits: np.ndarray) -> np.ndarray:
+    """float64 in [0, 1), of the shape of `bits`, uint64: their upper 53 bits."""
     return (bits >> np.uint64(11)).astype(np.float64) * _TO_UNIT

@@ -5,6 +5,7 @@ Code without a JVM uses it (training workers, manifests). Spark reads and writes
 """
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
 
@@ -267,3 +268,11 @@ def _replace_file(target: Path, content: bytes | Path) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def stream_digest(stream: BinaryIO) -> str:
+    """The sha256 of all bytes of a stream, 64 hexadecimal digits; a block is in memory at a time."""
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

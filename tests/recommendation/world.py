@@ -13,6 +13,8 @@ from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
+from seqrec.neighbours.config import FINDERS
+from seqrec.recommendation.candidates.stage import CANDIDATES
 from seqrec.recommendation.lists.write_lists import LISTS
 from tests.feed.prepared_data import write_rows
 
@@ -158,6 +160,16 @@ def write_run(storage: Storage, prepared: Manifest, name: str, model: str) -> Ma
     tables = {table: prepared.tables[table] for table in ("vocabulary/items", "vocabulary/categories")}
     details = {**prepared.details, "model": plain, "seed": 3, "best": {"auc": 0.5}, "prepared": prepared.name}
     return attempt.publish(tables=tables, counts={}, details=details, content=f"weights of {model}")
+
+
+def read_candidates(storage: Storage, manifest: Manifest) -> dict[str, dict[int, str]]:
+    """User -> candidate -> its source, best first."""
+    found = {}
+    for file in manifest.table(CANDIDATES).files:
+        for row in pq.read_table(storage.local(file.path)).to_pylist():
+            names = [FINDERS[source] for source in row["candidate_sources"]]
+            found[row["user_id"]] = dict(zip(row["candidate_items"], names, strict=True))
+    return found
 
 
 def lists_of(storage: Storage, manifest: Manifest) -> dict[str, list[dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """The `index` stage: a run's item vectors in a file that all workers map, with an approximate index where wanted."""
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from seqrec.core.console import print_table
 from seqrec.core.errors import ConfigError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
-from seqrec.core.storage import Storage, scratch_folder
+from seqrec.core.storage import Storage, scratch_folder, stream_digest
 from seqrec.models.registry import RETRIEVAL_MODELS, family_of
 from seqrec.recommendation.index.measure import (
     MeasuredStates,
@@ -143,10 +142,8 @@ def _warn(card: dict[str, Any], config: IndexConfig) -> None:
 
 def _publish_file(attempt: Attempt, local: Path, rows: int) -> Table:
     path = f"{attempt.path}/{local.name}"
-    digest = hashlib.sha256()
     with local.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+        content = stream_digest(stream)[:16]
     attempt.storage.upload(local, path)
     entry = FileEntry(path=path, rows=rows, size=local.stat().st_size)
-    return Table(rows=rows, content=digest.hexdigest()[:16], files=(entry,))
+    return Table(rows=rows, content=content, files=(entry,))

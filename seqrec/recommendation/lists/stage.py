@@ -17,11 +17,12 @@ from seqrec.core.config import recipe_settings
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, stream_digest
 from seqrec.events.histories import files_digest, newest_timestamp
 from seqrec.models.registry import family_of
 from seqrec.recommendation.candidates.sources import published_run
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
+from seqrec.recommendation.candidates.stored import are_found_in
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import write_item_names
 from seqrec.recommendation.lists.users import listed_users, read_histories_file, unknown_users, write_known_histories
@@ -114,8 +115,7 @@ def read_inputs(storage: Storage, name: str, run: str, config: RecommendationCon
             f"'{run}' needs no candidates, or run the job 'candidates' first."
         )
     candidates = dataset.require("candidates")
-    made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
-    if made_from != (prepared.content, files_digest(prepared, config.histories)):
+    if not are_found_in(candidates, prepared, config.histories):
         raise DataError(
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: "
             "run the job 'candidates' again."
@@ -277,13 +277,10 @@ def _report(manifest: Manifest) -> None:
 
 
 def _file_digest(path: str) -> str:
-    digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            return stream_digest(stream)[:32]
     except OSError as error:
         raise DataError(
             f"recommendation.histories_file: {path}: cannot be read ({error.strerror}). Give JSON lines or Parquet."
         ) from None
-    return digest.hexdigest()[:32]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seqrec.core.keyed_random import keyed
+from seqrec.core.keyed_random import in_unit, keyed
 from seqrec.core.storage import Storage
 from seqrec.events.rows import UserHistories
 from seqrec.events.vocabulary import read_vocabulary
@@ -119,7 +119,7 @@ def is_held_out(job: RankJob, keys: np.ndarray) -> np.ndarray:
 
 def _draw(keys: np.ndarray, seed: int, salt: int) -> np.ndarray:
     """float64 [B], uniform in [0, 1)."""
-    return (keyed(keys, seed, salt) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return in_unit(keyed(keys, seed, salt))
 
 
 def _fit_columns(

@@ -17,11 +17,10 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
-from seqrec.events.histories import files_digest
 from seqrec.events.ragged import column
 from seqrec.events.vocabulary import ITEMS, read_vocabulary
 from seqrec.recommendation.candidates.stage import candidates_name
-from seqrec.recommendation.candidates.stored import candidate_files
+from seqrec.recommendation.candidates.stored import are_found_in, candidate_files
 from seqrec.recommendation.rankers.card import importances_picture
 from seqrec.recommendation.rankers.measuring import NDCG, measure, measured_table
 from seqrec.recommendation.rankers.rank_files import (
@@ -108,8 +107,7 @@ def read_candidates(storage: Storage, name: str, prepared: Manifest, histories: 
             f"candidates '{candidates_name(name, histories)}': not there or not finished. Run the job 'candidates' "
             f"with --set candidates.histories={histories} first."
         )
-    made_from = (candidates.inputs["prepared"], candidates.inputs.get("files"))
-    if made_from != (prepared.content, files_digest(prepared, histories)):
+    if not are_found_in(candidates, prepared, histories):
         raise DataError(
             f"candidates '{candidates.name}' were made from other data than prepared '{name}' holds now: run the job "
             f"'candidates' with --set candidates.histories={histories} again."

@@ -2,27 +2,16 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.neighbours.config import FINDERS, CandidatesConfig
+from seqrec.neighbours.config import CandidatesConfig
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_recipe, run_candidates
 from tests.recommendation.conftest import SMALL
-from tests.recommendation.world import NUM_USERS, PLANTED, events_of, users, write_world
-
-
-def read_candidates(storage: Storage, manifest) -> dict[str, dict[int, str]]:
-    """User -> candidate -> its source, best first."""
-    found = {}
-    for file in manifest.table(CANDIDATES).files:
-        for row in pq.read_table(storage.local(file.path)).to_pylist():
-            names = [FINDERS[source] for source in row["candidate_sources"]]
-            found[row["user_id"]] = dict(zip(row["candidate_items"], names, strict=True))
-    return found
+from tests.recommendation.world import NUM_USERS, PLANTED, events_of, read_candidates, users, write_world
 
 
 @pytest.fixture(scope="module")

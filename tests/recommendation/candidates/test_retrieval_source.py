@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -16,8 +15,8 @@ from seqrec.events.rows import HistoryRows
 from seqrec.events.vocabulary import read_vocabulary
 from seqrec.neighbours.config import FINDERS, CandidatesConfig
 from seqrec.recommendation.candidates.sources import open_sources, published_run
-from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_recipe, run_candidates
-from tests.recommendation.world import NUM_ITEMS, events_of, users, write_run, write_world
+from seqrec.recommendation.candidates.stage import candidates_recipe, run_candidates
+from tests.recommendation.world import NUM_ITEMS, events_of, read_candidates, users, write_run, write_world
 
 NUM_TRAINED = 56
 ALONE = CandidatesConfig(sources=("retrieval",), retrieval_run="sasrec", max_candidates=20)
@@ -32,16 +31,6 @@ def storage(spark: SparkSession, world: Storage) -> Storage:
     for model in ("sasrec", "a2svd"):
         write_run(storage, prepared, model, model)
     return storage
-
-
-def rows_of(storage: Storage, manifest) -> dict[str, dict[int, str]]:
-    """User -> candidate -> its source, best first."""
-    found = {}
-    for file in manifest.table(CANDIDATES).files:
-        for row in pq.read_table(storage.local(file.path)).to_pylist():
-            names = [FINDERS[source] for source in row["candidate_sources"]]
-            found[row["user_id"]] = dict(zip(row["candidate_items"], names, strict=True))
-    return found
 
 
 def logits_of(storage: Storage, rows: HistoryRows) -> np.ndarray:
@@ -61,7 +50,7 @@ def logits_of(storage: Storage, rows: HistoryRows) -> np.ndarray:
 def test_run_candidates_takes_the_best_of_the_catalogue_by_a_full_sort(spark: SparkSession, storage: Storage):
     manifest = run_candidates(spark, storage, "small", ALONE)
 
-    found = rows_of(storage, manifest)
+    found = read_candidates(storage, manifest)
     assert sorted(found) == users()
     prepared = Dataset(storage, "prepared", "small").require("prepare")
     for file in prepared.table("sequences/latest").files:
@@ -75,11 +64,11 @@ def test_run_candidates_takes_the_best_of_the_catalogue_by_a_full_sort(spark: Sp
 
 
 def test_run_candidates_merges_the_run_with_the_other_sources(spark: SparkSession, storage: Storage):
-    alone = rows_of(storage, run_candidates(spark, storage, "small", ALONE))
+    alone = read_candidates(storage, run_candidates(spark, storage, "small", ALONE))
     others = CandidatesConfig(max_candidates=25, num_neighbours=10)
-    without = rows_of(storage, run_candidates(spark, storage, "small", others))
+    without = read_candidates(storage, run_candidates(spark, storage, "small", others))
 
-    merged = rows_of(storage, run_candidates(spark, storage, "small", MERGED))
+    merged = read_candidates(storage, run_candidates(spark, storage, "small", MERGED))
 
     for user in users():
         assert len(merged[user]) == 25
@@ -94,7 +83,7 @@ def test_run_candidates_measures_the_run_beside_the_others(spark: SparkSession, 
 
     manifest = run_candidates(spark, storage, "small", config)
 
-    found = rows_of(storage, manifest)
+    found = read_candidates(storage, manifest)
     recall = manifest.details["recall"]["all"]
     sources = [found[user].get(events_of(number)[0][-1]) for number, user in enumerate(users())]
     assert recall["recall"] == pytest.approx(np.mean([source is not None for source in sources]))
@@ -107,7 +96,7 @@ def test_recommender_finds_the_candidates_that_the_stage_wrote(spark: SparkSessi
     prepared = Dataset(storage, "prepared", "small").require("prepare")
     run = published_run(storage, manifest, prepared)
     sources = open_sources(storage, manifest, run, read_vocabulary(storage, prepared))
-    written = rows_of(storage, manifest)
+    written = read_candidates(storage, manifest)
 
     for file in prepared.table("sequences/latest").files:
         for one in read_histories(storage, file.path, 1, int(manifest.details["newest_timestamp"])):
