@@ -4,10 +4,13 @@ RUN = bash conf/environment.sh
 PARALLEL = -n 2 --dist loadfile
 SOURCES = seqrec jobs tests benchmarks docs setup.py
 
-.PHONY: environment format lint docs test test-all
+.PHONY: environment lock format lint docs test test-all
 
-environment:
-	@$(RUN)
+environment: # All of it, also what is otherwise built when it is first wanted.
+	@$(RUN) python -m seqrec.training.workers.horovod_build
+
+lock: # Needs uv.
+	@$(RUN) python conf/setup/make_lock.py
 
 format:
 	@$(RUN) ruff check --quiet --fix $(SOURCES)
@@ -24,7 +27,11 @@ docs:
 	@$(RUN) python docs/make_tree.py
 	@$(RUN) python -m pytest tests/docs/test_pages.py
 
-test: lint
+test: # Horovod is built beside the checks that do not need it.
+	@$(RUN)
+	@$(RUN) python -m seqrec.training.workers.horovod_build --quiet &
+	@$(MAKE) --no-print-directory lint
+	@$(RUN) python -m seqrec.training.workers.horovod_build
 	@$(RUN) python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: test

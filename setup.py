@@ -10,16 +10,11 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 JOBS = sorted(path.stem for path in (Path(__file__).parent / "jobs").glob("*.py") if path.stem != "__init__")
-IN_DATABRICKS = ["pyspark", "pyarrow", "numpy", "pandas", "petastorm", "tensorflow", "setuptools", "tqdm"]
-IN_DATABRICKS += ["matplotlib", "psutil", "pyyaml", "requests"]
-REQUIREMENTS = [
-    "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
+ON_LINUX_CPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"  # Where tensorflow-cpu has wheels.
+CORE = [
     "pyarrow>=14.0.1,<15",  # 15 breaks petastorm; below 14.0.1 has CVE-2023-47248.
     "numpy>=1.23,<2",  # petastorm and pyarrow 14 are built for numpy 1.
     "pandas>=1.5.3,<3",
-    "petastorm==0.12.1",  # 0.13 loses rows; see docs.
-    "tensorflow>=2.16,<2.19",  # horovod does not compile against 2.19.
-    "setuptools<70",  # petastorm still imports pkg_resources.
     "pydantic>=2.6,<3",
     "pyyaml>=6",
     "tqdm>=4.60",
@@ -31,13 +26,35 @@ REQUIREMENTS = [
     "zstandard>=0.20",
     "optuna>=5,<6",
 ]
+SPARK = [
+    "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
+    "setuptools<70",  # Its `distutils` is what pyspark and petastorm import; Python 3.12 has none.
+]
+FEED = [
+    "petastorm==0.12.1",  # 0.13 loses rows; see docs.
+    "setuptools<70",  # petastorm still imports pkg_resources.
+    # Horovod is built when several workers are first wanted (seqrec/training/workers/horovod_build.py), by these.
+    "wheel",
+    "pip",
+    "cloudpickle",
+    "packaging",
+]
+# Horovod does not compile against tensorflow 2.19.
+TRAIN = [
+    *FEED,
+    f"tensorflow-cpu>=2.16,<2.19; {ON_LINUX_CPU}",  # A third of the size of tensorflow, which has CUDA's code too.
+    "tensorflow>=2.16,<2.19; sys_platform != 'linux' or platform_machine != 'x86_64'",
+]
+IN_DATABRICKS = {"pyarrow", "numpy", "pandas", "tqdm", "matplotlib", "psutil", "pyyaml", "requests"}
+INDEX = ["faiss-cpu>=1.12,<2"]  # Approximate indexes of item vectors.
+RANKER = ["lightgbm>=4.3,<5"]  # The trees of the learned last stage.
 
 
 def requirements(runtime: str) -> list[str]:
     if runtime not in ("", "databricks"):
         raise SystemExit(f"SEQREC_RUNTIME is {runtime!r}: leave it out, or set it to databricks.")
-    left_out = IN_DATABRICKS if runtime else []
-    return [line for line in REQUIREMENTS if not line.startswith(tuple(left_out))]
+    left_out = tuple(IN_DATABRICKS) if runtime else ()
+    return [line for line in CORE if not line.startswith(left_out)]
 
 
 setup(
@@ -56,17 +73,21 @@ setup(
     },
     # `seqrec JOB ...` submits as ./spark-submit.sh does; a Databricks python_wheel_task finds the others by name.
     entry_points={
-        "console_scripts": ["seqrec = seqrec.pipeline.console:main"],
+        "console_scripts": [
+            "seqrec = seqrec.pipeline.console:main",
+            *(f"seqrec-{job} = seqrec.pipeline.console:run_named" for job in JOBS),
+        ],
         "seqrec.jobs": [f"{job} = seqrec.jobs.{job}:main" for job in JOBS],
     },
-    # petastorm 0.12.1 imports distutils, which Python 3.12 no longer has.
-    python_requires=">=3.10,<3.12",
+    python_requires=">=3.10,<3.13",  # pyarrow 14 and tensorflow 2.18 have no wheels for 3.13.
     install_requires=requirements(os.environ.get("SEQREC_RUNTIME", "")),
     extras_require={
-        # Built from source against the installed tensorflow: spark-submit.sh does it; see README.
-        "horovod": ["horovod>=0.28.1,<0.29"],
-        "index": ["faiss-cpu>=1.12,<2"],  # Approximate indexes of item vectors.
-        "ranker": ["lightgbm>=4.3,<5"],  # The trees of the learned last stage.
+        "spark": SPARK,  # Everything but training: synthesize, ingest, prepare.
+        "train": TRAIN,
+        "gpu": [*FEED, "tensorflow[and-cuda]>=2.16,<2.19"],  # In the place of `train`, on machines with an NVIDIA GPU.
+        "recommend": [*INDEX, *RANKER],
+        "index": INDEX,
+        "ranker": RANKER,
         "mlflow": ["mlflow-skinny>=2.10,<4"],
         "dev": [
             "pytest>=8",

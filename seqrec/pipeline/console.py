@@ -1,7 +1,8 @@
-"""The command `seqrec JOB ...` of an installed wheel, which does what ./spark-submit.sh does in a checkout."""
+"""The commands `seqrec JOB ...` and `seqrec-JOB ...` of an installed wheel; they do what ./spark-submit.sh does."""
 
 import ast
 import sys
+from pathlib import Path
 
 from seqrec.pipeline.config import folder_of
 from seqrec.pipeline.submit import main as submit
@@ -21,6 +22,11 @@ def main() -> None:
     for job, summary in job_summaries().items():
         print(f"  {job:12} {summary}", file=stream)
     sys.exit(0 if is_help else 2)
+
+
+def run_named() -> None:
+    """Submits the job that the command itself is named after, such as `seqrec-train`."""
+    sys.exit(submit([Path(sys.argv[0]).stem.removeprefix("seqrec-"), *sys.argv[1:]]))
 
 
 def job_summaries() -> dict[str, str]:

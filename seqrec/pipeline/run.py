@@ -5,7 +5,8 @@ import logging
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_name, check_settings
 from seqrec.pipeline.config import LoadedConfig
 from seqrec.pipeline.stages import STAGES, run_stage, take_shortcut
+from seqrec.training.checks import choose_launcher
+from seqrec.training.workers.horovod_ready import BackgroundBuild, is_ready
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,11 +73,13 @@ def pipeline(loaded: LoadedConfig) -> None:
     """Runs every step by its own `spark-submit`, or all in this process, and prints the table of results."""
     steps = plan_steps(loaded)
     started = time.monotonic()
-    with _session(loaded):
+    with _horovod_beside(loaded, steps) as horovod, _session(loaded):
         for number, step in enumerate(steps, start=1):
             _LOG.info("\n[%d/%d] %s", number, len(steps), step.title)
             step_started = time.monotonic()
             config = _for_model(loaded, step.model)
+            if step.job == "train":
+                horovod.check()
             if loaded.run.pipeline.one_process:
                 run_stage(step.job, config)
             elif take_shortcut(step.job, config) is None:
@@ -83,6 +88,31 @@ def pipeline(loaded: LoadedConfig) -> None:
     if len(loaded.run.pipeline.models) > 1:  # The table of a single model has just been printed.
         _print_results(loaded)
     _LOG.info("pipeline: %d steps in %.0f s", len(steps), time.monotonic() - started)
+
+
+@contextmanager
+def _horovod_beside(loaded: LoadedConfig, steps: Sequence[Step]) -> Iterator[BackgroundBuild]:
+    """Context in which Horovod is built beside the stages that do not need it, where training will want it.
+
+    Raises:
+        ConfigError: training will want it, and it cannot be built here.
+    """
+    run = loaded.run
+    is_wanted = choose_launcher(run.training) != "in_process" and not run.training.dry_run
+    models = [step.model for step in steps if step.job == "train"] if is_wanted and not is_ready() else []
+    build = BackgroundBuild(any(_current_training(_for_model(loaded, model)) is None for model in models))
+    try:
+        yield build
+    finally:
+        build.end()
+
+
+def _current_training(config: LoadedConfig) -> Any:
+    """The run that training would find up to date; None too where its data is not there yet."""
+    try:
+        return take_shortcut("train", config)
+    except SeqrecError:
+        return None
 
 
 def _session(config: LoadedConfig) -> Any:

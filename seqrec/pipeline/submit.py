@@ -120,7 +120,13 @@ def _shipped(arguments: Arguments, config: LoadedConfig, options: list[str]) -> 
         options, "spark.pyspark.python", "spark.pyspark.python"
     ):
         return {}
-    return {} if {"spark.archives", "spark.pyspark.python"} & set(block) else shipping_settings()
+    if {"spark.archives", "spark.pyspark.python"} & set(block):
+        return {}
+    if stage.starts_workers(config.run):  # Their Horovod must be in what is sent.
+        from seqrec.training.workers.horovod_build import require_horovod
+
+        require_horovod()
+    return shipping_settings()
 
 
 def _gives(options: list[str], flag: str, key: str) -> bool:

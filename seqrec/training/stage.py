@@ -35,6 +35,7 @@ from seqrec.training.job import TrainingJob, TrainingState, stop_error
 from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.objectives.registry import check_objective, reads_of
 from seqrec.training.worker import run_worker
+from seqrec.training.workers.horovod_build import require_horovod
 from seqrec.training.workers.watcher import launch
 
 _LOG = logging.getLogger(__name__)
@@ -193,7 +194,10 @@ def _launch(
         seed=inputs.seed,
         num_runs=num_runs,
     )
-    state = launch(job, choose_launcher(inputs.training), run_worker)
+    launcher = choose_launcher(inputs.training)
+    if launcher != "in_process":
+        require_horovod()
+    state = launch(job, launcher, run_worker)
     if not state.is_complete(inputs.training.num_epochs):
         raise stop_error(state.epoch, state.step, " on request")
     return state

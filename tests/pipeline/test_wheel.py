@@ -66,7 +66,16 @@ def test_the_wheel_has_an_entry_point_for_every_job(python: Path, tmp_path: Path
 
     where, names = done.stdout.splitlines()
     assert Path(where).is_relative_to(python.parents[1])
-    assert set(names.split()) == {"seqrec", *STAGES}
+    assert set(names.split()) == {"seqrec", *STAGES, *(f"seqrec-{job}" for job in STAGES)}
+
+
+def test_a_command_of_the_wheel_is_named_after_its_job(python: Path, tmp_path: Path) -> None:
+    [script] = python.parents[1].glob("lib/*/site-packages/bin/seqrec-prepare")
+
+    done = run(python, tmp_path, str(script), "--help")  # `pip install --target` puts it there.
+
+    assert done.returncode == 0, done.stderr
+    assert "min_interactions: int = 5" in done.stdout
 
 
 def test_a_job_of_the_wheel_has_its_help(python: Path, tmp_path: Path) -> None:
