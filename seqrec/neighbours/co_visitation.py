@@ -1,4 +1,4 @@
-"""How often users take two items near each other: pairs of events, weighted by their distance in place and time.
+"""How often two items stand near each other in histories: pairs of events, weighted by distance in place and time.
 
 The work is linear in the events: an event is paired with at most `window` later ones of the same row. Weights are whole
 numbers, so their sums do not depend on the order of the rows.
@@ -93,7 +93,7 @@ def pair_weights(
 
 
 def _weights_of(distance: int, seconds: np.ndarray, weights: PairWeights) -> np.ndarray:
-    """int64 [pairs]: the weight of pairs `distance` places apart, and so many seconds."""
+    """int64 [pairs]: the weight of pairs that are `distance` places and so many seconds apart."""
     weight = np.full(len(seconds), weights.unit / distance)
     if weights.half_life_days is not None:
         weight = weight * np.exp2(-(seconds / SECONDS_PER_DAY) / weights.half_life_days)

@@ -16,7 +16,7 @@ from seqrec.neighbours.finder import row_keys
 from seqrec.neighbours.table import NeighbourTable
 
 SUMS = ("last", "last_3", "decayed", "all", "links", "strongest", "nearest")
-_DECAY, _HALF_LIFE_DAYS = 0.8, 180.0  # As candidates are found by default; fixed, so that columns mean one thing.
+_DECAY, _HALF_LIFE_DAYS = 0.8, 180.0  # The defaults of finding candidates; fixed, so that columns mean one thing.
 _NONE = 99.0  # `nearest` of a candidate that no recent item leads to.
 
 

@@ -50,7 +50,8 @@ class PairFeatures:
         return tuple(name for group, names in self._groups().items() if group not in self.without for name in names)
 
     def build(self, histories: HistoryRows, candidates: Candidates, logits: Sequence[np.ndarray]) -> PairRows:
-        """
+        """The features of every pair of a user and one of the user's candidates.
+
         Args:
             candidates: [B, M]; places with item 0 give no pair.
             logits: float32 [B, M] of each of `runs`.
@@ -150,7 +151,7 @@ class _Pairs:
     histories: HistoryRows
 
     def of_user(self, values: np.ndarray) -> np.ndarray:
-        """[P], of each pair the value of its user."""
+        """[P]: for each pair the value of its user."""
         return values[self.row]
 
     @property

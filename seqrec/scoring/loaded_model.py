@@ -22,8 +22,8 @@ CATALOGUE_BLOCK = 1024  # Items that a ranking model scores at a time for the be
 _PRODUCT_BLOCK = 8192  # Most items that a retrieval model scores at a time.
 _ALIGNMENT = 64
 _LOADED: dict[str, "LoadedModel"] = {}
-_MAX_LOADED_BYTES = 2**28  # More models stay up to this, as when tuning compares several seeds on each block of rows.
-_GRAPH_BYTES = 2**24  # Memory of a model's traced functions, about.
+_MAX_LOADED_BYTES = 2**28  # More models stay up to this size, as when tuning compares several seeds on a block of rows.
+_GRAPH_BYTES = 2**24  # Approximate memory of a model's traced functions.
 
 
 class LoadedModel(NamedTuple):

@@ -1,6 +1,6 @@
 """Whole batches of rows as binary values (Arrow streams), which Spark moves in one piece.
 
-Spark hands a table of lists on row by row and value by value. Rows that only our own functions read again therefore
+Spark passes a table of lists on row by row and value by value. Rows that only our own functions read again therefore
 travel as bytes: a batch as one value (`to_byte_rows`), or as one row with a value per column (`to_arrow_row`), of which
 a reader may ask for some columns only.
 """

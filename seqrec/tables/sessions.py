@@ -67,9 +67,10 @@ def keep_jvm_at_interrupts() -> None:
     """Makes the JVM of `spark-submit` ignore a Ctrl-C, which reaches it too, so that it ends only after this process.
 
     Otherwise the JVM is gone at once, although this process still prints through it and ends its session through it.
+    For a process that `spark-submit` has started: a JVM that Python starts ignores the signal anyway.
     """
-    if "PYSPARK_GATEWAY_PORT" not in os.environ or _ON_DATABRICKS in os.environ:
-        return  # No JVM runs yet (one that Python starts ignores the signal anyway), or others use this JVM too.
+    if _ON_DATABRICKS in os.environ:
+        return  # Others use this JVM too.
     SparkContext._ensure_initialized()  # type: ignore[attr-defined]
     java = SparkContext._jvm.sun.misc  # type: ignore[union-attr]
     java.Signal.handle(java.Signal("INT"), java.SignalHandler.SIG_IGN)

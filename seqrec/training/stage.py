@@ -1,11 +1,12 @@
 """The `train` stage: reads prepared sequences, writes a run. TensorFlow is first imported by the workers."""
 
-import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -13,7 +14,7 @@ from seqrec.core.config import plain, recipe_settings
 from seqrec.core.errors import StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
-from seqrec.core.storage import Storage, scratch_folder
+from seqrec.core.storage import Storage, scratch_folder, stream_digest
 from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
@@ -230,13 +231,9 @@ def _copy_table(storage: Storage, table: Table, path: str, scratch: str | None) 
         with scratch_folder(scratch) as folder:
             local = folder / "table.parquet"
             writer: pq.ParquetWriter | None = None
-            for file in table.files:
-                with storage.open_input(file.path) as stream:
-                    source = pq.ParquetFile(stream)
-                    for number in range(source.num_row_groups):
-                        part = source.read_row_group(number)
-                        writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
-                        writer.write_table(part)
+            for part in _row_groups(storage, table):
+                writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
+                writer.write_table(part)
             if writer is None:
                 raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
             writer.close()
@@ -246,6 +243,13 @@ def _copy_table(storage: Storage, table: Table, path: str, scratch: str | None) 
             f"{storage.uri(path)}: cannot copy the vocabulary by way of {scratch or tempfile.gettempdir()}: "
             f"{error.strerror or error}. Free some space or set training.scratch."
         ) from error
+
+
+def _row_groups(storage: Storage, table: Table) -> Iterator[pa.Table]:
+    for file in table.files:
+        with storage.open_input(file.path) as stream:
+            source = pq.ParquetFile(stream)
+            yield from map(source.read_row_group, range(source.num_row_groups))
 
 
 def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifest:
@@ -282,8 +286,5 @@ def _published_table(attempt: Attempt, prepared: Manifest, name: str) -> Table:
 
 
 def _digest(storage: Storage, path: str) -> str:
-    digest = hashlib.sha256()
     with storage.open_input(path) as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:32]
+        return stream_digest(stream)[:32]

@@ -1,4 +1,4 @@
-"""Has Optuna choose the next trial's settings, and decide whether a trial continues. Nothing is kept but in memory.
+"""Has Optuna choose the next trial's settings, and decide whether a trial continues. Everything is kept in memory only.
 
 The study is rebuilt from the trial files, and each trial is drawn by a sampler of its own, seeded with the trial's
 number. So a study that was cut off continues with exactly the trials that it would have had.

@@ -22,7 +22,7 @@ FOLDERS = (
 def copy_to(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in ("conf", "jobs", "seqrec"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # With compiled modules, which need not be compiled again.
     for name in ("spark-submit.sh", "setup.py"):
         shutil.copy(ROOT / name, folder / name)
     return folder

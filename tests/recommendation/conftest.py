@@ -11,7 +11,8 @@ from tests.recommendation.world import write_run, write_world
 SMALL = CandidatesConfig(max_candidates=25, num_neighbours=10)
 
 
-@pytest.fixture(scope="package")
+# Not of the package's scope: a worker of xdist goes back and forth between packages, and would make it again each time.
+@pytest.fixture(scope="session")
 def world(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """`prepared/small`, runs `a2svd`, `sli_rec` and `sasrec`, and `candidates/small`; tests do not change them."""
     root: Path = tmp_path_factory.mktemp("world")

@@ -23,7 +23,7 @@ from seqrec.evaluation.rows import USER_KEY, EvaluationRows, rows_of_arrow
 from seqrec.tables.arrow_bytes import BYTE_ROWS, to_byte_rows
 
 _BLOCK_ROWS = 4096  # Rows that a worker holds at once.
-_PACKED_BYTES = 1 << 24  # Size of a packed value of predictions, about.
+_PACKED_BYTES = 1 << 24  # Approximate size of a packed value of predictions.
 
 
 def with_user_key(rows: DataFrame) -> DataFrame:

@@ -1,14 +1,12 @@
 """The sha256 of raw files. They are remembered: a file of the same address, size and time is not read again."""
 
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, stream_digest
 from seqrec.ingestion.files.raw_files import RawFile
 
 _REMEMBERED = "raw/_sha256.json"
-_CHUNK_BYTES = 1 << 22
 
 
 def raw_digests(files: list[RawFile], storage: Storage) -> dict[str, str]:
@@ -24,11 +22,8 @@ def raw_digests(files: list[RawFile], storage: Storage) -> dict[str, str]:
 
 def sha256_of(file: RawFile) -> str:
     """The sha256 of the bytes of a file, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with file.open() as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return stream_digest(stream)
 
 
 def _key(file: RawFile) -> str:

@@ -25,7 +25,7 @@ from seqrec.ingestion.formats.line_format import LineFormat, RawLine
 from seqrec.ingestion.line_counts import CONVERTED, GOOD, STATE
 
 _ORDERS = {"item-user": (ITEM, USER, RATING, TIMESTAMP), "user-item": (USER, ITEM, RATING, TIMESTAMP)}
-_FIRST_MILLISECONDS = 10**11  # Of 1973 in milliseconds, of 5138 in seconds.
+_FIRST_MILLISECONDS = 10**11  # A time of 1973 if in milliseconds, of 5138 if in seconds.
 _MAX_EXACT = float(2**53)  # Whole numbers up to here have doubles of their own.
 
 
@@ -33,7 +33,7 @@ _MAX_EXACT = float(2**53)  # Whole numbers up to here have doubles of their own.
 class RatingsDialect:
     columns: tuple[str, ...]  # In the order of the file: `user_id`, `item_id`, `rating`, `timestamp` and others.
     units_per_second: int  # 1 if times are in seconds, 1000 if in milliseconds.
-    separator: str = ","  # That of most lines.
+    separator: str = ","  # The separator of most lines.
 
 
 class Ratings(LineFormat):

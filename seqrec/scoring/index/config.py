@@ -12,7 +12,7 @@ class IndexConfig:
 
     # exact: multiply a state by all vectors. approximate: by those near it, which needs the package faiss-cpu.
     kind: Literal["exact", "approximate"] = "exact"
-    # Approximate: lists of near vectors that the catalogue is parted into; null is some 4 times the root of its size.
+    # Approximate: lists of near vectors that the catalogue is parted into; null is about 4 times the root of its size.
     num_lists: int | None = None
     # Approximate: share of the exact k best that must be found; as many lists are searched as that takes.
     min_recall: float = 0.95

@@ -10,7 +10,7 @@ _STRICT = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}  # A
 
 
 def with_json_record(lines: DataFrame, fields: str, max_bytes: int, text: str = LINE) -> DataFrame:
-    """Adds `record`, a struct of `fields`, and `problem`: null, or why the line is no such record.
+    """Adds `record`, a struct of `fields`, and `problem`: null, or why the line is not such a record.
 
     Spark's parser stops at the end of the first value of a line, and would lose whatever stands after it, such as a
     second review where a newline is missing. So the line is parsed as the only element of a list: the list must
