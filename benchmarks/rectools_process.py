@@ -2,15 +2,17 @@
 
     PYTHON benchmarks/rectools_process.py REVIEWS BATCH
 
-The same events train as on our side: all but the last two of each user. "train 2" lets the trainer go on for two
-epochs, which its callback counts.
+The same events train as on our side: all but the last two of each user. "train 2" lets the trainer do two more
+steps, whose targets its callback counts. An epoch's first batch is made before the clock runs.
 """
 
 import gzip
 import json
+import os
 import sys
 import time
 from collections import defaultdict
+from typing import Any
 
 import pandas as pd
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -23,32 +25,31 @@ LENGTH = 50
 
 
 class Turns(Callback):
-    """Waits before every epoch until it is asked for, and answers after the last one asked for."""
+    """Waits before a step until steps are asked for, and answers after the last one asked for."""
 
-    def __init__(self, num_targets: int) -> None:
-        self._num_targets = num_targets
-        self._left = self._asked = 0
+    def __init__(self) -> None:
+        self._left = self._targets = 0
         self._start = self._used = 0.0
 
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        if self._left:
-            return
-        if not (line := sys.stdin.readline()):
-            trainer.should_stop = True
-            raise KeyboardInterrupt
-        self._left = self._asked = int(line.split()[1])
-        self._start, self._used = time.perf_counter(), time.process_time()
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, number: int) -> None:
+        if not self._left:
+            if not (line := sys.stdin.readline()):
+                os._exit(0)
+            self._left, self._targets = int(line.split()[1]), 0
+            self._start, self._used = time.perf_counter(), time.process_time()
+        self._targets += int((batch["y"] != 0).sum())
 
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, number: int
+    ) -> None:
         self._left -= 1
         if not self._left:
             seconds, used = time.perf_counter() - self._start, time.process_time() - self._used
-            print(self._asked * self._num_targets, seconds, used, flush=True)
+            print(self._targets, seconds, used, flush=True)
 
 
 def main(reviews: str, batch: str) -> None:
-    frame, num_targets = _training_events(reviews)
-    turns = Turns(num_targets)
+    frame, turns = _training_events(reviews), Turns()
 
     def trainer() -> Trainer:
         return Trainer(
@@ -77,20 +78,19 @@ def main(reviews: str, batch: str) -> None:
     model.fit(Dataset.construct(frame))
 
 
-def _training_events(reviews: str) -> tuple[pd.DataFrame, int]:
-    """The events that train, and how many targets they hold."""
+def _training_events(reviews: str) -> pd.DataFrame:
+    """The events that train."""
     events = defaultdict(list)
     with gzip.open(reviews, "rt") as lines:
         for line in lines:
             record = json.loads(line)
             events[record["reviewerID"]].append((int(record["unixReviewTime"]), record["asin"]))
-    rows, num_targets = [], 0
+    rows = []
     for user, taken in events.items():
         kept = sorted(taken)[:-2]
         rows += [(user, item, 1, pd.Timestamp(second, unit="s")) for second, item in kept]
-        num_targets += min(len(kept) - 1, LENGTH)
     columns = [Columns.User, Columns.Item, Columns.Weight, Columns.Datetime]
-    return pd.DataFrame(rows, columns=columns), num_targets
+    return pd.DataFrame(rows, columns=columns)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""This project's side of `sasrec_beside_others.py`: one epoch of SASRec over prepared sequences, with the real feed.
+"""This project's side of `sasrec_beside_others.py`: steps of SASRec over prepared sequences, with the real feed.
 
     python benchmarks/sasrec_process.py WORKDIR NAME BATCH MATMUL
 
-"train 2" times two epochs, from reading the files to the updated weights, and counts the targets that were trained on.
+"train 2" times two steps, from the files to the updated weights, and counts the targets that were trained on.
 """
 
 import sys
@@ -58,27 +58,25 @@ def main(workdir: str, name: str, batch: str, matmul: str) -> None:
         worker_rank=0,
         max_history_length=LENGTH,
     )
-    epochs = _epochs(feed, step)
+    steps = _steps(feed, step)
     print("ready", flush=True)
     for line in sys.stdin:
         number = int(line.split()[1])
         start, used = time.perf_counter(), time.process_time()
-        done = sum(next(epochs) for _ in range(number))
+        done = sum(next(steps) for _ in range(number))
         print(done, time.perf_counter() - start, time.process_time() - used, flush=True)
 
 
-def _epochs(feed: RunFeed, step: TrainStep) -> Iterator[int]:
-    """Trains an epoch, and yields the number of its targets."""
+def _steps(feed: RunFeed, step: TrainStep) -> Iterator[int]:
+    """Trains a step, and yields the number of its targets."""
     number = epoch = 0
     while True:
-        done = 0
         for batch in prefetched(feed.batches(epoch), BATCHES_AHEAD):
-            done += np.count_nonzero(batch.target_items)
             outcome = step(tf.nest.map_structure(tf.convert_to_tensor, batch), number, False)
             assert np.isfinite(float(outcome.loss))
             number += 1
+            yield np.count_nonzero(batch.target_items)
         epoch += 1
-        yield done
 
 
 if __name__ == "__main__":

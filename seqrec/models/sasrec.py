@@ -38,11 +38,15 @@ class SasrecOptions(OutputOptions):
     feed_forward_size: int = 0  # Width of the feed-forward layer; 0 is item_dim + category_dim.
     activation: Literal["relu", "gelu"] = "relu"  # Function between the two products of the feed-forward layer.
     embedding_dropout: float = 0.6  # Share of the values of embedded events that is dropped.
+    event_dropout: float = 0.0  # Share of the embedded events that are dropped whole, their places kept.
     attention_dropout: float = 0.6  # Share of the attention's weights that is dropped.
     hidden_dropout: float = 0.6  # Share of the values that is dropped in the feed-forward layer.
     scale_input: bool = True  # Multiply embedded events by the square root of their width.
     # xavier: by the sizes of each weight, the table of items included; normal: all by model.initial_std.
     initialization: Literal["xavier", "normal"] = "xavier"
+    # from_end: learn a vector per place, counted from the end of a run; none: no such vectors, so that every event has
+    # the state that a history which ends there has, in training too.
+    positions: Literal["from_end", "none"] = "from_end"
     absent_events: bool = True  # Fill short histories with events that take weight and give nothing.
     distance_bias: bool = True  # Learn how much attention depends on the number of events in between.
     time_bias: bool = False  # Learn how much attention depends on the time in between, as HSTU does.
@@ -56,7 +60,7 @@ class SasrecOptions(OutputOptions):
         for name, least in (("num_blocks", 1), ("num_heads", 1), ("feed_forward_size", 0), ("num_earlier_events", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least {least}.")
-        for name in ("embedding_dropout", "attention_dropout", "hidden_dropout"):
+        for name in ("embedding_dropout", "event_dropout", "attention_dropout", "hidden_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a rate from 0 up to, not including, 1.")
         if not 0.0 <= self.frequency_share <= 1.0:
@@ -68,7 +72,7 @@ class SasrecOptions(OutputOptions):
 
 
 class Sasrec(RetrievalModel):
-    """Positions are learned and counted from the end of a run, so that the last event always has the same one."""
+    """Positions, if any, are learned and counted from the end of a run, so that the last event always has the same."""
 
     options_class = SasrecOptions
 
@@ -84,7 +88,9 @@ class Sasrec(RetrievalModel):
             positions = Initializer.xavier(seed, length, width)
         self.embedding = EventEmbedding(config, vocabulary, items)
         self.item_output = ItemOutput(options, self.embedding, config, vocabulary, items)
-        self.positions = positions.normal("positions", (length, width))
+        self.positions = None
+        if options.positions == "from_end":
+            self.positions = positions.normal("positions", (length, width))
         self.input_norm = None
         if options.block == "post_norm":
             self.input_norm = LayerNorm("input_norm", width, options.norm_epsilon, initializer)
@@ -111,15 +117,23 @@ class Sasrec(RetrievalModel):
         x = self.embedding(take_packed(runs.items, events))  # [P, D]
         if self._options.scale_input:
             x *= math.sqrt(self.config.event_dim)
-        own_length = tf.gather(tf.reshape(runs.length, [-1]), events.row)
-        x += tf.gather(self.positions, self.config.max_history_length - own_length + events.position)
+        if self.positions is not None:
+            own_length = tf.gather(tf.reshape(runs.length, [-1]), events.row)
+            x += tf.gather(self.positions, self.config.max_history_length - own_length + events.position)
         if self.input_norm is not None:
             x = self.input_norm(x)
-        num_per_stream = events.num_per_stream * self.config.event_dim
-        x = dropout(x, self._options.embedding_dropout, "embedding_dropout", num_per_stream, training)
+        x = self._drop(x, events.num_per_stream, training)
         if self.earlier_events is not None:
             x = self.earlier_events(x, events)
         return self.item_output.states(self.transformer(x, packed, training))
+
+    def _drop(self, x: tf.Tensor, num_events: tf.Tensor, training: TrainingContext | None) -> tf.Tensor:
+        """Drops values and whole events of x [P, D], float32; `num_events` is int32 [S]."""
+        options = self._options
+        x = dropout(x, options.embedding_dropout, "embedding_dropout", num_events * x.shape[1], training)
+        if options.event_dropout:
+            x *= dropout(tf.ones_like(x[:, :1]), options.event_dropout, "event_dropout", num_events, training)
+        return x
 
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         return self.item_output.item_vectors(items)
@@ -132,6 +146,7 @@ def transformer_settings(config: ModelConfig, options: SasrecOptions) -> Transfo
         num_heads=options.num_heads,
         max_length=config.max_history_length,
         absent_events=options.absent_events,
+        absent_from_end=options.positions == "from_end",
         distance_bias=options.distance_bias,
         time_bias=options.time_bias,
         dropout=options.attention_dropout,

@@ -15,7 +15,6 @@ from seqrec.models.config import ModelConfig
 from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
 from seqrec.recommendation.config import ExportConfig, RecommendationConfig
-from seqrec.recommendation.similar_items.config import SimilarItemsConfig
 from seqrec.reranking.config import RankerConfig
 from seqrec.scoring.index.config import IndexConfig
 from seqrec.training.config import TrainingConfig
@@ -60,7 +59,6 @@ class RunConfig:
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
-    similar_items: SimilarItemsConfig = field(default_factory=SimilarItemsConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 

@@ -1,7 +1,9 @@
 """Puts a worker's parts together: devices, model, optimizer, objective, feeds, checkpoints, reports; then trains."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
 
 import tensorflow as tf
 
@@ -23,7 +25,7 @@ from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.loop import Trainer, train
 from seqrec.training.objectives.objective import Objective
 from seqrec.training.objectives.registry import build_objective
-from seqrec.training.optimizers import Adam, build_optimizer
+from seqrec.training.optimizers import Adam, WeightAverage, build_optimizer
 from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.reporting.status import StatusWriter
 from seqrec.training.train_step import Batch, StepOutcome, TrainStep
@@ -32,6 +34,8 @@ from seqrec.training.warm_start import start_from_run
 from seqrec.training.workers.devices import set_up_devices
 from seqrec.training.workers.exchange import Workers
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 _FEEDS: Mapping[str, Callable[..., TrainingFeed]] = {"windows": WindowFeed, "runs": RunFeed}
 
 
@@ -60,17 +64,26 @@ def train_run(
         reporter.show_line(f"resumes after {state.global_step} steps, at step {state.step} of epoch {state.epoch + 1}")
     feed = _training_feed(job, workers, storage, prepared, learner.objective)
     step = TrainStep(
-        learner.model, learner.optimizer, learner.objective, workers, job.training, job.seed, feed.stream_ids
-    )  # fmt: skip
+        learner.model,
+        learner.optimizer,
+        learner.objective,
+        workers,
+        job.training,
+        job.seed,
+        feed.stream_ids,
+        learner.average,
+    )
     trainer = Trainer(
         config=job.training,
         feed=feed,
         state=state,
         step=_with_step_status(step, writer),
         learning_rate=plan_learning_rate(job.training, lambda epoch: feed.plan(epoch).steps),
-        validate=_validation(job, workers, storage, prepared, learner.model),
+        validate=learner.with_average(_validation(job, workers, storage, prepared, learner.model)),
         save=_checked_save(workers, writer, learner.variables, checkpoints.save),
-        save_best=_checked_save(workers, writer, learner.model.named_variables(), checkpoints.save_best),
+        save_best=learner.with_average(
+            _checked_save(workers, writer, learner.model.named_variables(), checkpoints.save_best)
+        ),
         reporter=reporter,
         stop_requested=writer.stop_requested.is_set,
         after_epoch=after_epoch or (lambda _: None),
@@ -91,22 +104,35 @@ class _Learner:
     model: SequenceModel
     optimizer: Adam
     objective: Objective
+    average: WeightAverage | None  # None: the weights of the last step count.
 
     @property
     def variables(self) -> dict[str, tf.Variable]:
-        """Every variable of a checkpoint by name: the model's, then the optimizer's."""
+        """Every variable of a checkpoint by name: the model's, the optimizer's, then averages of the model's."""
         slots = {f"optimizer/{name}": variable for name, variable in self.optimizer.named_slots().items()}
-        return {**self.model.named_variables(), **slots}
+        averages = {} if self.average is None else self.average.named_variables()
+        return {**self.model.named_variables(), **slots, **averages}
+
+    def with_average(self, function: Callable[P, Result]) -> Callable[P, Result]:
+        """The function, called while the model holds the average of its weights, if there is one."""
+
+        def called(*args: P.args, **kwargs: P.kwargs) -> Result:
+            with nullcontext() if self.average is None else self.average.in_place():
+                return function(*args, **kwargs)
+
+        return called
 
 
 def _build_learner(job: TrainingJob, vocabulary: Vocabulary) -> _Learner:
     config = job.training
     model = build_model(job.model, vocabulary, job.seed)
     train_count = vocabulary.train_count[: vocabulary.num_trained_items + 1]
+    share = config.weight_average
     return _Learner(
         model=model,
         optimizer=build_optimizer(config.optimizer, model.trained_variables),
         objective=build_objective(config.loss, job.model.name, train_count),
+        average=WeightAverage(model.named_variables(), share) if share else None,
     )
 
 
@@ -179,6 +205,8 @@ def _resume_or_start(
             state = checkpoints.adopt(other, learner.variables)
         if state is None and job.training.start_from:
             start_from_run(storage, job.training.start_from, learner.model, prepared, job.training.scratch)
+            if learner.average is not None:
+                learner.average.begin()
     values = workers.broadcast(None if state is None else vars(state))
     workers.broadcast_variables(list(learner.variables.values()))
     return TrainingState(**values) if values else TrainingState()

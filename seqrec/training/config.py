@@ -41,6 +41,9 @@ class TrainingConfig:
     warmup_epochs: float = added(0.0)  # The same in epochs, such as 1 or 0.5, instead of warmup_steps.
     learning_rate_for_batch_size: int | None = None  # Scale the learning rate by global_batch_size / this; null: no.
     max_gradient_norm: float | None = None  # Upper limit of the norm of all gradients together; null: none.
+    # Validate and publish a moving average of the weights, of which each step keeps this share; 0: the weights of the
+    # last step. Above 0 each step passes over all tables, so that its cost grows with the catalogue.
+    weight_average: float = added(0.0)
     # Validation metric that decides which epoch is best: auc, group_auc, mrr, ndcg@K, hit_rate@K against the stored
     # negatives; catalogue_mrr, catalogue_ndcg@K, catalogue_hit_rate@K against all items but the user's own. auto:
     # catalogue_ndcg@10 for retrieval models, group_auc for ranking models.
@@ -91,6 +94,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}: give more than 0, or null.")
+        if not 0.0 <= self.weight_average < 1.0:
+            raise ValueError(f"weight_average is {self.weight_average}: give a share from 0 up to, not including, 1.")
         self._check_learning_rate()
         self.loss.check_batch(self.global_batch_size, self.num_streams, self.gradient_accumulation)
         if self.metric != AUTO:

@@ -6,7 +6,8 @@ w -= lr_t * m / (sqrt(v) + epsilon) + lr * weight_decay * w
 Weight decay stands beside the moments, not in them (Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -121,6 +122,56 @@ class RowSparseAdam(Adam):
         slots.first.scatter_update(tf.IndexedSlices(mean, rows))
         slots.second.scatter_update(tf.IndexedSlices(square, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * mean / (tf.sqrt(square) + epsilon), rows))
+
+
+class WeightAverage(tf.Module):
+    """The moving average of the weights over the steps: what is validated and published in place of the last weights.
+
+    average += (1 - d) * (weight - average) for each variable, with d = min(share, (1 + step) / (10 + step)): Polyak and
+    Juditsky, SIAM J. Control Optim. 30(4), 1992; as an exponential average whose memory grows at first, like TensorFlow
+    1's ExponentialMovingAverage. Steps jump about a minimum, and their mean lies nearer to it than any of them.
+
+    Args:
+        variables: every variable of a model, by name.
+        share: the share of the average that a step keeps.
+    """
+
+    def __init__(self, variables: Mapping[str, tf.Variable], share: float) -> None:
+        super().__init__("weight_average")
+        self._variables = list(variables.values())
+        self._share = share
+        self._averages = [
+            tf.Variable(variable, trainable=False, name=f"average/{name}") for name, variable in variables.items()
+        ]
+        self._names = list(variables)
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """All state by name, in a fixed order."""
+        return {f"average/{name}": average for name, average in zip(self._names, self._averages, strict=True)}
+
+    def begin(self) -> None:
+        """Sets the averages to the weights as they are."""
+        for variable, average in zip(self._variables, self._averages, strict=True):
+            average.assign(variable)
+
+    def update(self, num_steps: tf.Tensor) -> None:
+        """Takes the weights of one more step in; `num_steps` counts it, int64 []."""
+        step = tf.cast(num_steps, tf.float32)
+        new = 1.0 - tf.minimum(self._share, (1.0 + step) / (10.0 + step))
+        for variable, average in zip(self._variables, self._averages, strict=True):
+            average.assign_add(new * (variable - average))
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Context in which the model's variables hold their averages; afterwards they are as before, bit for bit."""
+        kept = [variable.numpy() for variable in self._variables]
+        for variable, average in zip(self._variables, self._averages, strict=True):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, kept, strict=True):
+                variable.assign(value)
 
 
 def is_decayed(variable: tf.Variable) -> bool:

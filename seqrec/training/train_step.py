@@ -14,7 +14,7 @@ from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.config import TrainingConfig
 from seqrec.training.learning_rate import full_rate
 from seqrec.training.objectives.objective import Objective
-from seqrec.training.optimizers import Adam, Gradient, merge_rows
+from seqrec.training.optimizers import Adam, Gradient, WeightAverage, merge_rows
 from seqrec.training.workers.exchange import Workers
 
 Batch: TypeAlias = TrainBatch | RunBatch  # Whichever the objective reads.
@@ -43,6 +43,7 @@ class TrainStep:
         config: TrainingConfig,
         seed: int,
         stream_ids: Sequence[int],
+        average: WeightAverage | None = None,
     ):
         self._model = model
         self._variables = list(model.trained_variables)
@@ -52,6 +53,7 @@ class TrainStep:
         self._config = config
         self._seed = seed
         self._stream_ids = list(stream_ids)
+        self._average = average
         # Without AutoGraph: there is no Python control flow to convert, and it would leave files in the temporary
         # folder of every worker that does not end cleanly, as workers on Spark do not.
         self._update = tf.function(self._traced, autograph=False)
@@ -75,6 +77,8 @@ class TrainStep:
         rate = full_rate(self._config) * rate_share
         self._optimizer.apply(gradients, self._variables, rate)
         self._model.apply_moments(statistics[:-2])
+        if self._average is not None:
+            self._average.update(self._optimizer.num_steps.read_value())
         return StepOutcome(statistics[-2], statistics[-1], norm, rate, bytes_sent)
 
     def _gradients(self, batch: Batch, global_step: tf.Tensor) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:

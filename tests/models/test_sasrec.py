@@ -11,7 +11,7 @@ from seqrec.models.layers.attention import causal_attention
 from seqrec.models.registry import build_model
 from seqrec.models.sasrec import SasrecOptions
 from tests.models.random_batches import NUM_TRAINED, random_model, random_vocabulary
-from tests.models.retrieval_batches import assert_sees_no_future, random_runs, states_of
+from tests.models.retrieval_batches import assert_sees_no_future, context, random_runs, states_of
 
 MAX_LENGTH = 7
 KINDS = ("sasrec", "pre_norm", "post_norm")
@@ -43,7 +43,7 @@ class PlainSasrec:
         x = self.embed(items) * (np.sqrt(width) if o.scale_input else 1.0)
         x = tf.concat([tf.zeros([MAX_LENGTH - length, width], tf.float64), x], 0)
         real = np.arange(MAX_LENGTH) >= MAX_LENGTH - length
-        x = (x + self.weights["positions"]) * real[:, None]
+        x = (x + self.weights.get("positions", 0.0)) * real[:, None]
         times = np.concatenate([np.zeros(MAX_LENGTH - length), np.cumsum(gaps.astype(np.float64))])
         if o.block == "post_norm":
             x = self.norm("input_norm", x) * real[:, None]
@@ -100,8 +100,13 @@ class PlainSasrec:
             logits += bias * (real[:, None] & real)  # An absent event keeps its logit of 0.
             seen = (distance >= 0) & (real | self.options.absent_events)
             seen |= ~real[:, None]  # The rows of absent events mean nothing, but must be numbers.
+            if self.options.positions == "none":  # As many absent events as if the run ended with the event.
+                num_seen = (seen & real).sum(axis=1, keepdims=True)
+                absent = np.arange(MAX_LENGTH) < (MAX_LENGTH - num_seen) * self.options.absent_events
+                seen = np.concatenate([seen & (real | ~real[:, None]), absent], axis=1)
+                logits = tf.concat([logits, tf.zeros_like(logits)], axis=1)
             logits = tf.where(seen, logits, tf.constant(-1e30, tf.float64))
-            outputs.append(tf.nn.softmax(logits) @ v[:, own])
+            outputs.append(tf.nn.softmax(logits)[:, :MAX_LENGTH] @ v[:, own])
         return self.dense(f"{name}/output", tf.concat(outputs, axis=1))
 
     def slow(self, name, x):
@@ -133,6 +138,8 @@ OPTIONS = [
     pytest.param({"distance_bias": False, "num_earlier_events": 0}, id="as published"),
     pytest.param({"block": "pre_norm", "num_heads": 2, "absent_events": False}, id="pre-norm, two heads"),
     pytest.param({"block": "post_norm", "activation": "gelu", "feed_forward_size": 12}, id="post-norm, gelu"),
+    pytest.param({"positions": "none"}, id="no positions"),
+    pytest.param({"positions": "none", "absent_events": False, "time_bias": True}, id="no positions, nothing absent"),
     pytest.param({"distance_bias": True, "num_heads": 4}, id="bias by distance"),
     pytest.param({"time_bias": True, "num_heads": 2, "absent_events": False}, id="bias by time"),
     pytest.param({"distance_bias": True, "time_bias": True}, id="both biases beside absent events"),
@@ -214,6 +221,28 @@ def test_the_last_event_always_has_the_last_position():
     for row, length in enumerate(runs.length[0]):
         assert (after[0, row, length - 1] != before[0, row, length - 1]).any()
         np.testing.assert_array_equal(after[0, row, : length - 1], before[0, row, : length - 1])
+
+
+def test_without_positions_an_event_has_the_state_of_a_run_that_ends_with_it():
+    model = sasrec(positions="none")
+    runs = random_runs(np.random.default_rng(2), 1, 1, MAX_LENGTH, lengths=[[MAX_LENGTH]])
+    whole = states_of(model, runs)
+
+    for length in range(1, MAX_LENGTH):
+        part = states_of(model, runs._replace(length=np.full([1, 1], length, np.int32)))
+        np.testing.assert_allclose(part[0, 0, length - 1], whole[0, 0, length - 1], rtol=1e-4, atol=1e-6)
+
+
+def test_dropped_events_are_dropped_whole():
+    model = sasrec(event_dropout=0.5, embedding_dropout=0.0)
+    x = tf.random.stateless_uniform([200, 8], [1, 2], 1.0, 2.0)
+
+    dropped = model._drop(x, tf.constant([200]), context([0])).numpy()
+
+    is_kept = (dropped != 0.0).all(axis=1)
+    assert (dropped[~is_kept] == 0.0).all()
+    assert 60 < is_kept.sum() < 140
+    np.testing.assert_allclose(dropped[is_kept], 2.0 * x.numpy()[is_kept], rtol=1e-6)
 
 
 def test_weights_start_as_wide_as_published():

@@ -10,9 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Python works in Spark's tasks and the driver waits for them, as in most of a stage's time.
-# A task that still runs when Spark stops may log that parts of Spark are gone; here that is logged for certain.
 STAGE = """
-import atexit
 import time
 from pathlib import Path
 from seqrec.pipeline.command_line import run_action
@@ -24,8 +22,6 @@ def work(_):
 
 def stage(config):
     with spark_session("prepare") as spark:
-        log = spark._jvm.org.apache.logging.log4j.LogManager.getLogger("org.apache.spark.TaskContextImpl")
-        atexit.register(log.error, "Error in TaskCompletionListener")
         spark.sparkContext.range(1).foreach(work)
 
 run_action("prepare", __file__, stage, [])
@@ -51,7 +47,7 @@ def test_an_interrupted_stage_says_one_line(tmp_path):
     while process.poll() is None and not (tmp_path / "at_work").exists():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=200)
+    printed, _ = process.communicate(timeout=60)
 
     said = [line for line in printed.splitlines() if " WARN " not in line]  # Warnings about the machine.
     assert said == ["seqrec prepare: interrupted; run the same command again to resume."]
@@ -66,7 +62,7 @@ def test_an_interrupt_while_a_job_is_being_submitted_is_one_line(tmp_path):
     while process.poll() is None and not (tmp_path / "importing").exists():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=200)
+    printed, _ = process.communicate(timeout=60)
 
     assert printed == "seqrec: interrupted; run the same command again.\n"
     assert process.returncode == 130

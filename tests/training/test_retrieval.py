@@ -14,7 +14,7 @@ from seqrec.feed.runs import count_runs
 from seqrec.training import loop
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
-from tests.training.small_runs import ask_to_stop, checkpoint_of_step, counting, differing, newest_checkpoint
+from tests.training.small_runs import arrays, ask_to_stop, checkpoint_of_step, counting, differing, newest_checkpoint
 from tests.training.small_runs import small_model as any_small_model
 
 Train = Callable[..., Manifest]
@@ -46,16 +46,22 @@ def test_training_on_runs_resumes_in_mid_epoch_to_the_same_bits(
 ) -> None:
     counted: list[int] = []
     monkeypatch.setattr(runs, "count_runs", lambda *given: counted.append(len(given[1])) or count_runs(*given))
-    unbroken = train(run=f"unbroken-{name}", **settings(name))
+    own = settings(name, weight_average=0.9 if name == "full_softmax" else 0.0)
+    unbroken = train(run=f"unbroken-{name}", **own)
     assert len(counted) == 1  # By the driver; the worker is given the numbers.
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_end_step", counting(loop._end_step, 6, ask_to_stop))
         with pytest.raises(TrainingError, match="Stopped after step 2 of epoch 2"):
-            train(**settings(name))
+            train(**own)
 
-    resumed = train(**settings(name))
+    resumed = train(**own)
 
-    assert not differing(newest_checkpoint(prepared[0], resumed), newest_checkpoint(prepared[0], unbroken))
+    last = newest_checkpoint(prepared[0], unbroken)
+    assert not differing(newest_checkpoint(prepared[0], resumed), last)
+    best = arrays(prepared[0], f"runs/{unbroken.name}/{unbroken.id}/weights.npz")
+    prefix = "average/" if own["weight_average"] else ""
+    assert unbroken.details["best"]["epoch"] == 2
+    assert not differing(best, {each: last[f"{prefix}{each}"] for each in best})
 
 
 @pytest.mark.slow

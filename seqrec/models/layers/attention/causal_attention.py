@@ -30,6 +30,7 @@ class AttentionSettings:
     num_heads: int
     max_length: int  # Longest run.
     absent_events: bool  # Fill runs up to `max_length` with events whose logit and value are 0.
+    absent_from_end: bool  # All events of a run have as many absent ones as its last; else each as if it were the last.
     distance_bias: bool  # Learn a term of the logits per head and number of events in between.
     time_bias: bool  # Learn a term of the logits per head and time in between, as HSTU does.
     dropout: float  # Share of the attention weights that is dropped.
@@ -120,12 +121,20 @@ class CausalAttention(tf.Module):
             gaps = gap_numbers(seconds - tf.transpose(seconds, [0, 2, 1]))  # [B, K, K]
             logits += tf.transpose(tf.gather(self.time, gaps, axis=1), [1, 0, 2, 3])
         logits += np.triu(np.full([length, length], _FUTURE, np.float32), 1)
-        num_absent = self._settings.max_length - bucket.length if self._settings.absent_events else None
-        weights = softmax_beside_absent(logits, num_absent)
+        weights = softmax_beside_absent(logits, self._num_absent(bucket))
         place = f"{self._name}/dropout_{length}"
         num_per_stream = bucket.num_per_stream * (num_heads * length * length)
         weights = dropout(weights, self._settings.dropout, place, num_per_stream, training)
         return tf.reshape(tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3]), [-1, length, width])
+
+    def _num_absent(self, bucket: Bucket) -> tf.Tensor | None:
+        """Returns int32 [B, 1, 1, 1] or [1, 1, K, 1], the absent events that each event sees; None for none."""
+        if not self._settings.absent_events:
+            return None
+        seen = bucket.length[:, None, None, None]
+        if not self._settings.absent_from_end:
+            seen = tf.range(1, bucket.width + 1)[None, None, :, None]
+        return self._settings.max_length - seen
 
 
 def gap_numbers(seconds: tf.Tensor) -> tf.Tensor:
@@ -138,11 +147,12 @@ def softmax_beside_absent(logits: tf.Tensor, num_absent: tf.Tensor | None) -> tf
     """Returns the softmax over the last axis of logits [B, H, K, K] and `num_absent` more logits of 0.
 
     Args:
-        num_absent: int32 [B], the number of logits of 0, whose weights are not returned; None is none.
+        num_absent: int32 [B or 1, 1, K or 1, 1], the number of logits of 0, whose weights are not returned; None is
+            none.
     """
     if num_absent is None:
         return tf.nn.softmax(logits)
-    num_absent = tf.cast(num_absent, tf.float32)[:, None, None, None]
+    num_absent = tf.cast(num_absent, tf.float32)
     largest = tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
     largest = tf.where(num_absent > 0.0, tf.maximum(largest, 0.0), largest)
     powers = tf.exp(logits - largest)

@@ -19,7 +19,7 @@ def test_softmax_beside_absent_counts_logits_of_zero(height):
     logits = (rng.normal(size=[3, 2, 4, 4]) + height).astype(np.float32)
     num_absent = np.array([0, 1, 5])
 
-    weights = softmax_beside_absent(tf.constant(logits), tf.constant(num_absent))
+    weights = softmax_beside_absent(tf.constant(logits), tf.constant(num_absent[:, None, None, None]))
 
     powers = np.exp(logits.astype(np.longdouble))
     expected = powers / (powers.sum(axis=-1, keepdims=True) + num_absent[:, None, None, None])
