@@ -27,6 +27,10 @@ ITEM_INDEX = "item_index"
 CATEGORY_INDEX = "category_index"
 TRAIN_COUNT = "train_count"
 
+# features
+FEATURE_ROW = "feature_row"
+FEATURE_VALUE = "feature_value"
+
 # sequences
 ITEM_INDICES = "item_indices"
 TIMESTAMPS = "timestamps"

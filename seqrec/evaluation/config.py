@@ -32,6 +32,9 @@ class EvaluationConfig:
     max_catalogue: int = 200_000
     batch_size: int = speed_only(512)  # Histories that a worker scores at once; affects speed and memory only.
     tensorflow_threads: int = speed_only(1)  # Threads of each Python worker; Spark already runs one worker per core.
+    # Measure, on this many rows of validation, what is lost when an input is permuted: each feature, category, order,
+    # times. 0 leaves it out.
+    importance_rows: int = not_in_recipe(0)
     report: bool = not_in_recipe(True)  # Write report.html as well.
     report_runs: tuple[str, ...] = not_in_recipe(())  # Other runs whose evaluations the report shows beside this one.
 

@@ -14,6 +14,7 @@ from seqrec.core.stage import log_skipped
 from seqrec.core.storage import Storage
 from seqrec.evaluation.checks import RowCounts, check_rows, check_validation_before_test, keep_some_users
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.importance.measure import update_importance
 from seqrec.evaluation.lineage import FULL, EvaluationInputs, describe_lineage, describe_setup
 from seqrec.evaluation.rankings.baseline_tables import BaselineInputs, build_baselines
 from seqrec.evaluation.rankings.catalogue import read_catalogue, read_category_names
@@ -52,10 +53,13 @@ def current_evaluation(
 ) -> Evaluation | None:
     """The evaluation of `runs/<run>`, if it is up to date; its report is written and its table printed again."""
     evaluation = read_evaluation(storage, run, config.split, config.protocol)
-    if evaluation is None or force or evaluation.recipe != _read_inputs(storage, name, run, config, seed).recipe():
+    if evaluation is None or force:
+        return None
+    inputs = _read_inputs(storage, name, run, config, seed)
+    if evaluation.recipe != inputs.recipe():
         return None
     log_skipped("evaluate", run)
-    _report(storage, run, config, evaluation)
+    _report(inputs, evaluation)
     return evaluation
 
 
@@ -83,7 +87,7 @@ def run_evaluate(
     steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in evaluation.seconds.items())
     _LOG.info("evaluate: %s rows: %s", f"{evaluation.setup['num_rows']:,}", steps)
     storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
-    _report(storage, run, config, evaluation)
+    _report(inputs, evaluation)
     return evaluation
 
 
@@ -100,9 +104,12 @@ def _read_inputs(storage: Storage, name: str, run: str, config: EvaluationConfig
     )
 
 
-def _report(storage: Storage, run: str, config: EvaluationConfig, evaluation: Evaluation) -> None:
+def _report(inputs: EvaluationInputs, evaluation: Evaluation) -> None:
+    config, run = inputs.config, inputs.runs[0]
+    if config.importance_rows:
+        update_importance(inputs.storage, run, inputs.prepared, config.importance_rows, inputs.seed)
     if config.report:
-        _LOG.info("evaluate: report in %s", write_report(storage, run, config.report_runs))
+        _LOG.info("evaluate: report in %s", write_report(inputs.storage, run.name, config.report_runs))
     print_table(comparison_table([evaluation]))
 
 

@@ -10,6 +10,7 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError, reason_of
 from seqrec.core.manifest import Manifest, Table
 from seqrec.core.storage import Storage
+from seqrec.events.features import ItemFeatures, read_item_features
 
 ITEMS = "vocabulary/items"
 CATEGORIES = "vocabulary/categories"
@@ -27,6 +28,7 @@ class Vocabulary:
     num_categories: int  # Categories have indices 0 (missing) to `num_categories`.
     item_category: np.ndarray  # int32 [num_items + 1], category index of each item; 0 for padding.
     train_count: np.ndarray  # int64 [num_items + 1], training events of each item; 0 for padding.
+    features: ItemFeatures | None = None  # Features of the items; None if none are declared.
 
     def __post_init__(self) -> None:
         table = self.item_category
@@ -75,6 +77,7 @@ def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
         num_categories=manifest.details["num_categories"],
         item_category=item_category,
         train_count=train_count,
+        features=read_item_features(storage, manifest, num_items),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date
 
-from seqrec.core.config import speed_only
+from seqrec.core.config import added, speed_only
 from seqrec.core.secrets import refuse_secret
 
 KINDS = ("synthetic", "files", "download")
@@ -85,6 +85,8 @@ class SynthesisConfig:
     step_share: float = 0.97  # Share of the gaps between days that show whether the phase of the items changes.
     shuffle_structure: bool = False  # Draw items without regard to user and time: same marginals, nothing to learn.
     shuffle_times: bool = False  # Keep the lasting taste, but let the gaps show nothing about the next item.
+    # Share of the items whose brand is that of their hidden taste; the other brands, and all prices, mean nothing.
+    brand_share: float = added(0.0)
     num_files: int = 0  # Number of review files; 0 chooses files of about 64 MB.
 
     def __post_init__(self) -> None:
@@ -104,7 +106,7 @@ class SynthesisConfig:
             )
         if self.num_items < 2 * self.num_clusters:
             raise ValueError(f"num_items: {self.num_items} is less than two for each of {self.num_clusters} clusters.")
-        for name in ("taste_share", "stay_share", "step_share"):
+        for name in ("taste_share", "stay_share", "step_share", "brand_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a share. Give a number from 0 to 1.")
         for name in ("text_words", "num_files"):

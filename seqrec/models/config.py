@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from seqrec.core.config import load_section
+from seqrec.core.config import added, load_section
 from seqrec.core.errors import DataError
+from seqrec.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from seqrec.core.storage import Storage
@@ -40,6 +41,13 @@ class ModelConfig:
     batch_norm_epsilon: float = 1.0e-4  # Added to the variance before the root is taken.
     embed_l2: float = 0.0  # Weight in the loss of half the squared norm of the batch's embedding rows.
     layer_l2: float = 0.0  # Weight in the loss of half the squared norm of all other trained weights.
+    # How features join an event's or item's vector, if the data has any: none leaves them out, sum adds them to item
+    # and category, concat puts feature_dim more values beside these.
+    features: Literal["none", "sum", "concat"] = added("sum")
+    feature_dim: int = added(0)  # Width of the features with `features: concat`; else 0.
+    # Share of the items whose own row is left out of a step, so that features learn to stand for it. Above 0, items
+    # without training events are scored and recommended by their features and category.
+    id_dropout: float = added(0.0)
     max_history_length: int = 50  # Number of events that the model reads; of a longer history it reads the last ones.
     mixed_precision: bool = False  # Multiply matrices in bfloat16 (for GPUs that have it); all else stays float32.
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # Settings of a single model, under its name
@@ -51,6 +59,12 @@ class ModelConfig:
         for name, least in (("item_dim", 1), ("category_dim", 0), ("max_history_length", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least {least}.")
+        if (self.features == "concat") != (self.feature_dim > 0):
+            raise ValueError(
+                f"feature_dim is {self.feature_dim} with features: {self.features}: give 1 or more for concat, else 0."
+            )
+        if not 0.0 <= self.id_dropout < 1.0:
+            raise ValueError(f"id_dropout is {self.id_dropout}: give a rate from 0 up to, not including, 1.")
         if not self.layer_sizes or min(self.layer_sizes) < 1:
             raise ValueError(f"layer_sizes is {self.layer_sizes}: give one or more sizes of at least 1.")
         if any(not 0.0 <= rate < 1.0 for rate in self.dropout):
@@ -75,8 +89,13 @@ class ModelConfig:
 
     @property
     def event_dim(self) -> int:
-        """Width of an embedded event or candidate: the item beside its category."""
-        return self.item_dim + self.category_dim
+        """Width of an embedded event or candidate: the item beside its category and, for concat, its features."""
+        return self.item_dim + self.category_dim + self.feature_dim
+
+    def num_comparable(self, vocabulary: Vocabulary) -> int:
+        """Items 1 up to this one have a vector worth comparing: the trained ones, or all if features stand for ids."""
+        knows_new = self.features != "none" and self.id_dropout > 0.0 and vocabulary.features is not None
+        return vocabulary.num_items if knows_new else vocabulary.num_trained_items
 
 
 def read_model_config(storage: "Storage", path: str) -> ModelConfig:

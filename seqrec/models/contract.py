@@ -22,7 +22,8 @@ length, N candidates, P packed events, D width of an embedded event, V width of 
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -54,6 +55,18 @@ class SequenceModel(tf.Module):
     @abstractmethod
     def score(self, state: Any, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
         """Returns logits float32 [S, B, N] of candidates int32 [S, B, N], or [N] if all histories share them."""
+
+    @contextmanager
+    def in_step(self, training: TrainingContext) -> Iterator[None]:
+        """While a training step is traced: embeddings drop the ids of the items that the step leaves out."""
+        embeddings = [part for part in self.submodules if isinstance(part, EventEmbedding)]
+        for embedding in embeddings:
+            embedding.training = training
+        try:
+            yield
+        finally:
+            for embedding in embeddings:
+                embedding.training = None
 
     @property
     def batch_norms(self) -> tuple[BatchNorm, ...]:
@@ -146,7 +159,8 @@ class RetrievalModel(SequenceModel):
         logit of an item after an event = state after the event . vector of the item
 
     Subclasses define `encode_positions` and `item_vectors`; scores of candidates follow from these. Items that were
-    not trained on have no vector worth comparing: their score is the lowest float, and no list recommends them.
+    not trained on have no vector worth comparing: their score is the lowest float, and no list recommends them. With
+    features and id dropout they have one.
     """
 
     @abstractmethod
@@ -159,6 +173,17 @@ class RetrievalModel(SequenceModel):
     @abstractmethod
     def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
         """Returns float32 [..., V] for item indices int32 [...]; without `items` for all trained items 1, 2, ..."""
+
+    @property
+    def num_comparable(self) -> int:
+        """Number of items with a vector worth comparing: 1, 2, ... up to it."""
+        return self.embedding.num_comparable
+
+    def catalogue_vectors(self) -> tf.Tensor:
+        """Returns float32 [num_comparable, V]: the vectors of all items that can be compared."""
+        trained = self.item_vectors()
+        new = tf.range(trained.shape[0] + 1, self.num_comparable + 1)
+        return trained if not new.shape[0] else tf.concat([trained, self.item_vectors(new)], axis=0)
 
     def regularization(self, runs: EventRuns) -> tf.Tensor:
         """Part of the loss that keeps weights small, float32 []: the mean over the streams of
@@ -194,4 +219,4 @@ class RetrievalModel(SequenceModel):
             logits = tf.reshape(product, shape)
         else:
             logits = tf.linalg.matvec(vectors, state)
-        return tf.where(self.embedding.is_trained(candidates), logits, logits.dtype.min)
+        return tf.where(self.embedding.has_vector(candidates), logits, logits.dtype.min)

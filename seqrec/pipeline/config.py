@@ -10,10 +10,12 @@ from seqrec.core.config import apply_override, load_section, read_yaml
 from seqrec.core.errors import ConfigError
 from seqrec.core.secrets import refuse_secret
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.evaluation.drift.config import DriftConfig
 from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.models.config import ModelConfig
 from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.features.config import FeaturesConfig
 from seqrec.recommendation.config import ExportConfig, RecommendationConfig
 from seqrec.reranking.config import RankerConfig
 from seqrec.scoring.index.config import IndexConfig
@@ -51,6 +53,7 @@ class RunConfig:
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     ingestion: IngestionConfig = field(default_factory=IngestionConfig)
     preparation: PreparationConfig = field(default_factory=PreparationConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -60,6 +63,7 @@ class RunConfig:
     ranker: RankerConfig = field(default_factory=RankerConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,7 @@ class RunConfig:
             ("evaluation.compare_to", self.evaluation.compare_to),
             ("ranker.name", self.ranker.name),
             ("recommendation.ranker", self.recommendation.ranker),
+            ("drift.reference", self.drift.reference),
             *(("ranker.runs", run) for run in self.ranker.runs),
             *(("evaluation.report_runs", run) for run in self.evaluation.report_runs),
         ]
@@ -133,6 +138,7 @@ def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedCo
     origins: dict[str, str] = {}
     for override in overrides:
         apply_override(values, override, origins)
+    _write_out_features(values)
     where = path or "--set"
     spark = {
         section: _spark_settings(content.pop(SPARK), _spark_place(section, where, origins))
@@ -140,6 +146,15 @@ def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedCo
         if isinstance(content, dict) and SPARK in content
     }
     return LoadedConfig(run=load_section(RunConfig, values, where, origins), spark=spark)
+
+
+def _write_out_features(values: dict[str, Any]) -> None:
+    """Replaces the short forms `features: amazon` and `features: [...]` by the section that they stand for."""
+    given = values.get("features")
+    if isinstance(given, str):
+        values["features"] = {"preset": given}
+    elif isinstance(given, list):
+        values["features"] = {"declared": given}
 
 
 def _spark_place(section: str, where: str, origins: dict[str, str]) -> str:

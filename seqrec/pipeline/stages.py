@@ -72,7 +72,7 @@ STAGES: dict[str, Stage] = {
         section="preparation",
         run="seqrec.preparation.stage:run_prepare",
         shortcut="seqrec.preparation.stage:current_preparation",
-        reads=("preparation",),
+        reads=("preparation", "features"),
         in_pipeline=_always,
     ),
     "train": Stage(
@@ -130,6 +130,13 @@ STAGES: dict[str, Stage] = {
         section="export",
         run="seqrec.recommendation.export.stage:run_export",
         reads=("export", "model", "training"),
+        uses_spark=_never,
+        driver_share=0.05,
+    ),
+    "drift": Stage(
+        section="drift",
+        run="seqrec.evaluation.drift.stage:run_drift",
+        reads=("drift",),
         uses_spark=_never,
         driver_share=0.05,
     ),

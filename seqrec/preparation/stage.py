@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from seqrec.core.config import recipe_settings
+from seqrec.core.config import plain, recipe_settings
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.features.config import FeaturesConfig
+from seqrec.preparation.features.stage import PreparedFeatures, prepare_features
 from seqrec.preparation.filters.interactions import with_item_groups
 from seqrec.preparation.filters.user_events import keep_indexed, max_own_items
 from seqrec.preparation.health.health_figures import Days, count_test, count_users, measure_health
@@ -41,6 +43,8 @@ from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_I
 from seqrec.tables.schemas import ITEMS, REVIEWS
 from seqrec.tables.sessions import bucket_session, own_session
 
+NO_FEATURES = FeaturesConfig()
+
 
 @dataclass(frozen=True)
 class PreparationInputs:
@@ -50,20 +54,32 @@ class PreparationInputs:
     items: DataFrame  # ITEMS
     num_reviews: int  # Rows of the reviews according to their manifest.
     vocabulary: RunVocabulary | None  # None makes a new vocabulary.
+    features: FeaturesConfig
 
 
 def current_preparation(
-    storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool
+    storage: Storage,
+    name: str,
+    config: PreparationConfig,
+    seed: int,
+    force: bool,
+    features: FeaturesConfig = NO_FEATURES,
 ) -> Manifest | None:
     """`prepared/<name>`, if it is up to date; None too with a run's vocabulary, whose digest only Spark computes."""
     if config.vocabulary is not None:
         return None
     source = Dataset(storage, "ingested", name).require(made_by="ingest")
-    return _output(storage, name, source, config, seed, force).current()
+    return _output(storage, name, source, config, seed, force, features=features).current()
 
 
 def run_prepare(
-    spark: SparkSession, storage: Storage, name: str, config: PreparationConfig, seed: int, force: bool = False
+    spark: SparkSession,
+    storage: Storage,
+    name: str,
+    config: PreparationConfig,
+    seed: int,
+    force: bool = False,
+    features: FeaturesConfig = NO_FEATURES,
 ) -> Manifest:
     """Makes `prepared/<name>` from `ingested/<name>`, unless it is there and made with the same recipe.
 
@@ -74,7 +90,7 @@ def run_prepare(
     source = Dataset(storage, "ingested", name).require(made_by="ingest")
     session = own_session(spark)
     vocabulary = None if config.vocabulary is None else read_run_vocabulary(session, storage, config.vocabulary)
-    output = _output(storage, name, source, config, seed, force, vocabulary)
+    output = _output(storage, name, source, config, seed, force, vocabulary, features)
     if (current := output.current()) is not None:
         return current
     attempt = output.begin()
@@ -83,6 +99,7 @@ def run_prepare(
         items=read_table(session, storage, source, "items", ITEMS),
         num_reviews=source.table("reviews").rows,
         vocabulary=vocabulary,
+        features=features,
     )
     try:
         return _prepare(attempt, inputs, config, seed)
@@ -99,11 +116,15 @@ def _output(
     seed: int,
     force: bool,
     vocabulary: RunVocabulary | None = None,
+    features: FeaturesConfig = NO_FEATURES,
 ) -> StageOutput:
     contents = {"reviews": source.table("reviews").content, "items": source.table("items").content}
     if vocabulary is not None:
         contents["vocabulary"] = vocabulary.content
-    recipe = Recipe(stage="prepare", settings=recipe_settings(config) | {"seed": seed}, inputs=contents)
+    settings = recipe_settings(config) | {"seed": seed}
+    if features.all:
+        settings["features"] = plain(features.all)
+    recipe = Recipe(stage="prepare", settings=settings, inputs=contents)
     return StageOutput(Dataset(storage, "prepared", name), recipe, force)
 
 
@@ -116,18 +137,19 @@ def _prepare(attempt: Attempt, inputs: PreparationInputs, config: PreparationCon
     indices = selection.run_indices or number_items(selection.is_kept, train_counts)
 
     tables = write_vocabulary(attempt, selection.numbered_items, indices, inputs.items, inputs.vocabulary)
+    features = prepare_features(attempt, inputs.items, indices, inputs.features, config.vocabulary)
     kept = _write_kept_events(attempt, selection, indices)
     population = _population(attempt, kept, selection, indices, config)
     with _recent_events(selection, kept, indices, config) as recent:
         tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
     check_tables(tables, expected, indices, config)
 
-    _report_health(attempt, kept, selection, expected, indices, rule)
+    _report_health(attempt, kept, selection, expected, indices, rule, features)
     attempt.storage.delete(f"{attempt.path}/scratch")
     return attempt.publish(
-        tables=tables,
+        tables=tables | features.tables,
         counts=selection.counts | {"split": expected.to_json()},
-        details=describe(tables, indices, config),
+        details=describe(tables, indices, config) | features.details,
     )
 
 
@@ -215,6 +237,7 @@ def _report_health(
     expected: SplitCounts,
     indices: ItemIndices,
     rule: SplitRule,
+    features: PreparedFeatures,
 ) -> None:
     """Measures the prepared data; writes `health.json` and `health.png` beside the tables, and prints the figures."""
     id_ranks = np.maximum(indices.numbers_by_index(), 0).astype(np.int32)
@@ -225,4 +248,6 @@ def _report_health(
     health: dict[str, Any] = {"steps": selection.counts, "split": expected.to_json()}
     health |= measure_health(users, candidates, selection.item_counts[selection.is_kept])
     health["cold_items"] = indices.num_items - indices.num_trained_items
+    if features.details:
+        health["features"] = features.measure(kept.sparkSession, attempt, indices)
     publish_health(attempt, health)

@@ -32,11 +32,11 @@ class CatalogueRanker:
         self._block_size = _BLOCKS[is_retrieval]
         self._num_items = num_items
         self.batch_size = max(1, min(_ROWS[is_retrieval], _PAIRS[is_retrieval] // num_items))  # Rows to rank at once.
-        self._vectors = tf.function(model.item_vectors, autograph=False) if is_retrieval else None
+        self._vectors = tf.function(model.catalogue_vectors, autograph=False) if is_retrieval else None
         self._ranks = tf.function(self._ranks_of, autograph=False, reduce_retracing=True)  # E varies.
 
     def item_vectors(self) -> tf.Tensor | None:
-        """Vectors of all trained items, float32 [items, V]; None for a ranking model, which has none."""
+        """Vectors of all comparable items, float32 [items, V]; None for a ranking model, which has none."""
         return None if self._vectors is None else self._vectors()
 
     def ranks(self, batch: CatalogueBatch, vectors: tf.Tensor | None) -> tf.Tensor:
@@ -52,7 +52,7 @@ def shared_scores(model: SequenceModel, state: Any, vectors: tf.Tensor | None = 
     """A function that scores items after the histories of `state`.
 
     Args:
-        vectors: float32 [items, V], a retrieval model's vectors of all trained items; None computes those needed.
+        vectors: float32 [items, V], a retrieval model's `catalogue_vectors`; None computes those needed.
     """
     if vectors is None:
         return lambda items: model.score(state, items)

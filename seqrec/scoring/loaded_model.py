@@ -84,7 +84,7 @@ class StoredModel:
         """
         if not self.is_retrieval:
             return CATALOGUE_BLOCK
-        num_items = self.vocabulary.num_trained_items
+        num_items = self.config.num_comparable(self.vocabulary)
         num_blocks = -(-num_items // _PRODUCT_BLOCK)
         return -(-num_items // (num_blocks * _ALIGNMENT)) * _ALIGNMENT
 

@@ -49,12 +49,12 @@ class RunScorer:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Items int32 [B, k], 0 where there are fewer, and logits float32 [B, k] of the whole catalogue's best.
 
-        A retrieval model's catalogue are the items that it was trained on.
+        A retrieval model's catalogue are the items with a vector: those that it was trained on, or knows by features.
         """
         model, stored = self.stored.load(self.num_kept), self.stored
         items, scores = (np.zeros((len(histories), k), dtype) for dtype in (np.int32, np.float32))
         vocabulary = stored.vocabulary
-        num_items = vocabulary.num_trained_items if stored.is_retrieval else vocabulary.num_items
+        num_items = stored.config.num_comparable(vocabulary) if stored.is_retrieval else vocabulary.num_items
         catalogue = np.arange(1, num_items + 1, dtype=np.int32)
         if stored.is_retrieval:
             chunks = self._chunks(histories, _PRODUCT_EVENTS, _PRODUCT_ROWS)
@@ -70,7 +70,7 @@ class RunScorer:
     def knows(self, histories: HistoryRows) -> np.ndarray:
         """bool [B]: whether anything is known of a history.
 
-        A ranking model reads the category of any item, a retrieval model must have been trained on one of the items.
+        A ranking model reads the category of any item, a retrieval model must have a vector of one of the items.
         """
         stored = self.stored
         if not stored.is_retrieval:
@@ -78,8 +78,8 @@ class RunScorer:
         owners = histories.items.owners
         from_end = histories.items.offsets[1:][owners] - np.arange(len(owners))  # 1 for the last event.
         is_read = from_end <= stored.config.max_history_length
-        is_trained = histories.items.values <= stored.vocabulary.num_trained_items
-        return np.bincount(owners[is_read & is_trained], minlength=len(histories)) > 0
+        has_vector = histories.items.values <= stored.config.num_comparable(stored.vocabulary)
+        return np.bincount(owners[is_read & has_vector], minlength=len(histories)) > 0
 
     def _chunks(self, histories: HistoryRows, max_events: int, max_rows: int | None = None) -> list[np.ndarray]:
         """Rows of like length together, so many that they stay within `max_events`, padding included."""

@@ -46,6 +46,7 @@ VOCABULARY_ITEMS = _table(
     **{C.ITEM_INDEX: IntegerType(), C.ITEM: StringType(), C.CATEGORY_INDEX: IntegerType(), C.TRAIN_COUNT: LongType()}
 )
 VOCABULARY_CATEGORIES = _table(**{C.CATEGORY_INDEX: IntegerType(), C.CATEGORY: StringType(), C.TRAIN_COUNT: LongType()})
+VOCABULARY_FEATURES = _table(**{C.FEATURE_ROW: IntegerType(), C.FEATURE_VALUE: StringType()})
 TRAIN = _table(
     **{
         C.USER: StringType(),

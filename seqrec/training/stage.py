@@ -15,6 +15,7 @@ from seqrec.core.errors import StorageError, TrainingError
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, scratch_folder, stream_digest
+from seqrec.events.features import copy_features
 from seqrec.events.vocabulary import CATEGORIES, ITEMS
 from seqrec.feed.plan import describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
@@ -273,6 +274,9 @@ def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifes
     }
     counts = {"steps": state.global_step, "examples": state.global_step * training.global_batch_size}
     tables = {name: _published_table(attempt, inputs.prepared, name) for name in (ITEMS, CATEGORIES)}
+    feature_tables, feature_details = copy_features(storage, inputs.prepared, attempt.path, training.scratch)
+    tables |= feature_tables
+    details |= feature_details
     return attempt.publish(tables=tables, counts=counts, details=details, content=_digest(storage, weights))
 
 

@@ -92,7 +92,7 @@ class TrainStep:
         for number in range(num_parts):
             part = tf.nest.map_structure(lambda x, n=number: tf.split(x, num_parts, axis=1)[n], batch)
             training = TrainingContext(self._seed, global_step * num_parts + number, tf.constant(self._stream_ids))
-            with tf.GradientTape() as tape:
+            with tf.GradientTape() as tape, self._model.in_step(training):
                 data, penalty = self._objective.loss(self._model, part, training)
                 loss = (data if scale is None else data * scale) + penalty
             losses.append(loss)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage, scratch_folder
+from seqrec.events.features import recipes_of
 from seqrec.events.vocabulary import read_names
 from seqrec.models.contract import SequenceModel
 from seqrec.models.layers.embedding import EmbeddingTable
@@ -34,6 +35,7 @@ def start_from_run(
         local = folder / WEIGHTS
         storage.download(f"{dataset.path}/{source.id}/{WEIGHTS}", local)
         _check_names(local, model, run)
+        _check_features(source, prepared)
         return _assign(local, model, storage, source, prepared)
 
 
@@ -45,6 +47,17 @@ def _check_names(path: Path, model: SequenceModel, run: str) -> None:
         raise ConfigError(
             f"training.start_from={run}: '{differing[0]}' is not in both models. Use the same model settings."
         )
+
+
+def _check_features(source: Manifest, prepared: Manifest) -> None:
+    """Rows of features are matched by the names of their values, which mean the same only by the same declaration."""
+    before, now = recipes_of(source), recipes_of(prepared)
+    for name in before.keys() & now.keys():
+        if before[name] != now[name]:
+            raise ConfigError(
+                f"training.start_from={source.name}: feature '{name}' is declared otherwise there: {before[name]}. "
+                "Give it another name, or declare it as the run does."
+            )
 
 
 def _assign(path: Path, model: SequenceModel, storage: Storage, source: Manifest, prepared: Manifest) -> dict[str, int]:

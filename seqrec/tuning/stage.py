@@ -111,7 +111,7 @@ def tuning_recipe(
 ) -> Recipe:
     """What decides a study's trials, but not how many there are."""
     base = recipe_settings(with_metric(training, model)) | {"num_epochs": tuning.num_epochs or training.num_epochs}
-    settings = {"tuning": recipe_settings(tuning), "model": model, "training": base, "seed": seed}
+    settings = {"tuning": recipe_settings(tuning), "model": recipe_settings(model), "training": base, "seed": seed}
     contents = {"prepared": prepared.content, "train_files": train_files_digest(prepared)}
     return Recipe(stage="tune", settings=plain(settings), inputs=contents)
 

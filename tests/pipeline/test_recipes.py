@@ -116,7 +116,7 @@ RECORDED: list[tuple[str, Sequence[str], str]] = [
 # Section -> the keys that its stage's recipe leaves out.
 LEFT_OUT = {
     "ingestion": {"split_above_mb", "piece_mb"},
-    "evaluation": {"batch_size", "tensorflow_threads", "report", "report_runs"},
+    "evaluation": {"batch_size", "tensorflow_threads", "importance_rows", "report", "report_runs"},
     "tuning": {
         *("study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"),
         *("num_compared_seeds", "num_replicates", "confidence"),
@@ -127,7 +127,12 @@ LEFT_OUT = {
     **dict.fromkeys(("source", "synthesis", "preparation", "candidates", "model"), set()),
 }
 # Section -> keys that came later: the recipe has them only where they are set.
-ADDED = {"recommendation": {"ranker"}, "candidates": {"retrieval_run"}}
+ADDED = {
+    "synthesis": {"brand_share"},
+    "model": {"features", "feature_dim", "id_dropout"},
+    "recommendation": {"ranker"},
+    "candidates": {"retrieval_run"},
+}
 
 
 @pytest.fixture(scope="module")

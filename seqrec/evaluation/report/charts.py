@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seqrec.evaluation.importance.measure import Importance
 from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult
 
 # Okabe and Ito's palette: colour-blind readers can distinguish its colours too, and so can all readers in grey.
@@ -117,6 +118,35 @@ def draw_leads(results: Sequence[RankerResult], metric: str) -> str:
     axes.set_yticks(range(len(shown)), [result.name for result in shown])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     _name(figure, f"Lead of the model in {metric} over")
+    _mark_values(axes)
+    return _svg(figure)
+
+
+def draw_importance(inputs: Sequence[Importance]) -> str:
+    """Chart of what a run loses when each of its inputs is permuted, with the interval."""
+    shown = inputs[::-1]
+    figure, axes = _figure(0.8 + 0.34 * len(shown))
+    for place, each in enumerate(shown):
+        color = COLORS[1] if each.is_suspect else COLORS[0]
+        axes.plot([each.low, each.high], [place, place], color=color, linewidth=3, alpha=0.5)
+        axes.plot([each.loss], [place], "o", color=color)
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [each.name for each in shown])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    _name(figure, "Loss of NDCG@10 without")
+    _mark_values(axes)
+    return _svg(figure)
+
+
+def draw_drift(indices: Sequence[tuple[str, float]], limit: float | None) -> str:
+    """Chart of the stability index of every property by name, the largest on top, and of the limit."""
+    names, values = zip(*indices[::-1], strict=True)
+    figure, axes = _figure(0.8 + 0.28 * len(names))
+    is_above = [limit is not None and value > limit for value in values]
+    axes.barh(names, values, color=[COLORS[above] for above in is_above])
+    if limit is not None:
+        axes.axvline(limit, color="black", linewidth=0.8)
+    _name(figure, "Population stability index")
     _mark_values(axes)
     return _svg(figure)
 

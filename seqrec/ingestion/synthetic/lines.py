@@ -76,6 +76,9 @@ def metadata_lines(spark: SparkSession, config: SynthesisConfig, seed: int) -> D
     number = (half * NUM_PHASES + item % num_groups % NUM_PHASES).cast("int")
     department = F.element_at(F.array(*map(F.lit, _DEPARTMENTS)), F.floor(number / len(_SHELVES)).cast("int") + 1)
     shelf = F.element_at(F.array(*map(F.lit, _SHELVES)), number % len(_SHELVES) + 1)
+    taste = F.floor(item % num_groups / NUM_PHASES)
+    shows_taste = uniform(seed, "brand shows taste", item) < config.brand_share
+    brand = F.when(shows_taste, F.concat(F.lit("House "), taste)).otherwise(chosen(list(_BRANDS), seed, "brand", item))
     neighbours = F.filter(
         F.array(item + num_groups, item + 2 * num_groups, item - num_groups),
         lambda other: (other >= 0) & (other < config.num_items),
@@ -89,7 +92,7 @@ def metadata_lines(spark: SparkSession, config: SynthesisConfig, seed: int) -> D
             F.array(department, F.concat(department, F.lit(" "), shelf)).alias("category"),
             F.concat(chosen(list(_BRANDS), seed, "brand", item), F.lit(" No. "), item).alias("title"),
             F.transform(neighbours, item_id).alias("also_buy"),
-            chosen(list(_BRANDS), seed, "brand", item).alias("brand"),
+            brand.alias("brand"),
             F.array(F.lit("Made with care.")).alias("feature"),
             F.array().cast("array<string>").alias("also_view"),
             department.alias("main_cat"),

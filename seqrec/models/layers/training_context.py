@@ -28,6 +28,11 @@ class TrainingContext:
         stream = self.step * 2**20 + tf.cast(self.stream_ids, tf.int64)
         return tf.stack([tf.fill(tf.shape(stream), tf.constant(run, tf.int64)), stream], axis=1)
 
+    def shared_key(self, place: str) -> tf.Tensor:
+        """int64 [2]: a seed that all streams share, unlike that of any other place or step."""
+        run = (self.seed * 2**32 + zlib.crc32(place.encode())) % 2**63
+        return tf.stack([tf.constant(run, tf.int64), self.step])
+
     def record(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Notes the moments of one batch norm, each float32 [S, C]. Call it in the model's fixed order."""
         self._moments += [tf.stop_gradient(mean), tf.stop_gradient(variance)]

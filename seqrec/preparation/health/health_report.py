@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -73,6 +74,8 @@ def print_health(health: dict[str, Any], name: str) -> None:
     for key, value in health.items():
         if isinstance(value, float | int | None):
             table.add_row(_words(key), _text(value))
+    for name, figures in health.get("features", {}).items():
+        table.add_row(f"feature {name}", ", ".join(f"{_words(key)} {_text(value)}" for key, value in _flat(figures)))
     for key in ("events_per_user", "events_per_item"):
         table.add_row(_words(key), ", ".join(f"{_words(k)} {_text(v)}" for k, v in health[key].items()))
     console.print(table)
@@ -104,6 +107,14 @@ def draw_distributions(health: dict[str, Any]) -> bytes:
     image = io.BytesIO()
     FigureCanvasAgg(figure).print_png(image)
     return image.getvalue()
+
+
+def _flat(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield from ((f"{key} in {part}", share) for part, share in value.items())
+        else:
+            yield key, value
 
 
 def _words(key: str) -> str:

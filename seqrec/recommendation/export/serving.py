@@ -91,7 +91,7 @@ class ServedModel(tf.Module):
     def item_vectors(self, item_indices: tf.Tensor) -> dict[str, tf.Tensor]:
         """Vectors float32 [N, V] of item indices int32 [N], and which items have one: the others get zeros."""
         items = self._valid(item_indices)
-        known = self.model.embedding.is_trained(items)
+        known = self.model.embedding.has_vector(items)
         vectors = self.model.item_vectors(tf.where(known, items, 1))
         return {"vectors": tf.where(known[:, None], vectors, 0.0), "known": known}
 

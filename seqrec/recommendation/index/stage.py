@@ -84,7 +84,7 @@ def _write(storage: Storage, run: TrainedRun, config: IndexConfig, scratch: Path
     path = scratch / _FILES[VECTORS]
     stored = run_scorer(storage, run, _PAIRS_AT_ONCE, num_threads=0).stored
     model: Any = read_model(stored)
-    write_vectors(model, stored.vocabulary.num_trained_items, path)
+    write_vectors(model, stored.config.num_comparable(stored.vocabulary), path)
     del model  # Its table may take gigabytes, and the histories are encoded by another copy.
     vectors = np.load(path, mmap_mode="r")
     if config.kind == "exact":
