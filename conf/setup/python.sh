@@ -95,7 +95,7 @@ get_uv() { # Puts the uv of the lock into the folder $1, by whatever this machin
     mkdir -p "$1" && load "$wheel" "$1/uv.whl" || return 1
     sum=$(sha256sum "$1/uv.whl" | cut -d ' ' -f 1)
     grep -q "sha256:$sum" "$ROOT/conf/lock/uv.txt" || { echo "$wheel is not the file that conf/lock/uv.txt pins"; return 1; }
-    (cd "$1" && { unzip -q -o uv.whl || bsdtar -xf uv.whl; } && mv uv-*.data/scripts/uv uv && chmod 755 uv && rm -rf uv.whl uv-*)
+    (cd "$1" && { unzip -q -o uv.whl || bsdtar -xf uv.whl; } && rm -rf uv && mv uv-*.data/scripts/uv uv && chmod 755 uv && rm -rf uv.whl uv-*)
 }
 
 load() { # load ADDRESS FILE
@@ -118,7 +118,9 @@ find_uv() { # Sets UV to a uv that runs: the one on the PATH, the one in the cac
     if uv --version >/dev/null 2>&1; then UV=uv; return; fi
     place="$CACHE/uv-$UV_VERSION-$(uname -m)"
     if ! "$place/uv" --version >/dev/null 2>&1; then
-        get_uv "$place" >>"$LOG" 2>&1 || { [ -w "$place" ] || place="$VENV/uv"; get_uv "$place" >>"$LOG" 2>&1; } || return 0
+        mkdir -p "$place" 2>/dev/null && [ -w "$place" ] || place="$VENV/uv" # The home may be read-only.
+        say "fetching uv, which installs the packages."
+        get_uv "$place" >>"$LOG" 2>&1 || return 0
     fi
     if "$place/uv" --version >/dev/null 2>&1; then UV="$place/uv"; fi
 }
