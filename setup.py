@@ -22,6 +22,7 @@ CORE = [
     "matplotlib>=3.7",
     "psutil>=5.9",
     "requests>=2.28",
+    "isal>=1.6,<2",  # Half of zlib's time for a .gz; where it is missing zlib is used.
     "rapidgzip>=0.14",
     "zstandard>=0.20",
     "optuna>=5,<6",
@@ -68,7 +69,7 @@ setup(
     packages=[*find_packages(include=["seqrec", "seqrec.*"]), "seqrec.jobs", "seqrec.conf"],
     package_dir={"seqrec.jobs": "jobs", "seqrec.conf": "conf"},
     package_data={
-        "seqrec": ["py.typed", "ingestion/download/*.yaml", "evaluation/report/*.html"],
+        "seqrec": ["py.typed", "ingestion/compiled/*.[ch]", "ingestion/download/*.yaml", "evaluation/report/*.html"],
         "seqrec.conf": ["*.yaml", "log4j2.properties"],
     },
     # `seqrec JOB ...` submits as ./spark-submit.sh does; a Databricks python_wheel_task finds the others by name.

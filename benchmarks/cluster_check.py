@@ -34,6 +34,7 @@ NAME, MODEL = "beauty", "a2svd"
 RUN = f"{NAME}-{MODEL}"
 SETTINGS = {
     "model.name": MODEL,
+    "ingestion.in_process_mb": 0,  # In tasks of the executors, which are killed.
     "training.num_streams": 2,
     "training.num_workers": 2,
     "training.num_epochs": 3,

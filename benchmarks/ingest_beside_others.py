@@ -1,19 +1,20 @@
 """The same ratings (CSV) and review lines (JSON) to the same Parquet: seqrec, DuckDB, Polars, the reference's reader.
 
     python benchmarks/ingest_beside_others.py --workdir WORKDIR --engines ENGINES_PYTHON --reference REFERENCE_PYTHON
-        [--ratings 20000000] [--lines 2000000] [--cores 2] [--rounds 3]
+        [--ratings 20000000] [--lines 2000000] [--kinds csv json] [--cores 2] [--rounds 3]
 
 ENGINES_PYTHON is a Python that has duckdb and polars, REFERENCE_PYTHON one that has recommenders 1.2.1; both are the
 benchmark's dependencies only. Each reader runs in a process of its own on the same files, one after the other, in
 every round; the reference only in the first. DuckDB and Polars run twice: see `ingest_engines` for `plain` and `same
-work`. Beyond the latter, seqrec hashes whole lines, accounts for every line of every file by reason, and reads back
-what it wrote for the digest. Prints a table of medians; keep it in benchmarks/results/ingest_<yyyymmdd>.md.
+work`. Beyond the latter, seqrec hashes whole lines, accounts for every line of every file by reason, and computes the
+digest of its table. Its seconds are those of the stage in a session that has started, theirs those of a process; its
+peak of memory is that of this process and the JVM together. Prints a table of medians; keep it in
+benchmarks/results/ingest_<yyyymmdd>.md.
 """
 
 import argparse
 import gzip
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -37,7 +38,7 @@ reader._reviews_preprocessing(sys.argv[1])
 """
 _ENGINES = str(Path(__file__).with_name("ingest_engines.py"))
 
-Taken = tuple[float, float]  # Seconds, CPU seconds.
+Taken = tuple[float, float, float]  # Seconds, CPU seconds, peak of resident memory in GiB.
 
 
 def main() -> None:
@@ -45,14 +46,17 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--ratings", type=int, default=20_000_000)
     parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument("--kinds", nargs="+", default=["csv", "json"])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engines", help="Python that has duckdb and polars")
     parser.add_argument("--reference", help="Python that has recommenders 1.2.1")
     arguments = parser.parse_args()
     work = Path(arguments.workdir)
-    print("| input | reader | s | CPU s | rows/s | seconds of seqrec / its seconds |\n|---|---|---|---|---|---|")
+    print(f"| input | reader | s | CPU s | peak GiB | rows/s | seconds of seqrec / its seconds |\n|{'---|' * 7}")
     for kind, rows in (("csv", arguments.ratings), ("json", arguments.lines)):
+        if kind not in arguments.kinds:
+            continue
         folder = synthesized(work, kind, rows, arguments.cores)
         taken: dict[str, list[Taken]] = defaultdict(list)
         for number in range(arguments.rounds):
@@ -65,12 +69,12 @@ def main() -> None:
             if kind == "json" and arguments.reference and number == 0:
                 command = [arguments.reference, "-c", _REFERENCE, joined(folder, work)]
                 taken["recommenders 1.2.1"].append(by_process(command))
-        ours = statistics.median(seconds for seconds, _ in taken["seqrec"])
+        ours = statistics.median(seconds for seconds, _, _ in taken["seqrec"])
         for reader, runs in taken.items():
-            seconds, cpu_seconds = (statistics.median(values) for values in zip(*runs, strict=True))
+            seconds, cpu_seconds, peak = (statistics.median(values) for values in zip(*runs, strict=True))
             print(
-                f"| {kind}, {rows:,} | {reader} | {seconds:.1f} | {cpu_seconds:.1f} | {rows / seconds:,.0f} "
-                f"| {ours / seconds:.2f} |",
+                f"| {kind}, {rows:,} | {reader} | {seconds:.1f} | {cpu_seconds:.1f} | {peak:.2f} "
+                f"| {rows / seconds:,.0f} | {ours / seconds:.2f} |",
                 flush=True,
             )
 
@@ -111,17 +115,17 @@ def by_seqrec(work: Path, kind: str, folder: Path, cores: int) -> Taken:
         started = time.monotonic()
         with Watch() as watch:
             run_ingest(spark, storage, kind, SourceConfig(kind="files", reviews=str(folder)), IngestionConfig(), True)
-        return time.monotonic() - started, watch.cpu_seconds
+        return time.monotonic() - started, watch.cpu_seconds, watch.peak_rss / 2**30
 
 
 def by_process(command: list[object]) -> Taken:
-    def children() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    started, cpu_seconds = time.monotonic(), children()
-    subprocess.run([str(word) for word in command], check=True, env={**os.environ, "PYTHONPATH": ""})
-    return time.monotonic() - started, children() - cpu_seconds
+    started = time.monotonic()
+    process = subprocess.Popen([str(word) for word in command], env={**os.environ, "PYTHONPATH": ""})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with status {process.returncode}")
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
 
 
 def joined(folder: Path, work: Path) -> Path:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,25 @@ class Storage:
                 path,
                 lambda: pafs.copy_files(str(source), self._full(path), pafs.LocalFileSystem(), self._files),
             )
+
+    @contextmanager
+    def new_file(self, path: str) -> Iterator[Path]:
+        """A local place to write `path` at; the file appears whole after the block, or not at all if that raises."""
+        target = self.local(path)
+        if target is None:
+            with scratch_folder() as folder:
+                yield folder / "new"
+                self.upload(folder / "new", path)
+            return
+        self._guard("write", path, lambda: target.parent.mkdir(parents=True, exist_ok=True))
+        place = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            yield place
+            self._guard("write", path, lambda: place.replace(target))
+        except OSError as error:
+            raise StorageError(f"{self.root}/{path}: cannot write: {explain(error)}") from error
+        finally:
+            place.unlink(missing_ok=True)
 
     def download(self, path: str, target: Path) -> None:
         """Copies one file to `target` on the local disk."""

@@ -127,6 +127,10 @@ class IngestionConfig:
     # Archives larger than this are split into pieces and read on all cores; 0 never splits.
     split_above_mb: int = speed_only(256)
     piece_mb: int = speed_only(64)  # Size of such a piece, uncompressed.
+    # Clean lines of reviews are read by compiled code where a C compiler is; false leaves all lines to Spark.
+    compiled: bool = speed_only(True)
+    # Review files of up to so many megabytes in all are read by this process, without waiting for Spark's workers.
+    in_process_mb: int = speed_only(1024)
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_reject_fraction <= 1:
@@ -146,8 +150,9 @@ class IngestionConfig:
         for name in ("max_line_bytes", "piece_mb"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is too small. Give at least 1.")
-        if self.split_above_mb < 0:
-            raise ValueError(f"split_above_mb: {self.split_above_mb} is negative. Give 0 or more.")
+        for name in ("split_above_mb", "in_process_mb"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is negative. Give 0 or more.")
 
 
 def as_list(patterns: str | list[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from seqrec.core.columns import LINE, REASON, SOURCE
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
+from seqrec.ingestion.clean_lines import CleanLines, read_clean_lines
 from seqrec.ingestion.config import IngestionConfig
 from seqrec.ingestion.files.splitting import find_broken, needs_pieces, split_file
 from seqrec.ingestion.formats.fields.item_columns import ITEM_COLUMNS, keep_first_lines
@@ -32,8 +33,7 @@ from seqrec.ingestion.line_counts import (
     counts_table,
     path_of,
 )
-from seqrec.tables.files import write_table
-from seqrec.tables.schemas import ITEMS
+from seqrec.tables.files import joined_tables, write_table
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ def ingest(
 ) -> Ingested:
     """Writes the three tables below `attempt`. Each good line is parsed once, on its way to the disk.
 
+    The clean lines of reviews are read by compiled code; what is left of them, and metadata, goes by Spark's rules.
+
     Raises:
         DataError: a broken archive, too many rejects, or no good review; the message names the file.
     """
@@ -74,12 +76,13 @@ def ingest(
         keep = config.on_truncated == "keep"
         return replace(source, lines=split_file(source.lines, attempt.storage, pieces, config, keep_truncated=keep))
 
+    clean = read_clean_lines(spark, reviews, config, attempt, pieces)
     reviews, metadata = (
-        [split(source) if needs_pieces(source.lines, config) else source for source in sources]
-        for sources in (reviews, metadata)
+        [split(source) if source.is_whole and needs_pieces(source.lines, config) else source for source in sources]
+        for sources in (clean.left, metadata)
     )
     try:
-        ingested = write_tables(spark, reviews, metadata, config, attempt)
+        ingested = write_tables(spark, clean, reviews, metadata, config, attempt)
     except Py4JError:
         # Spark does not name the archive that it failed at. The search for it costs a pass, but only now.
         broken = find_broken([source.lines for source in [*reviews, *metadata]])
@@ -90,19 +93,25 @@ def ingest(
             for sources in (reviews, metadata)
         )
         _LOG.info("only the whole lines are read of %s", ", ".join(file.display for file in broken))
-        ingested = write_tables(spark, reviews, metadata, config, attempt)
+        ingested = write_tables(spark, clean, reviews, metadata, config, attempt)
     attempt.storage.delete(pieces)
     return ingested
 
 
 def write_tables(
     spark: SparkSession,
+    clean: CleanLines,
     reviews: Sequence[LineSource],
     metadata: Sequence[LineSource],
     config: IngestionConfig,
     attempt: Attempt,
 ) -> Ingested:
-    """Writes the three tables once Spark can read every source. Parameters and errors are those of `ingest`."""
+    """Writes the three tables once Spark can read every source. Parameters and errors are those of `ingest`.
+
+    Args:
+        clean: what has been written of the reviews.
+        reviews: where the other lines are.
+    """
     review_table, review_counts = write_reviews(spark, reviews, config, attempt)
     if (looked_at := with_second_look(spark, reviews, review_counts, config)) != [*reviews]:
         reviews = looked_at
@@ -111,14 +120,18 @@ def write_tables(
     if (looked_at := with_second_look(spark, metadata, item_counts, config)) != [*metadata]:
         metadata = looked_at
         item_table, item_counts = write_items(spark, metadata, config, attempt)
+    review_table = joined_tables([clean.table, review_table])
+    review_counts = clean.with_counts(review_counts)
     counts = [*review_counts, *item_counts]
     _LOG.info("%s", counts_table(counts))
     check_rejects(review_counts, config.max_reject_fraction)
     check_rejects(item_counts, config.max_reject_fraction)
     if review_table.rows == 0:
         raise DataError(f"{reviews[0].file.display}: no line holds a review. Check the files of source.reviews.")
-    rejects = build_rejects(spark, reviews, metadata, counts, config)
-    tables = {"reviews": review_table, "items": item_table, "rejects": write_table(rejects, attempt, "rejects")}
+    rejects = joined_tables([])
+    if any(one.rejects for one in counts):
+        rejects = write_table(build_rejects(spark, reviews, metadata, counts, config), attempt, "rejects")
+    tables = {"reviews": review_table, "items": item_table, "rejects": rejects}
     _check_sums(tables, review_counts, item_counts)
     return Ingested(tables, counts)
 
@@ -126,11 +139,16 @@ def write_tables(
 def write_reviews(
     spark: SparkSession, sources: Sequence[LineSource], config: IngestionConfig, attempt: Attempt
 ) -> tuple[Table, list[FileCounts]]:
-    """Writes the table `reviews`; also returns the counts of each file."""
-    counter = _counter(spark, "reviews", sources)
-    parsed = counter.watch(parsed_reviews(spark, sources, config))
-    table = write_table(keep_good_reviews(parsed), attempt, "reviews")
-    return table, _with_cut_lines(counter.counts(), sources)
+    """Writes the table `reviews` for the lines that are not clean; also returns the counts of each file."""
+    with_lines = [source for source in sources if source.uris]
+    if not with_lines:
+        return joined_tables([]), _with_cut_lines([FileCounts(source.file.uri) for source in sources], sources)
+    counter = _counter(spark, "reviews", with_lines)
+    parsed = counter.watch(parsed_reviews(spark, with_lines, config))
+    table = write_table(keep_good_reviews(parsed), attempt, "reviews/others")
+    counts = {one.source: one for one in counter.counts()}
+    every = [counts.get(source.file.uri, FileCounts(source.file.uri)) for source in sources]
+    return table, _with_cut_lines(every, sources)
 
 
 def write_items(
@@ -138,7 +156,7 @@ def write_items(
 ) -> tuple[Table, list[FileCounts]]:
     """Writes the table `items`; also returns the counts of each file."""
     if not sources:
-        return write_table(spark.createDataFrame([], ITEMS), attempt, "items"), []
+        return joined_tables([]), []
     good = _counter(spark, "metadata", sources)
     first = _counter(spark, "items", sources)
     parsed = good.watch(parsed_metadata(spark, sources, config))

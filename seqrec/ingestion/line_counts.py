@@ -71,6 +71,15 @@ class FileCounts:
         else:
             self.rejects[state] = self.rejects.get(state, 0) + count
 
+    def merge(self, other: "FileCounts") -> None:
+        """Adds the counts of other lines of the same file."""
+        self.written += other.written
+        self.converted += other.converted
+        self.repeated += other.repeated
+        self.blank += other.blank
+        for reason, number in other.rejects.items():
+            self.rejects[reason] = self.rejects.get(reason, 0) + number
+
     def as_dict(self) -> dict[str, object]:
         """The counts as the manifest keeps them."""
         return {
@@ -148,10 +157,7 @@ def counts_table(counts: list[FileCounts]) -> str:
     """The counts as text: one row per file and a total."""
     total = FileCounts("total")
     for one in counts:
-        total.written, total.repeated = total.written + one.written, total.repeated + one.repeated
-        total.blank, total.converted = total.blank + one.blank, total.converted + one.converted
-        for reason, number in one.rejects.items():
-            total.add(reason, number)
+        total.merge(one)
     width = max(len(one.source.rpartition("/")[2]) for one in [*counts, total])
     names = f"{'lines':>13}  {'written':>13}  {'converted':>10}  {'repeated':>10}  {'blank':>8}  {'rejects':>9}"
     head = f"{'file':<{width}}  {names}"

@@ -1,6 +1,6 @@
 """Spark tables on disk: written below an attempt, read from the files that a manifest lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
@@ -69,6 +69,29 @@ def describe_table(
             "Delete the folder and run the stage again."
         )
     return Table(rows=num_rows, content=content, files=files)
+
+
+def check_footers(storage: Storage, files: Sequence[FileEntry]) -> None:
+    """Compares the footers of Parquet files with the rows that their writers have counted.
+
+    Raises:
+        DataError: they disagree, or a footer cannot be read.
+    """
+    with ThreadPoolExecutor(16) as pool:
+        rows = list(pool.map(lambda file: count_rows(storage, file.path), files))
+    for file, found in zip(files, rows, strict=True):
+        if found != file.rows:
+            raise DataError(
+                f"{storage.uri(file.path)}: {file.rows} rows were written, but the footer says {found}. "
+                "Delete the folder and run the stage again."
+            )
+
+
+def joined_tables(tables: Sequence[Table]) -> Table:
+    """The rows of all `tables`, which have the same columns, as one table."""
+    content = sum(int(table.content, 16) for table in tables) % (1 << 64)
+    files = tuple(file for table in tables for file in table.files)
+    return Table(rows=sum(table.rows for table in tables), content=f"{content:016x}", files=files)
 
 
 def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: str, schema: StructType) -> DataFrame:

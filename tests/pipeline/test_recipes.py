@@ -115,7 +115,7 @@ RECORDED: list[tuple[str, Sequence[str], str]] = [
 ]
 # Section -> the keys that its stage's recipe leaves out.
 LEFT_OUT = {
-    "ingestion": {"split_above_mb", "piece_mb"},
+    "ingestion": {"split_above_mb", "piece_mb", "compiled", "in_process_mb"},
     "evaluation": {"batch_size", "tensorflow_threads", "importance_rows", "report", "report_runs"},
     "tuning": {
         *("study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"),

@@ -103,7 +103,7 @@ def test_a_wheel_for_databricks_requires_nothing_that_the_runtime_has(tmp_path: 
         for line in lines
         if line.startswith("Requires-Dist") and "extra" not in line
     }
-    assert required == {"pydantic", "rich", "rapidgzip", "zstandard", "optuna"}
+    assert required == {"pydantic", "rich", "isal", "rapidgzip", "zstandard", "optuna"}
 
 
 @pytest.mark.slow

@@ -15,6 +15,11 @@ import zstandard
 from seqrec.core.errors import DataError, reason_of
 from seqrec.ingestion.files.raw_files import RawFile
 
+try:  # Half the time of zlib for the same bytes; runtimes that come with their own packages may lack it.
+    from isal import isal_zlib
+except ImportError:
+    isal_zlib = None
+
 _CHUNK_BYTES = 4 << 20
 _HEAD_CHUNK_BYTES = 1 << 10  # Small, as the output for the chunk in which a decompressor fails is lost.
 _MAX_WINDOW_BYTES = 1 << 31  # Window of `zstd --long=31`; the library's default limit is 128 MiB.
@@ -53,6 +58,29 @@ def read_chunks(file: RawFile, compression: Compression, progress: Progress = la
             yield from _chunks(read, compression)
         except _BROKEN as error:
             raise _broken(file, error) from None
+
+
+def read_chunks_fast(file: RawFile, compression: Compression, *, exactly: bool) -> Iterator[bytes]:
+    """`read_chunks`, for a .gz with a faster decompressor where there is one.
+
+    Args:
+        exactly: before an error, give all bytes that can be read. A faster decompressor may give fewer.
+
+    Raises:
+        BrokenArchiveError: the archive is cut off or damaged; the message is that of `read_chunks`.
+    """
+    if compression is not Compression.GZIP or exactly or isal_zlib is None:
+        yield from read_chunks(file, compression)
+        return
+    with file.open() as stream:
+        try:
+            yield from _gzip_chunks(lambda: stream.read(_CHUNK_BYTES), decompressor=isal_zlib.decompressobj)
+            return
+        except (isal_zlib.error, EOFError) as error:
+            broken = _broken(file, error)
+    for _ in read_chunks(file, compression):  # It says what is wrong.
+        pass
+    raise broken
 
 
 def read_chunks_in_parallel(file: RawFile, num_threads: int, progress: Progress = lambda _: None) -> Iterator[bytes]:
@@ -108,11 +136,13 @@ def _chunks(read: Callable[[], bytes], compression: Compression) -> Iterator[byt
         )
 
 
-def _gzip_chunks(read: Callable[[], bytes], *, takes_padding: bool = True) -> Iterator[bytes]:
+def _gzip_chunks(
+    read: Callable[[], bytes], *, takes_padding: bool = True, decompressor: Callable[..., Any] = zlib.decompressobj
+) -> Iterator[bytes]:
     """A .gz may hold several members in a row; zeros after the last one are padding."""
     waiting = read()
     while waiting:
-        member = zlib.decompressobj(wbits=31)
+        member = decompressor(wbits=31)
         while not member.eof:
             if not waiting and not (waiting := read()):
                 raise EOFError("it ends early")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pyspark.sql import DataFrame
 
+from seqrec.ingestion.compiled.clean_line import CleanLine
 from seqrec.ingestion.config import IngestionConfig
 
 
@@ -78,6 +79,13 @@ class LineFormat(ABC):
 
         Raises:
             DataError: the lines do not say.
+        """
+        return None
+
+    def clean_line(self, dialect: Any, config: IngestionConfig) -> CleanLine | None:
+        """What a plainly clean line is, for the compiled reader; None: `parse` reads all lines.
+
+        Such a line must have the same values and the same state by `parse`, and by `parse` of `second_dialect`.
         """
         return None
 

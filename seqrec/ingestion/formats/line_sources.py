@@ -38,6 +38,11 @@ class LineSource:
         return self.lines.uris
 
     @property
+    def is_whole(self) -> bool:
+        """Whether Spark reads the raw file itself, and not pieces of it."""
+        return self.uris == (self.file.uri,)
+
+    @property
     def group(self) -> str | None:
         return group_of_file(self.file.name)
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from seqrec.core.columns import ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED, VOTES
 from seqrec.core.errors import DataError
+from seqrec.ingestion.compiled.clean_line import MAX_COLUMNS, CleanLine
 from seqrec.ingestion.config import IngestionConfig
 from seqrec.ingestion.files.raw_lines import state_of
 from seqrec.ingestion.formats.fields.csv_fields import (
@@ -20,7 +21,7 @@ from seqrec.ingestion.formats.fields.csv_fields import (
     rating_line,
     with_csv_fields,
 )
-from seqrec.ingestion.formats.fields.review_columns import field_faults, has_good_fields
+from seqrec.ingestion.formats.fields.review_columns import field_faults, has_good_fields, seconds_between
 from seqrec.ingestion.formats.line_format import LineFormat, RawLine
 from seqrec.ingestion.line_counts import CONVERTED, GOOD, STATE
 
@@ -55,6 +56,14 @@ class Ratings(LineFormat):
         rows = [found for found in read if found.header is None]
         columns = header if header is not None else self._columns(rows, lines, place, config)
         return RatingsDialect(columns, _units(rows, columns, has_header=header is not None), separator)
+
+    def clean_line(self, dialect: RatingsDialect, config: IngestionConfig) -> CleanLine | None:
+        if len(dialect.columns) > MAX_COLUMNS:
+            return None
+        units = dialect.units_per_second
+        return CleanLine(
+            *seconds_between(config), config.max_line_bytes, units, columns=dialect.columns, separator=dialect.separator
+        )
 
     def _columns(
         self, rows: Sequence[RatingLine], lines: Sequence[RawLine], place: str, config: IngestionConfig

@@ -6,11 +6,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from seqrec.core.columns import ITEM, RATING, TIMESTAMP, USER, VERIFIED, VOTES
+from seqrec.ingestion.compiled.clean_line import HELPFUL, CleanLine
 from seqrec.ingestion.config import IngestionConfig
 from seqrec.ingestion.formats.fields.editions import review_of_2018
 from seqrec.ingestion.formats.fields.literals import Record
 from seqrec.ingestion.formats.fields.record_fields import parsed_votes
-from seqrec.ingestion.formats.fields.review_columns import with_json_state
+from seqrec.ingestion.formats.fields.review_columns import clean_json, with_json_state
 from seqrec.ingestion.formats.line_format import RawLine
 from seqrec.ingestion.formats.record_format import RecordFormat
 
@@ -27,6 +28,11 @@ class Reviews2018(RecordFormat):
     @staticmethod
     def fields(record: Record) -> tuple[dict[str, Any], bool]:
         return review_of_2018(record)
+
+    def clean_line(self, dialect: Any, config: IngestionConfig) -> CleanLine:
+        of_2023 = ("user_id", "parent_asin", "rating", "timestamp", "verified_purchase", "helpful_vote")
+        used = {"reviewerID": USER, "asin": ITEM, "overall": RATING, "unixReviewTime": TIMESTAMP, "verified": VERIFIED}
+        return clean_json(config, 1, *of_2023, **used, vote=VOTES, helpful=HELPFUL)
 
     def looks_like(self, line: RawLine) -> bool:
         return "reviewerID" in line.keys or "unixReviewTime" in line.keys

@@ -7,10 +7,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from seqrec.core.columns import GROUP, ITEM, LINE, RATING, TIMESTAMP, USER, VERIFIED, VOTES
+from seqrec.ingestion.compiled.clean_line import CleanLine
 from seqrec.ingestion.config import IngestionConfig
 from seqrec.ingestion.files.raw_lines import line_hash, state_of
 from seqrec.ingestion.formats.fields.record_fields import is_id, is_quoted, is_rating
 from seqrec.ingestion.line_counts import GOOD, STATE, WRITTEN
+
+_MAX_CLEAN_BYTES = 4 << 20  # For JSON: Spark's parser takes no text of over 20 million characters.
 
 
 def with_json_state(parsed: DataFrame, config: IngestionConfig, text: str = LINE) -> DataFrame:
@@ -36,6 +39,18 @@ def with_json_state(parsed: DataFrame, config: IngestionConfig, text: str = LINE
     return parsed.withColumn(STATE, state)
 
 
+def clean_json(config: IngestionConfig, units_per_second: int, *refused: str, **fields: str) -> CleanLine:
+    """A clean line of JSON.
+
+    Args:
+        units_per_second: of the times.
+        refused: fields of other editions, which a second look would read.
+        fields: JSON field -> column of `reviews`, or what else `CleanLine` knows.
+    """
+    max_bytes = min(config.max_line_bytes, _MAX_CLEAN_BYTES)
+    return CleanLine(*seconds_between(config), max_bytes, units_per_second, fields=fields, refused=refused)
+
+
 def keep_good_reviews(parsed: DataFrame) -> DataFrame:
     """Only the good lines, only the columns of `reviews`."""
     return parsed.where(F.col(STATE).isin(*WRITTEN)).select(
@@ -44,7 +59,7 @@ def keep_good_reviews(parsed: DataFrame) -> DataFrame:
 
 
 def has_good_fields(config: IngestionConfig) -> Column:
-    first, last = _seconds_between(config)
+    first, last = seconds_between(config)
     return (
         is_id(F.col(USER))
         & is_id(F.col(ITEM))
@@ -55,7 +70,7 @@ def has_good_fields(config: IngestionConfig) -> Column:
 
 
 def field_faults(config: IngestionConfig) -> list[tuple[str, Column]]:
-    first, last = _seconds_between(config)
+    first, last = seconds_between(config)
     return [
         ("missing_user", _is_missing(F.col(USER))),
         ("missing_item", _is_missing(F.col(ITEM))),
@@ -71,7 +86,7 @@ def _is_missing(text: Column) -> Column:
     return text.isNull() | (F.trim(text) == "")
 
 
-def _seconds_between(config: IngestionConfig) -> tuple[int, int]:
+def seconds_between(config: IngestionConfig) -> tuple[int, int]:
     """The first and the last second that a review may have."""
     first = date.fromisoformat(config.first_day)
     last = date.fromisoformat(config.last_day)
