@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -86,9 +87,12 @@ def build(say: Say) -> None:
         log.write_text("")
         started = time.monotonic()
         say(f"building Horovod {VERSION} for TensorFlow {tensorflow_version()}, once (log: {log})")
-        with tempfile.TemporaryDirectory(prefix="seqrec-horovod-") as folder:
-            _compile(Path(folder), place, log, say)
-        if not _install(place, log):
+        # Where the short build fails, Horovod's own whole one may still do.
+        for is_short in (True, False):
+            with tempfile.TemporaryDirectory(prefix="seqrec-horovod-") as folder:
+                if _compile(Path(folder), place, log, say, is_short) and _install(place, log):
+                    break
+        else:
             raise TrainingError(_failure(log))
         say(f"Horovod was built in {time.monotonic() - started:.0f} s.")
 
@@ -128,28 +132,36 @@ def _only_one(lock: Path, log: Path, say: Say) -> Iterator[None]:
         yield
 
 
-def _compile(folder: Path, place: Path, log: Path, say: Say) -> None:
-    """Compiles the wheel in `folder` and moves it to `place`."""
+def _compile(folder: Path, place: Path, log: Path, say: Say, is_short: bool) -> bool:
+    """Compiles the wheel in `folder` and moves it to `place`; False if the build fails.
+
+    Args:
+        is_short: whether parts that nothing here uses are left out.
+    """
     wanted = folder / "horovod.txt"
     wanted.write_text(f"horovod=={VERSION} --hash=sha256:{SHA256}\n")
-    script = folder / "cmake"
-    script.write_text(_CMAKE_SCRIPT.format(cmake=_cmake(folder, log)))
-    script.chmod(0o755)
+    cmake = _cmake(folder, log)
+    if is_short:
+        script = folder / "cmake"
+        script.write_text(_CMAKE_SCRIPT.format(cmake=shlex.quote(cmake)))
+        script.chmod(0o755)
+        cmake = str(script)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = max(1, min(cores, usable_memory() // _COMPILER_BYTES))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    settings = {**_SWITCHES, "HOROVOD_CMAKE": str(script), "MAKEFLAGS": f"-j{jobs}", "PATH": path}
+    settings = {**_SWITCHES, "HOROVOD_CMAKE": cmake, "MAKEFLAGS": f"-j{jobs}", "PATH": path}
     command = [*_pip("wheel"), "--verbose", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--require-hashes"]
     command += ["--no-binary", "horovod", "--wheel-dir", str(folder / "wheels"), "-r", str(wanted)]
     _run(command, log, settings, say)
     wheels = list((folder / "wheels").glob("horovod-*.whl"))
     if not wheels:
-        raise TrainingError(_failure(log))
+        return False
     for old in place.glob("*.whl"):
         old.unlink()
     part = place / f"{wheels[0].name}.part"  # In the cache's folder, so that the wheel appears whole.
     shutil.copyfile(wheels[0], part)
     part.rename(place / wheels[0].name)
+    return True
 
 
 def _run(command: list[str], log: Path, settings: dict[str, str], say: Say) -> int:
