@@ -109,7 +109,7 @@ def cached_wheels() -> Path:
 def progress_of(log: Path) -> str:
     """How far a build's log says it is, such as " (57 %)"; empty before anything is compiled."""
     with contextlib.suppress(OSError):
-        found = re.findall(r"^\[ *(\d+)%\]", log.read_text(errors="replace"), re.MULTILINE)
+        found = re.findall(r"^ *\[ *(\d+)%\]", log.read_text(errors="replace"), re.MULTILINE)
         return f" ({found[-1]} %)" if found else ""
     return ""
 

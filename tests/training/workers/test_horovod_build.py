@@ -70,7 +70,7 @@ def test_who_waits_for_another_build_sees_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = horovod_build.cached_wheels()
     place.mkdir(parents=True)
-    (place / "build.log").write_text("[ 12%] Building CXX object\n[ 57%] Building CXX object\n")
+    (place / "build.log").write_text("  [ 12%] Building CXX object\n  [ 57%] Building CXX object\n")
     command = [sys.executable, "-c", HOLD, place / "lock"]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     holder.stdout.readline()
