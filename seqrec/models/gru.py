@@ -16,7 +16,9 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.contract import RankingModel
 from seqrec.models.layers.batch_norm import BatchNorm
 from seqrec.models.layers.embedding import EventEmbedding
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.initializers import Initializer
+from seqrec.models.layers.recurrent.gru_recurrence import gru_recurrence
 from seqrec.models.layers.recurrent.time_order import TimeOrder, order_by_time
 from seqrec.models.layers.stream_rows import EvenRows
 from seqrec.models.layers.tower import Tower
@@ -65,8 +67,11 @@ class Gru(RankingModel):
         order = order_by_time(tf.reshape(history.length, [-1]), padded_length)
         items = tf.gather(tf.reshape(history.items, [-1]), order.row * padded_length + order.position)
         x = self.embedding(items)[:, : self._input_dim]  # [P, I]
-        last = self._last_state(tf.matmul(x, self.input_kernel) + self.bias, order)  # [R, H], by rank
-        user = tf.gather(last, order.rank)
+        inputs = tf.matmul(x, self.input_kernel) + self.bias
+        if fixed_shapes() is None:
+            user = tf.gather(self._last_state(inputs, order), order.rank)  # [R, H]
+        else:
+            user = self._last_of_all_states(inputs, order, tf.reshape(history.length, [-1]))
         return GruState(tf.reshape(user, tf.concat([tf.shape(history.length), [self._hidden_size]], axis=0)))
 
     def score(self, state: GruState, candidates: tf.Tensor, training: TrainingContext | None = None) -> tf.Tensor:
@@ -74,6 +79,13 @@ class Gru(RankingModel):
         (user_kernel, item_kernel), shift = self.tower.first_layer([self._hidden_size, self.config.event_dim], training)
         user_product = (self.tower.multiply(state.user, user_kernel) + shift)[:, :, None, :]
         return self.tower(user_product + self.tower.multiply(item, item_kernel), EvenRows(), training)
+
+    def _last_of_all_states(self, inputs: tf.Tensor, order: TimeOrder, length: tf.Tensor) -> tf.Tensor:
+        """Does the same with fixed shapes, for histories of lengths int32 [R] in their own order."""
+        gate_kernel, state_kernel = tf.convert_to_tensor(self.gate_kernel), tf.convert_to_tensor(self.state_kernel)
+        states = gru_recurrence(inputs, gate_kernel, state_kernel, order.starts)
+        last = tf.gather(states, tf.gather(order.place, tf.maximum(length - 1, 0), batch_dims=1))
+        return tf.where((length > 0)[:, None], last, 0.0)
 
     def _last_state(self, inputs: tf.Tensor, order: TimeOrder) -> tf.Tensor:
         """Returns the state after the last event of each history, float32 [R, H], the longest history first."""

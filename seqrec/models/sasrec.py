@@ -21,6 +21,7 @@ from seqrec.models.layers.attention.transformer import Transformer, TransformerS
 from seqrec.models.layers.dense import LayerNorm
 from seqrec.models.layers.dropout import dropout
 from seqrec.models.layers.embedding import EmbeddingTable, EventEmbedding
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.item_output import ItemOutput, OutputOptions
 from seqrec.models.layers.packing import take_packed
@@ -119,7 +120,10 @@ class Sasrec(RetrievalModel):
             x *= math.sqrt(self.config.event_dim)
         if self.positions is not None:
             own_length = tf.gather(tf.reshape(runs.length, [-1]), events.row)
-            x += tf.gather(self.positions, self.config.max_history_length - own_length + events.position)
+            place = self.config.max_history_length - own_length + events.position
+            if fixed_shapes() is not None:  # An empty slot may belong to an empty run.
+                place = tf.minimum(place, self.config.max_history_length - 1)
+            x += tf.gather(self.positions, place)
         if self.input_norm is not None:
             x = self.input_norm(x)
         x = self._drop(x, events.num_per_stream, training)

@@ -65,7 +65,7 @@ def _check_training(config: LoadedConfig) -> None:
             # This imports the model and with it TensorFlow, which takes seconds.
             check_settings(dataclasses.replace(run.model, name=model))
         if run.training.loss != LossConfig():
-            check_objective(run.training.loss, model)
+            check_objective(run.training.loss, model, run.training.jit)
     check_division(layout_of(run.training, run.seed))
 
 

@@ -87,6 +87,7 @@ def train_run(
         reporter=reporter,
         stop_requested=writer.stop_requested.is_set,
         after_epoch=after_epoch or (lambda _: None),
+        leaves_unread=step.is_compiled,
     )
     try:
         state = train(trainer)

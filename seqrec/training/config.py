@@ -67,6 +67,9 @@ class TrainingConfig:
     gradient_compression: Literal["none", "fp16"] = "none"
     checkpoint_every_steps: int = speed_only(0)  # Steps between checkpoints within an epoch; 0: none within it.
     keep_last: int = speed_only(2)  # Number of newest checkpoints to keep, beside the best weights.
+    # Compile the step by XLA, with fixed shapes: on, off, or auto: where there is a GPU. It changes rounding, and the
+    # draws of dropout.
+    jit: Literal["auto", "on", "off"] = speed_only("auto")
     # Threads that TensorFlow uses in each worker, which change rounding; null: an equal share of the cores.
     num_threads: int | None = speed_only(None)
     # Local folder for copies of remote files and unfinished checkpoints; null: the system's temporary folder.

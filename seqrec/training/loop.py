@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from seqrec.core.errors import TrainingError
 from seqrec.feed.prefetching import prefetched
@@ -23,6 +22,7 @@ from seqrec.training.reporting.reporter import Reporter, StepReport
 from seqrec.training.train_step import Batch, StepOutcome
 
 _BATCHES_AHEAD = 4
+_UNREAD_STEPS = 10  # Steps whose outcomes may lie on a device unread, as reading waits for the device.
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Trainer:
     reporter: Reporter
     stop_requested: Callable[[], bool]
     after_epoch: Callable[[TrainingState], None]  # Called once an epoch is validated and saved.
+    leaves_unread: bool = False  # Whether outcomes may stay on a device for a few steps.
     pace: "Pace" = field(default_factory=lambda: Pace())
 
 
@@ -51,12 +52,11 @@ def train(trainer: Trainer) -> TrainingState:
         plan = trainer.feed.plan(state.epoch)
         for batch in _timed_batches(trainer):
             outcome = trainer.step(batch, state.global_step, trainer.stop_requested(), _rate_share(trainer))
-            _end_step(trainer, outcome, plan.steps)
-            if float(outcome.stop) > 0.0:
+            stops = _end_step(trainer, outcome, plan.steps)
+            if stops or _is_saved(trainer):
                 trainer.save(state)
+            if stops:
                 return state
-            if config.checkpoint_every_steps and state.global_step % config.checkpoint_every_steps == 0:
-                trainer.save(state)
         trainer.pace.trained = time.monotonic()
         trainer.reporter.phase("validation")
         metrics = trainer.validate()
@@ -81,6 +81,7 @@ class Pace:
     waited: float = 0.0  # Seconds that the loop has waited for data.
     logged: float = field(default_factory=time.monotonic)  # When losses were last logged.
     losses: list[float] = field(default_factory=list)  # Losses of the steps since then.
+    unread: list[StepOutcome] = field(default_factory=list)  # Outcomes of the last steps that were not read yet.
 
     def examples_per_second(self, step: int, batch_size: int) -> float:
         """Mean over the steps of this epoch that this process has done, up to `step`."""
@@ -88,7 +89,7 @@ class Pace:
 
 
 def _timed_batches(trainer: Trainer) -> Iterator[Batch]:
-    """The rest of the epoch's batches as tensors; adds up the time that the loop waits for them."""
+    """The rest of the epoch's batches; adds up the time that the loop waits for them."""
     state = trainer.state
     pace = trainer.pace = Pace(first_step=state.step, is_traced=trainer.pace.is_traced)
     trainer.reporter.phase("training" if pace.is_traced else "first step")
@@ -100,7 +101,7 @@ def _timed_batches(trainer: Trainer) -> Iterator[Batch]:
             pace.waited += time.monotonic() - began
             if batch is None:
                 return
-            yield tf.nest.map_structure(tf.convert_to_tensor, batch)
+            yield batch
     finally:
         batches.close()
 
@@ -111,33 +112,59 @@ def _rate_share(trainer: Trainer) -> float:
     return trainer.learning_rate.share(trainer.state.global_step, [row[metric] for row in trainer.state.history])
 
 
-def _end_step(trainer: Trainer, outcome: StepOutcome, steps: int) -> None:
-    """Advances the state by a step and reports it.
+def _end_step(trainer: Trainer, outcome: StepOutcome, steps: int) -> bool:
+    """Advances the state by a step and reads its outcome, or leaves that for a later step.
 
+    Every worker reads after the same steps, so that all stop together.
+
+    Returns: whether a worker was asked to stop.
     Raises:
         TrainingError: a loss since the last log is not a finite number; seen when losses are logged, or at once.
     """
+    state, pace = trainer.state, trainer.pace
+    pace.unread.append(outcome)
+    state.step += 1
+    state.global_step += 1
+    is_due = not trainer.leaves_unread or len(pace.unread) == _UNREAD_STEPS or not pace.is_traced
+    if is_due or _is_saved(trainer) or _is_logged(trainer, steps):
+        return _read_outcomes(trainer, steps)
+    return False
+
+
+def _is_saved(trainer: Trainer) -> bool:
+    every = trainer.config.checkpoint_every_steps
+    return every > 0 and trainer.state.global_step % every == 0
+
+
+def _is_logged(trainer: Trainer, steps: int) -> bool:
+    state = trainer.state
+    return state.global_step % trainer.config.log_every_steps == 0 or state.step == steps
+
+
+def _read_outcomes(trainer: Trainer, steps: int) -> bool:
+    """Waits for the steps done so far, and reports them; returns whether a worker was asked to stop."""
     state, pace, config = trainer.state, trainer.pace, trainer.config
-    loss = float(outcome.loss)
+    unread, pace.unread = pace.unread, []
+    losses = [float(outcome.loss) for outcome in unread]
     if not pace.is_traced:
         pace.is_traced = True
         trainer.reporter.phase("training")
-    state.step += 1
-    state.global_step += 1
-    state.loss_sum += loss
-    pace.losses.append(loss)
-    is_logged = state.global_step % config.log_every_steps == 0 or state.step == steps
-    if is_logged or not np.isfinite(loss):
+    for loss in losses:  # One by one: the sum does not depend on how many are read together.
+        state.loss_sum += loss
+    pace.losses += losses
+    is_logged = _is_logged(trainer, steps)
+    if is_logged or not np.all(np.isfinite(losses)):
         _check_losses(trainer)
     trainer.reporter.step(
         StepReport(
             step=state.step,
             steps=steps,
-            loss=loss,
+            loss=losses[-1],
             examples_per_second=pace.examples_per_second(state.step, config.global_batch_size),
-            scalars=_scalars(trainer, outcome) if is_logged else None,
+            scalars=_scalars(trainer, unread[-1]) if is_logged else None,
         )
     )
+    return any(float(outcome.stop) > 0.0 for outcome in unread)
 
 
 def _check_losses(trainer: Trainer) -> None:

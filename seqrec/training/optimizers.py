@@ -14,11 +14,15 @@ import tensorflow as tf
 
 from seqrec.core.errors import ConfigError
 from seqrec.models.layers.embedding import Gradient
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.training.optimizer_config import OptimizerConfig
 
 
 class MergedSlices(tf.IndexedSlices):
-    """Slices that hold every row once, as `merge_rows` makes them, so that they need not be merged again."""
+    """Slices that hold every row once, as `merge_rows` makes them, so that they need not be merged again.
+
+    With fixed shapes there may be further slices, all zeros, whose row is the first one beyond the table.
+    """
 
 
 class Slots(NamedTuple):
@@ -184,9 +188,30 @@ def merge_rows(gradient: tf.IndexedSlices) -> MergedSlices:
 
     Use it before an exchange between workers too, so that no row is sent twice.
     """
+    if fixed_shapes() is not None:
+        return _merge_sorted(gradient)
     unique, place = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(unique))
     return MergedSlices(values, unique, gradient.dense_shape)
+
+
+def _merge_sorted(gradient: tf.IndexedSlices) -> MergedSlices:
+    """Does the same as `merge_rows`, with as many slices as before: those left over lie beyond the table."""
+    order = tf.argsort(gradient.indices, stable=True)
+    rows = tf.gather(gradient.indices, order)
+    is_first = tf.concat([[True], rows[1:] != rows[:-1]], axis=0)
+    place = tf.cumsum(tf.cast(is_first, tf.int32)) - 1
+    num_slices = tf.size(rows)
+    values = tf.math.unsorted_segment_sum(tf.gather(gradient.values, order), place, num_slices)
+    height = tf.cast(gradient.dense_shape[0], rows.dtype)
+    unique = tf.tensor_scatter_nd_min(tf.fill([num_slices], height), place[:, None], rows)
+    return MergedSlices(values, unique, gradient.dense_shape)
+
+
+def without_empty(gradient: MergedSlices) -> MergedSlices:
+    """Returns the slices whose row lies within the table."""
+    kept = tf.where(gradient.indices < tf.cast(gradient.dense_shape[0], gradient.indices.dtype))[:, 0]
+    return MergedSlices(tf.gather(gradient.values, kept), tf.gather(gradient.indices, kept), gradient.dense_shape)
 
 
 def build_optimizer(config: OptimizerConfig, variables: Sequence[tf.Variable]) -> Adam:

@@ -78,7 +78,7 @@ def run_train(
     """
     inputs = _read_inputs(storage, name, model, training, seed)
     load_options(inputs.model)
-    check_objective(inputs.training.loss, inputs.model.name)
+    check_objective(inputs.training.loss, inputs.model.name, inputs.training.jit)
     num_runs = _num_runs(storage, inputs)
     plan = _checked_plan(inputs, num_runs)
     if training.dry_run:

@@ -6,15 +6,18 @@ S streams of this worker, M moments of the batch norms.
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import RunBatch, TrainBatch
 from seqrec.models.contract import SequenceModel
+from seqrec.models.layers.fixed_shapes import FixedShapes, num_slots, use_fixed_shapes
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.config import TrainingConfig
 from seqrec.training.learning_rate import full_rate
 from seqrec.training.objectives.objective import Objective
-from seqrec.training.optimizers import Adam, Gradient, WeightAverage, merge_rows
+from seqrec.training.optimizers import Adam, Gradient, WeightAverage, merge_rows, without_empty
+from seqrec.training.workers.devices import is_compiled
 from seqrec.training.workers.exchange import Workers
 
 Batch: TypeAlias = TrainBatch | RunBatch  # Whichever the objective reads.
@@ -54,21 +57,44 @@ class TrainStep:
         self._seed = seed
         self._stream_ids = list(stream_ids)
         self._average = average
+        self.is_compiled = is_compiled(config.jit) and objective.takes_fixed_shapes
+        # Horovod's operations cannot be compiled: with several workers only what lies before the exchange is.
+        compiles_all = self.is_compiled and workers.size == 1
         # Without AutoGraph: there is no Python control flow to convert, and it would leave files in the temporary
         # folder of every worker that does not end cleanly, as workers on Spark do not.
-        self._update = tf.function(self._traced, autograph=False)
+        self._update = tf.function(self._traced, autograph=False, jit_compile=True if compiles_all else None)
+        self._compiled_gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
 
     def __call__(self, batch: Batch, global_step: int, stop: bool, rate_share: float = 1.0) -> StepOutcome:
-        """Does step `global_step` (0 is the first of the run) with a batch of tensors [S, B, ...].
+        """Does step `global_step` (0 is the first of the run) with a batch of arrays or tensors [S, B, ...].
 
         Args:
             rate_share: the share of the full learning rate that the step takes.
         """
         step, share = tf.constant(global_step, tf.int64), tf.constant(rate_share, tf.float32)
-        return self._update(batch, step, tf.constant(float(stop)), share)
+        slots = self._num_slots(batch) if self.is_compiled else None
+        batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+        return self._update(batch, step, tf.constant(float(stop)), share, slots)
 
-    def _traced(self, batch: Batch, global_step: tf.Tensor, stop: tf.Tensor, rate_share: tf.Tensor) -> StepOutcome:
-        loss, gradients, moments = self._gradients(batch, global_step)
+    @property
+    def num_graphs(self) -> int:
+        """How often the step was traced: with fixed shapes once for each number of slots."""
+        return int(self._update.experimental_get_tracing_count())
+
+    def _num_slots(self, batch: Batch) -> int:
+        """Places for the packed events of a stream: there is one compiled step for each number."""
+        read = batch.history if isinstance(batch, TrainBatch) else batch.runs
+        return num_slots(np.asarray(read.length), self._config.gradient_accumulation)
+
+    def _traced(
+        self, batch: Batch, global_step: tf.Tensor, stop: tf.Tensor, rate_share: tf.Tensor, slots: int | None
+    ) -> StepOutcome:
+        scale = self._scale(batch)
+        if self.is_compiled and self._workers.size > 1:
+            loss, gradients, moments = self._compiled_gradients(batch, global_step, scale, slots)
+            gradients = [without_empty(each) if isinstance(each, tf.IndexedSlices) else each for each in gradients]
+        else:
+            loss, gradients, moments = self._gradients(batch, global_step, scale, slots)
         statistics = tf.concat([moments, [loss, stop]], axis=0)
         gradients, statistics, bytes_sent = self._workers.exchange(gradients, statistics)
         norm = tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])
@@ -81,13 +107,24 @@ class TrainStep:
             self._average.update(self._optimizer.num_steps.read_value())
         return StepOutcome(statistics[-2], statistics[-1], norm, rate, bytes_sent)
 
-    def _gradients(self, batch: Batch, global_step: tf.Tensor) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
+    def _gradients(
+        self, batch: Batch, global_step: tf.Tensor, scale: tf.Tensor | None, slots: int | None
+    ) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
         """This worker's loss [], gradients with every row once, and moments [M]: means over its streams and all parts.
 
         Their means over the workers are those of the global batch.
+
+        Args:
+            slots: places for the packed events of a stream, for a step whose shapes are fixed.
         """
+        items = batch.history.items if isinstance(batch, TrainBatch) else batch.runs.items
+        with use_fixed_shapes(None if slots is None else FixedShapes(slots, items.shape[2])):
+            return self._gradients_of_parts(batch, global_step, scale)
+
+    def _gradients_of_parts(
+        self, batch: Batch, global_step: tf.Tensor, scale: tf.Tensor | None
+    ) -> tuple[tf.Tensor, list[Gradient | None], tf.Tensor]:
         num_parts = self._config.gradient_accumulation
-        scale = self._scale(batch)
         losses, parts, moments = [], [], []
         for number in range(num_parts):
             part = tf.nest.map_structure(lambda x, n=number: tf.split(x, num_parts, axis=1)[n], batch)

@@ -79,16 +79,17 @@ def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[
 
 
 def counting(
-    count: Callable[[Any, Any, int], None], num_steps: int, happen: Callable[[Any], None]
-) -> Callable[[Any, Any, int], None]:
+    count: Callable[[Any, Any, int], bool], num_steps: int, happen: Callable[[Any], None]
+) -> Callable[[Any, Any, int], bool]:
     """The loop's `_end_step`, after which `happen(trainer)` is called once, when `num_steps` steps are done."""
     done = []
 
-    def and_then(trainer: Any, outcome: Any, steps: int) -> None:
-        count(trainer, outcome, steps)
+    def and_then(trainer: Any, outcome: Any, steps: int) -> bool:
+        stops = count(trainer, outcome, steps)
         done.append(1)
         if len(done) == num_steps:
             happen(trainer)
+        return stops
 
     return and_then
 

@@ -148,9 +148,9 @@ def test_a_run_that_resumes_in_mid_epoch_has_the_rates_of_one_without_a_break(
 ) -> None:
     rates: list[float] = []
 
-    def noted(trainer: Any, outcome: Any, steps: int) -> None:
+    def noted(trainer: Any, outcome: Any, steps: int) -> bool:
         rates.append(float(outcome.learning_rate))
-        end_step(trainer, outcome, steps)
+        return end_step(trainer, outcome, steps)
 
     end_step = loop._end_step
     monkeypatch.setattr(loop, "_end_step", noted)

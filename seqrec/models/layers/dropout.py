@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from seqrec.models.layers.training_context import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext, draw_words
 
 _LEVELS = 256
 
@@ -27,7 +27,7 @@ def keep_mask(keys: tf.Tensor, num_per_stream: tf.Tensor, levels: int) -> tf.Ten
     for stream in range(keys.shape[0]):
         num_elements = num_per_stream[stream]
         num_words = (num_elements + 3) // 4
-        words = tf.random.stateless_uniform([num_words], keys[stream], minval=None, maxval=None, dtype=tf.int32)
+        words = draw_words([num_words], keys[stream])
         masks.append(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:num_elements])
     drawn = masks[0] if len(masks) == 1 else tf.concat(masks, axis=0)
     return drawn < tf.constant(levels, tf.uint8)

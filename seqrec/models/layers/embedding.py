@@ -9,6 +9,7 @@ from seqrec.core import columns as C
 from seqrec.core.batch import PADDING_INDEX
 from seqrec.events.vocabulary import CATEGORIES, ITEMS, Vocabulary
 from seqrec.models.config import ModelConfig
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.item_features import FeatureEmbedding
 from seqrec.models.layers.training_context import TrainingContext
@@ -177,8 +178,13 @@ class EventEmbedding(tf.Module):
         for table, rows in tables:
             height = table.shape[0]
             keys = tf.range(num_streams, dtype=tf.int64)[:, None] * height + tf.cast(rows, tf.int64)
-            unique = tf.unique(tf.reshape(keys, [-1])).y
-            total += tf.nn.l2_loss(tf.gather(table, unique % height))
+            if fixed_shapes() is None:
+                unique = tf.unique(tf.reshape(keys, [-1])).y
+                total += tf.nn.l2_loss(tf.gather(table, unique % height))
+            else:  # The number of unique keys is data.
+                ordered = tf.sort(tf.reshape(keys, [-1]))
+                is_first = tf.concat([[True], ordered[1:] != ordered[:-1]], axis=0)
+                total += tf.nn.l2_loss(tf.where(is_first[:, None], tf.gather(table, ordered % height), 0.0))
         return total / tf.cast(num_streams, tf.float32)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seqrec.core import columns as C
 from seqrec.events.features import FEATURE_NAMES, NUM_FEATURE_ROWS, ItemFeatures
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.initializers import Initializer
 
 
@@ -58,7 +59,9 @@ class FeatureEmbedding(tf.Module):
         return tf.reshape(total, tf.concat([tf.shape(items), [self.table.shape[1]]], axis=0))
 
     def trained_items(self) -> tf.Tensor:
-        """Returns float32 [I, W] for the items trained on; its gradient is dense."""
+        """Returns float32 [I, W] for the items trained on; its gradient is dense but with fixed shapes."""
+        if fixed_shapes() is not None:  # The number of rows that have a weight is data.
+            return self(tf.range(1, self._num_trained + 1))
         rows = tf.slice(self.rows, [1, 0], [self._num_trained, -1])
         weights = tf.cast(tf.slice(self.weights, [1, 0], [self._num_trained, -1]), tf.float32)
         place = tf.where(weights != 0.0)

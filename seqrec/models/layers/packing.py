@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from seqrec.models.layers.fixed_shapes import fixed_shapes
+
 
 class PackedEvents(NamedTuple):
     """Events of R = S * B histories, ordered by history, then by time. So the events of a stream are contiguous."""
@@ -29,6 +31,9 @@ def pack_events(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
         length: int32 [S, B], number of real events of each history.
         padded_length: number of events to which the reference pads if padding takes part, else None.
     """
+    shapes = fixed_shapes()
+    if shapes is not None:
+        return _pack_into_slots(length, padded_length, shapes.slots_per_stream)
     num_streams, batch = length.shape[0], tf.shape(length)[1]
     flat = tf.reshape(length, [-1])
     listed = flat if padded_length is None else flat + 1
@@ -49,6 +54,36 @@ def pack_events(length: tf.Tensor, padded_length: int | None) -> PackedEvents:
     )
 
 
+def _pack_into_slots(length: tf.Tensor, padded_length: int | None, num_slots: int) -> PackedEvents:
+    """Does the same as `pack_events`, with `num_slots` places for each stream.
+
+    A place that no event takes belongs to the last history of its stream and has the weight 0.
+    """
+    num_streams, batch = length.shape
+    listed = length if padded_length is None else length + 1
+    start = tf.cumsum(listed, axis=1, exclusive=True)  # [S, B]
+    slot = tf.tile(tf.range(num_slots)[None, :], [num_streams, 1])  # [S, M]
+    history = tf.searchsorted(start + listed, slot, side="right")  # Histories that end at or before the slot.
+    is_taken = history < batch
+    history = tf.minimum(history, batch - 1)
+    position = tf.where(is_taken, slot - tf.gather(start, history, batch_dims=1), 0)
+    own_length = tf.gather(length, history, batch_dims=1)
+    is_real = tf.cast(is_taken & (position < own_length), tf.float32)
+    padding = tf.zeros_like(is_real)
+    if padded_length is not None:
+        padding = tf.where(is_taken, tf.cast(padded_length - own_length, tf.float32), 0.0)
+    stream = tf.repeat(tf.range(num_streams), num_slots)
+    return PackedEvents(
+        row=tf.reshape(history, [-1]) + batch * stream,
+        position=tf.reshape(position, [-1]),
+        weight=tf.reshape(is_real + (1.0 - is_real) * padding, [-1]),
+        is_real=tf.reshape(is_real, [-1]),
+        stream=stream,
+        row_start=tf.reshape(start + num_slots * tf.range(num_streams)[:, None], [-1]),
+        num_per_stream=tf.fill([num_streams], num_slots),
+    )
+
+
 def take_packed(values: tf.Tensor, events: PackedEvents) -> tf.Tensor:
     """Returns [P] packed values of dense values [S, B, L]; 0 for a padding event."""
     padded_length = tf.shape(values)[2]
@@ -64,6 +99,14 @@ def padded_place(events: PackedEvents, num_positions: tf.Tensor) -> tf.Tensor:
     ends = tf.concat([events.row_start[1:], [num_events]], axis=0)
     place = events.row_start[:, None] + tf.range(num_positions)
     return tf.where(place < ends[:, None], place, num_events)
+
+
+def longest_history(events: PackedEvents) -> tf.Tensor | int:
+    """Returns int32 [], at least the largest number of packed events of a history."""
+    shapes = fixed_shapes()
+    if shapes is not None:
+        return shapes.padded_length + 1
+    return tf.maximum(tf.reduce_max(events.position), 0) + 1
 
 
 def sum_by_row(values: tf.Tensor, row: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:

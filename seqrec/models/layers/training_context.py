@@ -42,3 +42,24 @@ class TrainingContext:
         if not self._moments:
             return tf.zeros([self.num_streams, 0])
         return tf.concat(self._moments, axis=1)
+
+
+def draw_words(shape: list, key: tf.Tensor) -> tf.Tensor:
+    """Random bits, int32 of `shape`; the same in a step that is compiled and in one that is not.
+
+    Args:
+        key: int64 [2], a row of `TrainingContext.keys`.
+    """
+    return tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+
+
+def draw_uniform(shape: list, key: tf.Tensor) -> tf.Tensor:
+    """float64 of `shape` in [0, 1), the same in a step that is compiled and in one that is not.
+
+    They are those of tf.random.stateless_uniform, made from random bits as it does: compiled, it would give others.
+    """
+    words = draw_words([*shape, 2], key)
+    low = tf.cast(words[..., 1], tf.float64)
+    high = tf.cast(tf.bitwise.bitwise_and(words[..., 0], 0xFFFFF), tf.float64)
+    low = tf.where(low < 0.0, low + 2.0**32, low)
+    return (high * 2.0**32 + low) * 2.0**-52

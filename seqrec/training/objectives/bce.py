@@ -6,6 +6,7 @@ power below 1, which lowers that: see `target_weight`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,12 +45,16 @@ class Bce(Objective):
         shares = Shares(*(float(config.negatives == source) for source in Shares._fields))
         self.draws = ItemDraws(shares, train_count, config.popularity_exponent)
 
+    @staticmethod
+    def can_fix_shapes(options: Any) -> bool:
+        return False  # It draws for each target, and how many there are is data.
+
     def loss(self, model: RetrievalModel, batch: RunBatch, training: TrainingContext) -> Loss:
         targets = run_targets(model, batch, self.num_items, training)
         keys = training.keys("negatives")
         negatives = [
             self.draws.draw([tf.size(items), self._num_negatives], items, keys[stream])
-            for stream, (_, items) in enumerate(targets.by_stream())
+            for stream, (_, items, _) in enumerate(targets.by_stream())
         ]
         drawn = tf.concat(negatives, axis=0)  # [all targets, k]
         target_logits = tf.reduce_sum(targets.states * model.item_vectors(targets.items), axis=1)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from seqrec.core.batch import RunBatch
 from seqrec.models.contract import RetrievalModel
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.objectives.objective import Loss, Objective
@@ -72,6 +73,7 @@ class FullSoftmax(Objective):
             self._block_size,
             self._smoothing,
             self._matmul_dtype,
+            targets.weights,
         )
         return Loss(data, model.regularization(batch.runs))
 
@@ -83,6 +85,7 @@ def full_softmax_loss(
     block_size: int,
     smoothing: float = 0.0,
     matmul_dtype: tf.DType = tf.float32,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Sum over the targets of the cross-entropy, float32 [].
 
@@ -94,20 +97,24 @@ def full_softmax_loss(
         targets: int32 [T], rows of `vectors`.
         block_size: the largest number of targets whose logits are in memory at once.
         matmul_dtype: the type of what is multiplied; see `FullSoftmaxOptions`.
+        weights: float32 [T], what each target counts; None: all count 1.
     """
 
     @tf.custom_gradient
     def loss_of(states: tf.Tensor, vectors: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        log_sum, state_slope, vector_slope = _log_sums(states, vectors, block_size, matmul_dtype)
+        log_sum, state_slope, vector_slope = _log_sums(states, vectors, block_size, matmul_dtype, weights)
         target_vectors = tf.gather(vectors, targets)
         mean_vector = tf.reduce_mean(vectors, axis=0)
         wanted = (1.0 - smoothing) * target_vectors + smoothing * mean_vector  # [T, V]
+        if weights is not None:
+            wanted *= weights[:, None]
         value = log_sum - tf.reduce_sum(states * wanted)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             num_items = tf.shape(vectors)[0]
-            pulled = (1.0 - smoothing) * tf.math.unsorted_segment_sum(states, targets, num_items)
-            pulled += smoothing * tf.reduce_sum(states, axis=0) / tf.cast(num_items, tf.float32)
+            counted = states if weights is None else states * weights[:, None]
+            pulled = (1.0 - smoothing) * tf.math.unsorted_segment_sum(counted, targets, num_items)
+            pulled += smoothing * tf.reduce_sum(counted, axis=0) / tf.cast(num_items, tf.float32)
             return upstream * (state_slope - wanted), upstream * (vector_slope - pulled)
 
         return value, gradient
@@ -116,35 +123,67 @@ def full_softmax_loss(
 
 
 def _log_sums(
-    states: tf.Tensor, vectors: tf.Tensor, block_size: int, matmul_dtype: tf.DType
+    states: tf.Tensor, vectors: tf.Tensor, block_size: int, matmul_dtype: tf.DType, weights: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Sum over all states of log(sum over items of exp(logit)), with its gradients.
 
     Returns: float32 [], and the gradients by states [T, V] and vectors [I, V].
     """
-    num_states, width = tf.shape(states)[0], states.shape[1]
-    num_blocks = tf.maximum(1, (num_states + block_size - 1) // block_size)
-    size = (num_states + num_blocks - 1) // num_blocks  # Blocks of even sizes; the last one may be a little shorter.
+    blocks = _Blocks(states, block_size)
+    width = states.shape[1]
+    weight_column = None if weights is None else weights[:, None]
     # Items in columns: the two products with [V, I] take 30 % less time than with [I, V] turned by the product itself.
     rows, columns = tf.cast(vectors, matmul_dtype), tf.cast(tf.transpose(vectors), matmul_dtype)
 
     def step(
         block: tf.Tensor, total: tf.Tensor, state_slopes: tf.TensorArray, column_slope: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        part = states[block * size : (block + 1) * size]
+        part = blocks.take(states, block)
         logits = tf.cast(tf.matmul(tf.cast(part, matmul_dtype), columns), tf.float32)  # [B, I]
         highest = tf.reduce_max(logits, axis=1, keepdims=True)
         exponentials = tf.exp(logits - highest)
         sums = tf.reduce_sum(exponentials, axis=1, keepdims=True)
-        total += tf.reduce_sum(tf.math.log(sums) + highest)
-        scales, shares = tf.cast(exponentials, matmul_dtype), tf.cast(part / sums, matmul_dtype)
-        state_slopes = state_slopes.write(block, tf.cast(tf.matmul(scales, rows), tf.float32) / sums)
+        scales = tf.cast(exponentials, matmul_dtype)
+        log_sums = tf.math.log(sums) + highest
+        state_slope = tf.cast(tf.matmul(scales, rows), tf.float32) / sums
+        if weight_column is not None:
+            weight = blocks.take(weight_column, block)
+            log_sums, state_slope, part = log_sums * weight, state_slope * weight, part * weight
+        total += tf.reduce_sum(log_sums)
+        shares = tf.cast(part / sums, matmul_dtype)
+        state_slopes = state_slopes.write(block, state_slope)
         column_slope += tf.cast(tf.matmul(shares, scales, transpose_a=True), tf.float32)  # [V, I]
         return block + 1, total, state_slopes, column_slope
 
-    slopes = tf.TensorArray(tf.float32, num_blocks, infer_shape=False, element_shape=[None, width])
+    slopes = tf.TensorArray(tf.float32, blocks.count, infer_shape=False, element_shape=[blocks.fixed_size, width])
     start = (tf.constant(0), tf.zeros([]), slopes, tf.zeros_like(columns, tf.float32))
     _, total, slopes, column_slope = tf.while_loop(
-        lambda block, *_: block < num_blocks, step, start, parallel_iterations=1
+        lambda block, *_: block < blocks.count, step, start, parallel_iterations=1
     )
-    return total, tf.ensure_shape(slopes.concat(), [None, width]), tf.transpose(column_slope)
+    return total, blocks.joined(slopes, width), tf.transpose(column_slope)
+
+
+class _Blocks:
+    """States in blocks of even sizes. Where their number is fixed the last block is filled up, else it is shorter."""
+
+    def __init__(self, states: tf.Tensor, most: int) -> None:
+        fixed = states.shape[0] if fixed_shapes() is not None else None
+        self._num_states = tf.shape(states)[0] if fixed is None else fixed
+        at_least = (self._num_states + most - 1) // most
+        self.count = tf.maximum(1, at_least) if fixed is None else max(1, at_least)
+        self._size = (self._num_states + self.count - 1) // self.count
+        self.fixed_size = None if fixed is None else self._size
+        self._filling = 0 if fixed is None else self.count * self._size - fixed
+
+    def take(self, values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        """Rows of a block of values [T, C]."""
+        if self.fixed_size is None:
+            return values[block * self._size : (block + 1) * self._size]
+        filled = tf.pad(values, [[0, self._filling], [0, 0]])
+        return tf.slice(filled, [block * self._size, 0], [self._size, values.shape[1]])
+
+    def joined(self, parts: tf.TensorArray, width: int) -> tf.Tensor:
+        """Results of all blocks, [T, width]."""
+        if self.fixed_size is None:
+            return tf.ensure_shape(parts.concat(), [None, width])
+        return tf.reshape(parts.stack(), [-1, width])[: self._num_states]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from seqrec.models.layers.training_context import draw_uniform
+
 
 class Shares(NamedTuple):
     """How likely each source is for a draw; together 1."""
@@ -42,9 +44,9 @@ class ItemDraws(tf.Module):
 
         Args:
             targets: int32 [T], the targets of the stream; at least one.
-            key: int64 [2], as for tf.random.stateless_uniform.
+            key: int64 [2], as for `draw_uniform`.
         """
-        source, place = tf.unstack(tf.random.stateless_uniform([2, *shape], key, dtype=tf.float64))
+        source, place = tf.unstack(draw_uniform([2, *shape], key))
         items = 1 + _below(place, self._num_items)
         if self._shares.popularity:
             flat = tf.searchsorted(self._ends, tf.reshape(place, [-1]), side="right")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from seqrec.core.batch import History
-from seqrec.models.layers.training_context import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext, draw_uniform
 from seqrec.training.objectives.config import LossConfig
 
 
@@ -58,9 +58,7 @@ class NegativeSampler(tf.Module):
         """Negatives for int32 targets [S, B]."""
         keys = training.keys("negatives")
         shape = [tf.shape(target_item)[1], self._config.num_negatives]
-        uniform = tf.stack(
-            [tf.random.stateless_uniform(shape, keys[s], dtype=tf.float64) for s in range(keys.shape[0])]
-        )  # [S, B, n] in [0, 1)
+        uniform = tf.stack([draw_uniform(shape, keys[s]) for s in range(keys.shape[0])])  # [S, B, n] in [0, 1)
         items = getattr(self, f"_{self._config.negatives}")(target_item, uniform)
         is_valid = items != target_item[:, :, None]
         is_valid &= (items <= self._num_items) & (target_item <= self._num_items)[:, :, None]

@@ -48,10 +48,16 @@ class Objective(tf.Module):
     def __init__(self, config: LossConfig, options: Any, train_count: np.ndarray) -> None:
         super().__init__("objective")
         self.num_items = len(train_count) - 1
+        self.takes_fixed_shapes = self.can_fix_shapes(options)
 
     @staticmethod
     def check_settings(config: LossConfig, options: Any) -> None:
         """Raises ConfigError where the objective's own settings do not go with the shared ones."""
+
+    @staticmethod
+    def can_fix_shapes(options: Any) -> bool:
+        """Whether the loss can be computed where every shape is fixed, as in a compiled step."""
+        return True
 
     @staticmethod
     def memory(options: Any, num_items: int, width: int) -> int:

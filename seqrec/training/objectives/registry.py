@@ -30,12 +30,15 @@ def objective_name(loss: LossConfig, model: str) -> str:
     return loss.name or _DEFAULTS[family_of(model)]
 
 
-def check_objective(loss: LossConfig, model: str) -> None:
+def check_objective(loss: LossConfig, model: str, jit: str = "auto") -> None:
     """Refuses what `build_objective` would refuse, without building anything.
 
+    Args:
+        jit: `training.jit`.
+
     Raises:
-        ConfigError: an unknown objective, one that the model cannot be trained with, impossible options of it, or a
-            shared setting that has no effect on it.
+        ConfigError: an unknown objective, one that the model cannot be trained with, impossible options of it, a
+            shared setting that has no effect on it, or a compiled step for one that cannot be compiled.
     """
     name = objective_name(loss, model)
     options = load_options(loss, model)
@@ -50,6 +53,11 @@ def check_objective(loss: LossConfig, model: str) -> None:
         if is_shared and field.name not in chosen.shared_settings and getattr(loss, field.name) != field.default:
             raise ConfigError(f"training.loss.{field.name} has no effect on the objective '{name}': leave it out.")
     chosen.check_settings(loss, options)
+    if jit == "on" and not chosen.can_fix_shapes(options):
+        raise ConfigError(
+            f"training.jit=on needs fixed shapes, and the loss '{name}' with these options has none: use full_softmax, "
+            "or shared_softmax without in_batch_share, or set training.jit=off."
+        )
 
 
 def load_options(loss: LossConfig, model: str) -> Any:

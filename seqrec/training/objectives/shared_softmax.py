@@ -7,6 +7,7 @@ full softmax. The cost of a step depends on T and n, not on the size of the cata
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -55,21 +56,24 @@ class SharedSoftmax(Objective):
         shares = Shares(options.uniform_share, options.popularity_share, options.in_batch_share)
         self.draws = ItemDraws(shares, train_count, options.popularity_exponent)
 
+    @staticmethod
+    def can_fix_shapes(options: Any) -> bool:
+        return options.in_batch_share == 0.0  # How many targets there are to draw from is data.
+
     def loss(self, model: RetrievalModel, batch: RunBatch, training: TrainingContext) -> Loss:
         targets = run_targets(model, batch, self.num_items, training)
         keys = training.keys("negatives")
-        parts = [
-            self._stream_loss(model, states, items, keys[stream])
-            for stream, (states, items) in enumerate(targets.by_stream())
-        ]
+        parts = [self._stream_loss(model, *target, keys[stream]) for stream, target in enumerate(targets.by_stream())]
         return Loss(tf.add_n(parts), model.regularization(batch.runs))
 
-    def _stream_loss(self, model: RetrievalModel, states: tf.Tensor, items: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    def _stream_loss(
+        self, model: RetrievalModel, states: tf.Tensor, items: tf.Tensor, weights: tf.Tensor | None, key: tf.Tensor
+    ) -> tf.Tensor:
         padded = tf.concat([items, tf.ones([1], tf.int32)], axis=0)[: tf.maximum(1, tf.size(items))]
         negatives = self.draws.draw([self._num_negatives], padded, key)
         log_q = self.draws.log_probability(negatives, padded)
         return shared_softmax_loss(
-            states, items, model.item_vectors(items), negatives, model.item_vectors(negatives), log_q
+            states, items, model.item_vectors(items), negatives, model.item_vectors(negatives), log_q, weights
         )
 
 
@@ -80,6 +84,7 @@ def shared_softmax_loss(
     negatives: tf.Tensor,
     negative_vectors: tf.Tensor,
     log_q: tf.Tensor,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Sum over the targets of one stream, float32 [].
 
@@ -90,9 +95,11 @@ def shared_softmax_loss(
         negatives: int32 [n].
         negative_vectors: float32 [n, V].
         log_q: float32 [n], the logarithm of each negative's probability of being drawn.
+        weights: float32 [T], what each target counts; None: all count 1.
     """
     num_negatives = tf.cast(tf.size(negatives), tf.float32)
     target_logit = tf.reduce_sum(states * item_vectors, axis=1, keepdims=True)  # [T, 1]
     logits = tf.matmul(states, negative_vectors, transpose_b=True) - (log_q + tf.math.log(num_negatives))  # [T, n]
     logits = tf.where(negatives[None, :] == items[:, None], logits.dtype.min, logits)
-    return tf.reduce_sum(tf.reduce_logsumexp(tf.concat([target_logit, logits], axis=1), axis=1) - target_logit[:, 0])
+    losses = tf.reduce_logsumexp(tf.concat([target_logit, logits], axis=1), axis=1) - target_logit[:, 0]
+    return tf.reduce_sum(losses if weights is None else losses * weights)

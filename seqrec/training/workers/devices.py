@@ -39,3 +39,8 @@ def _use_own_gpu(workers: Workers) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def is_compiled(jit: str) -> bool:
+    """Whether the training step is compiled by XLA; auto: where this worker has a GPU."""
+    return jit == "on" or (jit == "auto" and bool(tf.config.get_visible_devices("GPU")))

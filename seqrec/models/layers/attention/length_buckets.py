@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.packing import PackedEvents
 
 _SHORTEST = 4
@@ -58,6 +59,8 @@ def length_buckets(length: tf.Tensor, events: PackedEvents, max_length: int) -> 
         length: int32 [S, B], number of real events of each run, at most `max_length`.
         events: the packed events of these runs, without padding.
     """
+    if fixed_shapes() is not None:
+        return _one_bucket(length, events, max_length)
     flat = tf.reshape(length, [-1])
     num_streams, num_runs, num_events = length.shape[0], tf.size(flat), tf.size(events.row)
     buckets, first_places, offset, shorter = [], tf.zeros([num_runs], tf.int32), tf.constant(0), 0
@@ -72,3 +75,12 @@ def length_buckets(length: tf.Tensor, events: PackedEvents, max_length: int) -> 
         first_places += tf.scatter_nd(row[:, None], offset + width * tf.range(tf.size(row)), [num_runs])
         offset, shorter = offset + width * tf.size(row), width
     return LengthBuckets(tuple(buckets), tf.gather(first_places, events.row) + events.position)
+
+
+def _one_bucket(length: tf.Tensor, events: PackedEvents, width: int) -> LengthBuckets:
+    """Pads all runs to one width: how many runs a narrower bucket would hold is data, and shapes must be fixed."""
+    (num_streams, batch), flat = length.shape, tf.reshape(length, [-1])
+    place = events.row_start[:, None] + tf.range(width)
+    place = tf.where(tf.range(width) < flat[:, None], place, events.row.shape[0])
+    bucket = Bucket(width, tf.range(num_streams * batch), place, flat, tf.fill([num_streams], batch))
+    return LengthBuckets((bucket,), events.row * width + events.position)

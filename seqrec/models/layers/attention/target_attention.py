@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from seqrec.models.config import ModelConfig
 from seqrec.models.layers.initializers import Initializer
-from seqrec.models.layers.packing import PackedEvents, padded_place, softmax_by_row
+from seqrec.models.layers.packing import PackedEvents, longest_history, padded_place, softmax_by_row
 from seqrec.models.layers.stream_rows import PackedRows
 from seqrec.models.layers.tower import Tower
 from seqrec.models.layers.training_context import TrainingContext
@@ -103,7 +103,7 @@ def _for_each_event(values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 def _weighted_sums(shares: tf.Tensor, hidden: tf.Tensor, events: PackedEvents) -> tf.Tensor:
     """Returns sum_t shares_t hidden_t of each history, float32 [R, N, H]: one small padded matrix product each."""
-    place = padded_place(events, tf.maximum(tf.reduce_max(events.position), 0) + 1)  # [R, L]
+    place = padded_place(events, longest_history(events))  # [R, L]
     padded_shares = tf.gather(tf.pad(shares, [[0, 1], [0, 0]]), place)
     padded_hidden = tf.gather(tf.pad(hidden, [[0, 1], [0, 0]]), place)
     return tf.matmul(padded_shares, padded_hidden, transpose_a=True)

@@ -5,7 +5,7 @@ As in `lstm_recurrence.py`, a step stores only its state, and the gradients of a
 
 import tensorflow as tf
 
-from seqrec.models.layers.recurrent.time_order import num_steps_of, place_before, take_or_zeros
+from seqrec.models.layers.recurrent.time_order import Steps, take_or_zeros
 
 
 def gru_recurrence(inputs: tf.Tensor, gate_kernel: tf.Tensor, state_kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
@@ -37,26 +37,24 @@ def gru_recurrence(inputs: tf.Tensor, gate_kernel: tf.Tensor, state_kernel: tf.T
 
 def _forward(inputs: tf.Tensor, gate_kernel: tf.Tensor, state_kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
     width = state_kernel.shape[0]
-    num_steps = num_steps_of(starts)
+    steps = Steps(starts)
 
     def step(t: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple:
-        now = inputs[starts[t] : starts[t + 1]]
-        state = state[: starts[t + 1] - starts[t]]
-        gates, new = tf.split(now, [2 * width, width], axis=1)
+        state = steps.shrink(state, t)
+        gates, new = tf.split(steps.take(inputs, t), [2 * width, width], axis=1)
         update, reset = tf.split(tf.sigmoid(gates + tf.matmul(state, gate_kernel)), 2, axis=1)
         new = tf.tanh(new + tf.matmul(reset * state, state_kernel))
         state = update * state + (1.0 - update) * new
         return t + 1, state, states.write(t, state)
 
-    states = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, width])
     *_, states = tf.while_loop(
-        lambda t, *_: t < num_steps,
+        lambda t, *_: t < steps.count,
         step,
-        (0, tf.zeros([starts[1], width]), states),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, width]), tf.TensorShape(None)),
+        (0, steps.first_state(width), steps.array(width)),
+        shape_invariants=(tf.TensorShape([]), steps.state_shape(width), tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return states.concat()
+    return steps.joined(states, width)
 
 
 def _backward(
@@ -72,7 +70,7 @@ def _backward(
     Factors that do not depend on later steps are computed for all events at once, before the loop.
     """
     width = state_kernel.shape[0]
-    before = take_or_zeros(hidden, place_before(starts, tf.shape(inputs)[0]))
+    before = take_or_zeros(hidden, Steps(starts).place_before(tf.shape(inputs)[0]))
     gates, new = tf.split(inputs, [2 * width, width], axis=1)
     update, reset = tf.split(tf.sigmoid(gates + tf.matmul(before, gate_kernel)), 2, axis=1)
     new = tf.tanh(new + tf.matmul(reset * before, state_kernel))
@@ -95,25 +93,23 @@ def _backward(
 
 def _backward_loop(factors: tf.Tensor, gate_kernel: tf.Tensor, state_kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
     width = state_kernel.shape[0]
-    num_steps = num_steps_of(starts)
+    steps = Steps(starts)
     gate_transposed, state_transposed = tf.transpose(gate_kernel), tf.transpose(state_kernel)
 
     def step(t: tf.Tensor, carried: tf.Tensor, slopes: tf.TensorArray) -> tuple:
-        begin, end = starts[t], starts[t + 1]
-        above, new_factor, update_factor, reset_factor, update, reset = tf.split(factors[begin:end], 6, axis=1)
-        of_hidden = above + tf.pad(carried, [[0, end - begin - tf.shape(carried)[0]], [0, 0]])
+        above, new_factor, update_factor, reset_factor, update, reset = tf.split(steps.take(factors, t), 6, axis=1)
+        of_hidden = above + steps.grow(carried, t)
         of_new = of_hidden * new_factor
         of_product = tf.matmul(of_new, state_transposed)  # Gradient of r * h'.
         of_gates = tf.concat([of_hidden * update_factor, of_product * reset_factor], axis=1)
         carried = of_hidden * update + of_product * reset + tf.matmul(of_gates, gate_transposed)
         return t - 1, carried, slopes.write(t, tf.concat([of_gates, of_new], axis=1))
 
-    slopes = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, 3 * width])
     *_, slopes = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (num_steps - 1, tf.zeros([0, width]), slopes),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, width]), tf.TensorShape(None)),
+        (steps.count - 1, steps.after_last(width), steps.array(3 * width)),
+        shape_invariants=(tf.TensorShape([]), steps.state_shape(width), tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return slopes.concat()
+    return steps.joined(slopes, 3 * width)

@@ -6,7 +6,7 @@ and the gradients of all weights are one product after the loop.
 
 import tensorflow as tf
 
-from seqrec.models.layers.recurrent.time_order import num_steps_of, place_before, take_or_zeros
+from seqrec.models.layers.recurrent.time_order import Steps, take_or_zeros
 
 
 def gated_recurrence(
@@ -44,11 +44,11 @@ def _forward(
     """Returns hidden states and cells, each [P, H]."""
     width = kernel.shape[0]
     given = tf.concat([inputs, input_gate, forget_gate], axis=1)  # One slice per step instead of three.
-    num_steps = num_steps_of(starts)
+    steps = Steps(starts)
 
     def step(t: tf.Tensor, state: tf.Tensor, states: tf.TensorArray) -> tuple:
-        now = given[starts[t] : starts[t + 1]]
-        hidden, cell = tf.split(state[: starts[t + 1] - starts[t]], 2, axis=1)
+        now = steps.take(given, t)
+        hidden, cell = tf.split(steps.shrink(state, t), 2, axis=1)
         product, gate_in, gate_forget = tf.split(now, [4 * width, width, width], axis=1)
         raw = product + tf.matmul(hidden, kernel)
         i, _, f, o = tf.split(tf.sigmoid(raw), 4, axis=1)
@@ -57,16 +57,14 @@ def _forward(
         state = tf.concat([o * tf.tanh(cell), cell], axis=1)
         return t + 1, state, states.write(t, state)
 
-    start = tf.zeros([starts[1], 2 * width])
-    states = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, 2 * width])
     _, _, states = tf.while_loop(
-        lambda t, *_: t < num_steps,
+        lambda t, *_: t < steps.count,
         step,
-        (0, start, states),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 2 * width]), tf.TensorShape(None)),
+        (0, steps.first_state(2 * width), steps.array(2 * width)),
+        shape_invariants=(tf.TensorShape([]), steps.state_shape(2 * width), tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    hidden, cells = tf.split(states.concat(), 2, axis=1)
+    hidden, cells = tf.split(steps.joined(states, 2 * width), 2, axis=1)
     return hidden, cells
 
 
@@ -85,7 +83,7 @@ def _backward(
     Factors that do not depend on later steps are computed for all events at once, before the loop.
     """
     width = kernel.shape[0]
-    before = place_before(starts, tf.shape(inputs)[0])
+    before = Steps(starts).place_before(tf.shape(inputs)[0])
     hidden_before, cell_before = take_or_zeros(hidden, before), take_or_zeros(cells, before)
     raw = inputs + tf.matmul(hidden_before, kernel)
     raw_i, raw_j, raw_f, raw_o = tf.split(raw, 4, axis=1)
@@ -111,26 +109,23 @@ def _backward(
 
 def _backward_loop(factors: tf.Tensor, kernel: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
     width = kernel.shape[0]
-    num_steps = num_steps_of(starts)
+    steps = Steps(starts)
     transposed = tf.transpose(kernel)
 
     def step(t: tf.Tensor, carried: tf.Tensor, slopes: tf.TensorArray) -> tuple:
-        begin, end = starts[t], starts[t + 1]
-        above, cell_factor, output_factor, *gate_factors, keep = tf.split(factors[begin:end], 7, axis=1)
-        carried = tf.pad(carried, [[0, end - begin - tf.shape(carried)[0]], [0, 0]])
-        of_hidden, of_cell = tf.split(carried, 2, axis=1)
+        above, cell_factor, output_factor, *gate_factors, keep = tf.split(steps.take(factors, t), 7, axis=1)
+        of_hidden, of_cell = tf.split(steps.grow(carried, t), 2, axis=1)
         of_hidden += above
         of_cell += of_hidden * cell_factor
         of_raw = tf.concat([*(of_cell * factor for factor in gate_factors), of_hidden * output_factor], axis=1)
         carried = tf.concat([tf.matmul(of_raw, transposed), of_cell * keep], axis=1)
         return t - 1, carried, slopes.write(t, tf.concat([of_raw, of_cell], axis=1))
 
-    slopes = tf.TensorArray(tf.float32, num_steps, infer_shape=False, element_shape=[None, 5 * width])
     *_, slopes = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (num_steps - 1, tf.zeros([0, 2 * width]), slopes),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 2 * width]), tf.TensorShape(None)),
+        (steps.count - 1, steps.after_last(2 * width), steps.array(5 * width)),
+        shape_invariants=(tf.TensorShape([]), steps.state_shape(2 * width), tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return slopes.concat()
+    return steps.joined(slopes, 5 * width)
