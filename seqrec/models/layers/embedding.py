@@ -12,7 +12,7 @@ from seqrec.models.config import ModelConfig
 from seqrec.models.layers.fixed_shapes import fixed_shapes
 from seqrec.models.layers.initializers import Initializer
 from seqrec.models.layers.item_features import FeatureEmbedding
-from seqrec.models.layers.training_context import TrainingContext
+from seqrec.models.layers.training_context import TrainingContext, draw_words
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -193,7 +193,7 @@ def keep_items(items: tf.Tensor, rate: float, key: tf.Tensor) -> tf.Tensor:
 
     An item is hashed with the key, so only the items asked for are drawn, and an item gets the same wherever it occurs.
     """
-    salt = tf.random.stateless_uniform([], key, minval=None, maxval=None, dtype=tf.int32)
+    salt = draw_words([], key)
     mixed = tf.bitcast(tf.bitwise.bitwise_xor(items * -1_640_531_527, salt), tf.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):  # The last steps of MurmurHash3, public domain.
         mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, tf.constant(shift, tf.uint32)))
