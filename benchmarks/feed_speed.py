@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from seqrec.core import columns as C
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
-from seqrec.feed.plan import Layout
+from seqrec.feed.layout import Layout
 from seqrec.feed.reader import read_segments
 from seqrec.feed.runs import RunFeed, count_runs
 from seqrec.feed.windows import WindowFeed

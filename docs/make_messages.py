@@ -42,6 +42,8 @@ _VERBS = (
 _REMEDY = re.compile(rf"(?<=[.:;,)'] )({_VERBS})\b", re.IGNORECASE)
 # Part of a message -> what to do, where the message alone does not say it.
 REMEDIES = {
+    "Then training would be refused, too": "Set all that the message names, in one go.",
+    "No interaction is left of": "Lower preparation.min_interactions, or loosen the other filters.",
     "Usage: ./spark-submit.sh": "Correct the command; `./spark-submit.sh JOB --help` shows what it takes.",
     "a row group without rows": "Prepare the data again (--set force=true): a file is damaged.",
     "differ in length within a row": "Prepare the data again (--set force=true): a file is damaged.",
@@ -50,7 +52,6 @@ REMEDIES = {
     "a history has not as many timestamps": "Prepare the data again (--set force=true): a file is damaged.",
     "negatives: all must have as many": "Prepare the data again (--set force=true): a file is damaged.",
     "item ids collide under": "Run the job 'ingest' again with --set force=true.",
-    "the fusion adds the two": "Set hidden_size to item_dim + category_dim.",
     "padding must have category 0": "Prepare the data again (--set force=true): the vocabulary is damaged.",
     "expected int32 of one dimension": "Prepare the data again (--set force=true): the vocabulary is damaged.",
     "do not belong together": "Prepare the data again (--set force=true): the vocabulary is damaged.",
@@ -68,7 +69,6 @@ REMEDIES = {
     "expected Spark settings": "Write one setting per line, such as spark.executor.memory: 8g.",
     "expected text, a number or true/false": "Give the Spark setting a plain value.",
     "cannot open this storage": "Check the address, its credentials and that pyarrow knows its kind.",
-    "is less than two for each of": "Raise synthesis.num_items, or lower synthesis.num_clusters.",
     "Known keys": "Correct the key; `--help` lists them.",
     "unknown key": "Correct the key; the message names the nearest one, `--help` all of them.",
     "is not possible": "Fix the bounds or choices: each value must be one that the key takes.",
@@ -128,12 +128,17 @@ def generated() -> str:
 
 def messages(package: Path) -> Iterator[str]:
     """Every message that a package raises, with … for what is filled in."""
+    return (text for _, text in located_messages(package))
+
+
+def located_messages(package: Path) -> Iterator[tuple[Path, str]]:
+    """Every message with the file that raises it."""
     for path in sorted(package.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS and node.args:
                 text = _text(node.args[0])
                 if re.search(r"[a-z]{3}", text.replace("such as", "")):
-                    yield text
+                    yield path, text
 
 
 def split(message: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ The dataclasses stand beside the code that they configure. This module fills the
 names), reports in one line what is wrong, where, and what was expected, and knows which keys decide a stage's result.
 """
 
+import functools
 import json
 import re
 import typing
@@ -112,15 +113,20 @@ def load_section(
     Raises:
         ConfigError: one line with the place, the key, the value and what was expected.
     """
-    # A wrapping model passes its strictness on to plain dataclasses. The values go through JSON because strict pydantic
-    # accepts lists for tuples, and mappings for dataclasses, only from there. YAML dates become ISO strings.
-    wrapper = create_model("Wrapper", value=(config_class, ...), __config__=_STRICT)
+    # The values go through JSON because strict pydantic accepts lists for tuples, and mappings for dataclasses, only
+    # from there. YAML dates become ISO strings.
     try:
-        return wrapper.model_validate_json(json.dumps({"value": values}, default=str)).value  # type: ignore[attr-defined]
+        return _wrapper(config_class).model_validate_json(json.dumps({"value": values}, default=str)).value
     except ValidationError as error:
         # A misspelt key is also a missing one; the message should be about the spelling.
         first = min(error.errors(), key=lambda e: e["type"] != "unexpected_keyword_argument")
         raise ConfigError(_message(config_class, values, first, where, origins or {})) from None
+
+
+@functools.cache
+def _wrapper(config_class: Any) -> Any:
+    """A model around a dataclass, which passes its strictness on; making one takes longer than loading values."""
+    return create_model("Wrapper", value=(config_class, ...), __config__=_STRICT)
 
 
 def speed_only(default: Value) -> Value:

@@ -4,7 +4,7 @@ Jobs print this line and end with exit status 1. Any other exception is a bug an
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class SeqrecError(ValueError):
@@ -19,12 +19,44 @@ class DataError(SeqrecError):
     """Input, or a file that a stage wrote, is not what it should be."""
 
 
+class SmallDataError(DataError):
+    """Data is too small for the settings. It knows how much there is, so that later stages' refusals can be foretold.
+
+    Args:
+        num_items: items that can be ranked.
+        num_negatives: negatives that each target can have.
+        train_files: training targets of each file that there would be.
+    """
+
+    def __init__(self, text: str, num_items: int, num_negatives: int, train_files: tuple[int, ...] = ()):
+        super().__init__(text)
+        self.num_items, self.num_negatives, self.train_files = num_items, num_negatives, train_files
+
+
 class StorageError(SeqrecError):
     """A place cannot be read or written: it is missing, or permission or space is."""
 
 
 class TrainingError(SeqrecError):
     """Training cannot start or continue."""
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Makes all checks; what they refuse is told together, not one thing after each attempt.
+
+    Raises:
+        SeqrecError: of the class of the first refusal, with the messages of all.
+    """
+    errors = []
+    for check in checks:
+        try:
+            check()
+        except SeqrecError as error:
+            errors.append(error)
+    if errors[1:]:
+        raise type(errors[0])(" ".join(str(error) for error in errors))
+    if errors:
+        raise errors[0]
 
 
 def first_line(error: BaseException | str) -> str:

@@ -136,6 +136,8 @@ def evaluate_run(spark: SparkSession, inputs: EvaluationInputs) -> Evaluation:
         top_k=compared.top_k,
     )
     setup = describe_setup(inputs, counts, compared.catalogue)
+    if compared.catalogue is None:
+        notes += inputs.prepared.details.get("warnings", [])
     if setup["negative_sampling"] == "uniform":
         results = with_correction(sums, plan, results, counts.num_negatives, inputs.vocabulary.num_items)
     steps = ("checks", "baseline tables", "scoring and metrics")
@@ -243,9 +245,10 @@ def _ranked_rows(inputs: EvaluationInputs, counts: RowCounts, sums: Sums) -> tup
     num_rows, num_users = int(sums.dense("rows", -1, (1,))[0]), len(sums.sparse("users")[0])
     if not num_rows:
         where = inputs.storage.uri(f"prepared/{inputs.prepared.name}")
+        by_group = inputs.config.full_candidates == "group"
         raise DataError(
             f"{where}: sequences/{inputs.config.split}: none of the {counts.num_rows} targets has an item to compete "
-            "with. Use evaluation.full_candidates=all, or evaluation.protocol=sampled."
+            f"with. Use {'evaluation.full_candidates=all, or ' if by_group else ''}evaluation.protocol=sampled."
         )
     left_out = counts.num_rows - num_rows
     if not left_out:

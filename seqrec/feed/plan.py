@@ -12,34 +12,16 @@ from typing import Literal
 
 import numpy as np
 
-from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import FileEntry
+from seqrec.feed.layout import Layout, check_layout
 
 _FILES = 1  # Keys that keep the random draws of different purposes apart.
 _EXAMPLES = 2
 _BYTES_PER_EVENT = 12  # Item, time since the user's first event, position in the segment.
 _BYTES_PER_EXAMPLE = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """The settings that cut up an epoch. Every field but `num_workers` changes the order of examples."""
-
-    seed: int
-    num_streams: int
-    global_batch_size: int  # Examples of one step, over all streams.
-    files_per_group: int
-    num_parts: int = 1  # Parts of a stream's share that are worked on one after the other (gradient accumulation).
-    num_workers: int = 1
-
-    @property
-    def share(self) -> int:
-        """Examples that one stream gives to one step."""
-        return self.global_batch_size // self.num_streams
-
-    def owned_streams(self, worker_rank: int) -> list[int]:
-        """Numbers of the streams that a worker feeds."""
-        return list(range(worker_rank, self.num_streams, self.num_workers))
+_MUCH_LEFT_OVER = 0.05  # Share of an epoch's examples above which a better batch is looked for.
+Unit = Literal["targets", "runs"]
+_UNITS: dict[Unit, str] = {"targets": "training targets", "runs": "runs of events"}  # As messages call them.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +51,7 @@ class EpochPlan:
     epoch: int
     share: int  # Examples of one stream in one step.
     steps: int
-    unit: Literal["targets", "runs"]  # The kind of examples.
+    unit: Unit  # The kind of examples.
     streams: tuple[tuple[Group, ...], ...]  # [V][groups of the stream]
 
     @property
@@ -91,43 +73,6 @@ class EpochPlan:
         return self.examples - self.steps * self.share * len(self.streams)
 
 
-def check_layout(num_files: int, layout: Layout) -> None:
-    """Checks that files, streams, batch and workers divide.
-
-    Raises:
-        ConfigError: they do not, or the seed is below 0; the message names the nearest good values.
-    """
-    streams = layout.num_streams
-    if num_files % streams:
-        good = _nearest([n for n in range(1, num_files + 1) if num_files % n == 0], streams)
-        raise ConfigError(
-            f"training.num_streams={streams} does not divide the {num_files} train files: use {good}, "
-            f"or prepare with preparation.num_streams_max a multiple of {streams}."
-        )
-    check_division(layout)
-
-
-def check_division(layout: Layout) -> None:
-    """The checks of `check_layout` that need no files; raises as it does."""
-    streams, workers = layout.num_streams, layout.num_workers
-    if layout.seed < 0:
-        raise ConfigError(f"seed={layout.seed}: give 0 or more.")
-    if streams % workers:
-        good = _nearest([n for n in range(1, streams + 1) if streams % n == 0], workers)
-        raise ConfigError(
-            f"training.num_workers={workers} does not divide training.num_streams={streams}: use {good} workers."
-        )
-    unit = streams * layout.num_parts
-    if layout.global_batch_size % unit:
-        below = layout.global_batch_size // unit * unit
-        good = " or ".join(str(n) for n in (below, below + unit) if n)
-        parts = f" x {layout.num_parts} accumulated parts" if layout.num_parts > 1 else ""
-        raise ConfigError(
-            f"training.global_batch_size={layout.global_batch_size} is not a multiple of {streams} streams{parts}: "
-            f"use {good}."
-        )
-
-
 def plan_epoch(
     files: Sequence[FileEntry], layout: Layout, epoch: int, num_runs: Sequence[int] | None = None
 ) -> EpochPlan:
@@ -140,8 +85,9 @@ def plan_epoch(
         ConfigError: files, streams, batch and workers do not divide, or the seed is below 0.
         DataError: a stream cannot fill a single step.
     """
-    check_layout(len(files), layout)
+    unit: Unit = "targets" if num_runs is None else "runs"
     examples = [file.targets or 0 for file in files] if num_runs is None else list(num_runs)
+    check_layout(examples, layout, _UNITS[unit])
     streams = tuple(
         tuple(
             Group(
@@ -155,17 +101,11 @@ def plan_epoch(
         for stream, own in enumerate(_deal(examples, layout, epoch))
     )
     least = min(sum(group.examples for group in groups) for groups in streams)
-    if least < layout.share:
-        what = "training targets" if num_runs is None else "runs of events"
-        raise DataError(
-            f"The smallest of {layout.num_streams} streams has {least} {what}, a step takes {layout.share} "
-            f"of each: set training.global_batch_size to at most {least * layout.num_streams}, or use fewer streams."
-        )
     return EpochPlan(
         epoch=epoch,
         share=layout.share,
         steps=least // layout.share,
-        unit="targets" if num_runs is None else "runs",
+        unit=unit,
         streams=streams,
     )
 
@@ -202,6 +142,27 @@ def describe_plan(plan: EpochPlan, layout: Layout) -> str:
     )
 
 
+def advise_on_left_over(plan: EpochPlan, layout: Layout) -> str | None:
+    """A warning of one line, where an epoch leaves out many examples, with the batch that leaves out few.
+
+    None if at most 5 % are left out, or if no batch from half of the given size up does better.
+    """
+    if plan.left_over <= _MUCH_LEFT_OVER * plan.examples:
+        return None
+    least, streams, given = min(plan.stream_examples), layout.num_streams, layout.share
+    shares = [n for n in range(given, 0, -1) if n % layout.num_parts == 0 and 2 * n >= given]
+    used = {share: least // share * share * streams for share in shares}
+    enough = [share for share in shares if plan.examples - used[share] <= _MUCH_LEFT_OVER * plan.examples]
+    best = enough[0] if enough else max(used, key=lambda share: used[share])
+    if plan.examples - used[best] >= plan.left_over:
+        return None
+    return (
+        f"Warning: {plan.left_over:,} of {plan.examples:,} {_UNITS[plan.unit]} are left over in each epoch "
+        f"({plan.left_over / plan.examples:.1%}): set training.global_batch_size={best * streams}, which leaves "
+        f"{plan.examples - used[best]:,} ({1 - used[best] / plan.examples:.1%})."
+    )
+
+
 def _deal(examples: Sequence[int], layout: Layout, epoch: int) -> list[list[int]]:
     """Numbers of each stream's files, given the examples of each file; every stream gets as many files.
 
@@ -220,12 +181,6 @@ def _deal(examples: Sequence[int], layout: Layout, epoch: int) -> list[list[int]
             streams[stream].append(file)
             totals[stream] += examples[file]
     return streams
-
-
-def _nearest(good: Sequence[int], value: int) -> str:
-    below = [n for n in good if n < value]
-    above = [n for n in good if n > value]
-    return " or ".join(str(n) for n in [*below[-1:], *above[:1]])
 
 
 def _size(num_bytes: int) -> str:

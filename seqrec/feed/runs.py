@@ -19,7 +19,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.ragged import column, lists
 from seqrec.events.runs import RunEvents, build_runs, cut_runs, num_runs_of
 from seqrec.events.windows import Segments
-from seqrec.feed.plan import Layout
+from seqrec.feed.layout import Layout
 from seqrec.feed.streams import Arrays, TrainingFeed
 
 _SMALLEST_WIDTH = 8

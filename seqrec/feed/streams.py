@@ -14,7 +14,8 @@ import numpy as np
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments
-from seqrec.feed.plan import EpochPlan, Group, Layout, example_permutation, plan_epoch
+from seqrec.feed.layout import Layout
+from seqrec.feed.plan import EpochPlan, Group, example_permutation, plan_epoch
 from seqrec.feed.reader import read_segments
 
 Batch = TypeVar("Batch")

@@ -11,7 +11,7 @@ from seqrec.core.batch import History, TrainBatch
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments, WindowEvents, build_events, cut_examples
-from seqrec.feed.plan import Layout
+from seqrec.feed.layout import Layout
 from seqrec.feed.streams import Arrays, TrainingFeed
 
 

@@ -105,7 +105,10 @@ class SynthesisConfig:
                 f"num_reviews: {self.num_reviews} is more than num_users x max_reviews_per_user. Raise one of those."
             )
         if self.num_items < 2 * self.num_clusters:
-            raise ValueError(f"num_items: {self.num_items} is less than two for each of {self.num_clusters} clusters.")
+            raise ValueError(
+                f"num_items: {self.num_items} is less than two for each of {self.num_clusters} clusters. Set "
+                f"synthesis.num_items={2 * self.num_clusters}, or a smaller synthesis.num_clusters."
+            )
         for name in ("taste_share", "stay_share", "step_share", "brand_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a share. Give a number from 0 to 1.")

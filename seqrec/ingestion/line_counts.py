@@ -1,6 +1,7 @@
 """The fate of every line (written, rejected for a reason, repeated or blank), counted per file in the same pass."""
 
 import json
+import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -186,5 +187,6 @@ def check_rejects(counts: list[FileCounts], max_fraction: float) -> None:
         raise DataError(
             f"{rejects:,} of {lines:,} lines were rejected, more than ingestion.max_reject_fraction={max_fraction:g} "
             f"allows; most in {worst.source.removeprefix('file://')} ({reason}: {worst.rejects[reason]:,}). "
-            "Nothing was published. Fix the file, or raise the limit."
+            "Nothing was published. Fix the file, or set "
+            f"ingestion.max_reject_fraction={math.ceil(1000 * rejects / lines) / 1000:g}."
         )

@@ -82,7 +82,8 @@ class SliRec(RankingModel):
         if options.hidden_size != config.event_dim:
             raise ConfigError(
                 f"model.options.sli_rec.hidden_size is {options.hidden_size}, but item_dim + category_dim is "
-                f"{config.event_dim}: the fusion adds the two, so they must be equal."
+                f"{config.event_dim}: the fusion adds the two, so they must be equal. Set "
+                f"model.options.sli_rec.hidden_size={config.event_dim}."
             )
 
     @property

@@ -53,7 +53,7 @@ def plan_steps(config: LoadedConfig) -> list[Step]:
 
 def _check_training(config: LoadedConfig) -> None:
     """Refuses settings that `train` would refuse whatever the data, before hours are spent on the data."""
-    from seqrec.feed.plan import check_division
+    from seqrec.feed.layout import check_division
     from seqrec.training.checks import layout_of
     from seqrec.training.objectives.config import LossConfig
     from seqrec.training.objectives.registry import check_objective

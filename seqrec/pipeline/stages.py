@@ -8,8 +8,10 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from seqrec.core.errors import DataError, SeqrecError, SmallDataError, check_all
 from seqrec.pipeline.config import LoadedConfig, RunConfig
 
 Condition = Callable[[RunConfig], bool]
@@ -157,12 +159,33 @@ def run_stage(job: str, config: LoadedConfig) -> Any:
     stage = STAGES[job]
     if (result := take_shortcut(job, config)) is not None:
         return result
-    if "spark" not in inspect.signature(load_function(stage.run)).parameters:
-        return _call(stage.run, stage, config)
-    from seqrec.tables.sessions import spark_session
+    try:
+        if "spark" not in inspect.signature(load_function(stage.run)).parameters:
+            return _call(stage.run, stage, config)
+        from seqrec.tables.sessions import spark_session
 
-    with spark_session(job, config.spark.get(stage.section)) as spark:
-        return _call(stage.run, stage, config, spark)
+        with spark_session(job, config.spark.get(stage.section)) as spark:
+            return _call(stage.run, stage, config, spark)
+    except SmallDataError as error:
+        raise with_training(error, config.run) from None
+
+
+def with_training(error: SmallDataError, run: RunConfig) -> DataError:
+    """The refusal of small data, and what training would refuse next, so that all can be set at once."""
+    from seqrec.feed.layout import check_layout
+    from seqrec.training.checks import check_cutoffs, layout_of, with_metric
+
+    if not error.num_negatives or not error.train_files:
+        return error
+    training = with_metric(run.training, run.model)
+    try:
+        check_all(
+            partial(check_layout, error.train_files, layout_of(training, run.seed)),
+            partial(check_cutoffs, error.num_negatives, error.num_items, training),
+        )
+    except SeqrecError as further:
+        return DataError(f"{error} Then training would be refused, too: {further}")
+    return error
 
 
 def take_shortcut(job: str, config: LoadedConfig) -> Any:

@@ -31,8 +31,9 @@ class PreparationConfig:
     num_validation_negatives: int = 4  # Drawn for each validation target.
     num_test_negatives: int = 49  # Drawn for each test target.
     # popularity: by kept events, also those of validation and test; power: by their number ** negative_exponent;
-    # uniform: all items alike; category: from the target's category, by kept events.
-    negative_sampling: Literal["popularity", "power", "uniform", "category"] = "popularity"
+    # uniform: all items alike; category: from the target's category, by kept events; popularity_at_time: by the kept
+    # events around the target's time (of one period, a 64th of the data's days or longer).
+    negative_sampling: Literal["popularity", "power", "uniform", "category", "popularity_at_time"] = "popularity"
     negative_exponent: float = 0.75  # The exponent of an item's weight; only for negative_sampling: power.
     exclude_own_items: bool = False  # Whether to draw no items that the user has anywhere; the reference draws them.
     # Users to recommend to: all with a known item, or those in the k-core.

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Table
 from seqrec.preparation.config import PreparationConfig
+from seqrec.preparation.item_periods import Periods
 from seqrec.preparation.negatives.population import Population
 from seqrec.preparation.splits.split_counts import SplitCounts
 from seqrec.preparation.splits.splits import SplitRule
@@ -74,6 +75,7 @@ def write_sequences(
     rule: SplitRule,
     expected: SplitCounts,
     population: Population,
+    periods: Periods,
     config: PreparationConfig,
     seed: int,
 ) -> dict[str, Table]:
@@ -83,11 +85,10 @@ def write_sequences(
         kept: events of the k-core by user.
         recent: events of known items by user, for `latest`.
         expected: how many rows and targets there will be, which decides the number of files.
+        periods: those that the population has, if negatives are drawn from the target's period.
     """
     history = config.max_stored_history
-    num_files = num_files_for(
-        expected.training_targets, config.max_targets_per_file, config.min_targets_per_file, config.num_streams_max
-    )
+    num_files = num_train_files(expected, config)
     train = kept.transform(build_train, rule, config.max_targets_per_segment, history, num_files)
     tables = {TRAIN_TABLE: write_files(train, attempt, TRAIN_TABLE, count_targets=True)}
 
@@ -96,7 +97,7 @@ def write_sequences(
         (VALIDATION_TABLE, "validation", expected.validation, config.num_validation_negatives, _VALIDATION_SALT),
         (TEST_TABLE, "test", expected.test, config.num_test_negatives, _TEST_SALT),
     ):
-        draw = NegativeDraw(shared, num_negatives, seed, salt, config.exclude_own_items)
+        draw = NegativeDraw(shared, num_negatives, seed, salt, config.exclude_own_items, periods)
         rows = kept.transform(build_evaluation, attrgetter(part), rule, history, draw, _num_row_files(num_rows, config))
         tables[name] = write_files(rows, attempt, name)
     shared.destroy()
@@ -104,6 +105,13 @@ def write_sequences(
     latest = recent.transform(build_latest, _num_row_files(num_latest(expected, config), config))
     tables[LATEST_TABLE] = write_files(latest, attempt, LATEST_TABLE)
     return tables
+
+
+def num_train_files(expected: SplitCounts, config: PreparationConfig) -> int:
+    """Files of `sequences/train`."""
+    return num_files_for(
+        expected.training_targets, config.max_targets_per_file, config.min_targets_per_file, config.num_streams_max
+    )
 
 
 def check_tables(

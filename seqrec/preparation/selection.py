@@ -88,10 +88,13 @@ def select_interactions(
         counts["k_core_rounds"] = core.to_json()
     counts["kept_items"], counts["kept_events"] = int(is_kept.sum()), int(kept_counts.sum())
     if not is_kept.any():
-        raise DataError(
-            f"No interaction is left of {counts['events']}: set preparation.min_interactions "
-            f"(now {config.min_interactions}) lower, or loosen the other filters."
-        )
+        remedy = "loosen the filters, or give more data."
+        if config.min_interactions > 1:
+            remedy = (
+                f"set preparation.min_interactions=1 to keep all, or any number below {config.min_interactions}, or "
+                "loosen the other filters."
+            )
+        raise DataError(f"No interaction is left of {counts['events']}: {remedy}")
     return Selection(
         events, numbered_items, filtered, counts, is_kept, kept_counts, config.min_interactions, run_indices
     )

@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from seqrec.core.config import plain, recipe_settings
-from seqrec.core.errors import DataError
+from seqrec.core.errors import DataError, SmallDataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
@@ -20,11 +20,13 @@ from seqrec.preparation.filters.interactions import with_item_groups
 from seqrec.preparation.filters.user_events import keep_indexed, max_own_items
 from seqrec.preparation.health.health_figures import Days, count_test, count_users, measure_health
 from seqrec.preparation.health.health_report import publish_health
+from seqrec.preparation.item_periods import ItemPeriods, Periods, count_item_periods
 from seqrec.preparation.negatives.population import Population, check_enough
 from seqrec.preparation.prepared_tables import (
     TEST_TABLE,
     check_tables,
     describe,
+    num_train_files,
     write_sequences,
     write_vocabulary,
 )
@@ -139,17 +141,19 @@ def _prepare(attempt: Attempt, inputs: PreparationInputs, config: PreparationCon
     tables = write_vocabulary(attempt, selection.numbered_items, indices, inputs.items, inputs.vocabulary)
     features = prepare_features(attempt, inputs.items, indices, inputs.features, config.vocabulary)
     kept = _write_kept_events(attempt, selection, indices)
-    population = _population(attempt, kept, selection, indices, config)
+    item_periods = _count_item_periods(kept, selection, expected, indices)
+    population = _population(attempt, kept, selection, indices, item_periods, config)
+    _check_enough(population, kept, expected, config)
     with _recent_events(selection, kept, indices, config) as recent:
-        tables |= write_sequences(attempt, kept, recent, rule, expected, population, config, seed)
+        tables |= write_sequences(attempt, kept, recent, rule, expected, population, item_periods.periods, config, seed)
     check_tables(tables, expected, indices, config)
 
-    _report_health(attempt, kept, selection, expected, indices, rule, features)
+    warnings = _report_health(attempt, kept, selection, expected, indices, rule, item_periods, config, features)
     attempt.storage.delete(f"{attempt.path}/scratch")
     return attempt.publish(
         tables=tables | features.tables,
         counts=selection.counts | {"split": expected.to_json()},
-        details=describe(tables, indices, config) | features.details,
+        details=describe(tables, indices, config) | {"warnings": warnings} | features.details,
     )
 
 
@@ -213,21 +217,44 @@ def _recent_events(
         shared.destroy()  # It is as long as the catalogue, and a session that stays alive would collect one per run.
 
 
+def _count_item_periods(
+    kept: DataFrame, selection: Selection, expected: SplitCounts, indices: ItemIndices
+) -> ItemPeriods:
+    filtered = selection.filtered
+    periods = Periods.choose(filtered.first_day, filtered.last_day, expected.events, indices.num_items)
+    return count_item_periods(kept, periods, indices.num_items)
+
+
 def _population(
-    attempt: Attempt, kept: DataFrame, selection: Selection, indices: ItemIndices, config: PreparationConfig
+    attempt: Attempt,
+    kept: DataFrame,
+    selection: Selection,
+    indices: ItemIndices,
+    item_periods: ItemPeriods,
+    config: PreparationConfig,
 ) -> Population:
     """The items that negatives are drawn from, weighted by all kept interactions, also those of validation and test."""
+    if config.negative_sampling == "popularity_at_time":
+        return Population.build_by_period(item_periods.counts)
     category_of = None
     if config.negative_sampling == "category":
         uri = attempt.uri(VOCABULARY_ITEMS_TABLE)
         stored = selection.numbered_items.sparkSession.read.schema(VOCABULARY_ITEMS).parquet(uri)
         category_of = collect_categories(stored, indices.num_items)
     item_counts = indices.counts_by_index(selection.item_counts)
-    population = Population.build(item_counts, config.negative_sampling, config.negative_exponent, category_of)
+    return Population.build(item_counts, config.negative_sampling, config.negative_exponent, category_of)
+
+
+def _check_enough(population: Population, kept: DataFrame, expected: SplitCounts, config: PreparationConfig) -> None:
+    wanted = {key: getattr(config, key) for key in ("num_validation_negatives", "num_test_negatives")}
     barred = max_own_items(kept) if config.exclude_own_items else 1
-    check_enough(population, config.num_validation_negatives, barred, "num_validation_negatives")
-    check_enough(population, config.num_test_negatives, barred, "num_test_negatives")
-    return population
+    try:
+        check_enough(population, wanted, barred, excludes_own=config.exclude_own_items)
+    except SmallDataError as error:
+        number = num_train_files(expected, config)
+        whole, rest = divmod(expected.training_targets, number)
+        error.train_files = tuple(whole + (file < rest) for file in range(number))
+        raise
 
 
 def _report_health(
@@ -237,17 +264,23 @@ def _report_health(
     expected: SplitCounts,
     indices: ItemIndices,
     rule: SplitRule,
+    item_periods: ItemPeriods,
+    config: PreparationConfig,
     features: PreparedFeatures,
-) -> None:
-    """Measures the prepared data; writes `health.json` and `health.png` beside the tables, and prints the figures."""
+) -> list[str]:
+    """Measures the prepared data; writes `health.json` and `health.png` beside the tables; prints the figures.
+
+    Returns: the warnings.
+    """
     id_ranks = np.maximum(indices.numbers_by_index(), 0).astype(np.int32)
     days = Days(selection.filtered.first_day, selection.filtered.last_day - selection.filtered.first_day + 1)
     users = count_users(kept, rule, id_ranks, days)
     test = kept.sparkSession.newSession().read.schema(EVALUATION).parquet(attempt.uri(TEST_TABLE))
-    candidates = count_test(test, indices.num_trained_items, id_ranks)
+    candidates = count_test(test, indices.num_trained_items, id_ranks, item_periods.first())
     health: dict[str, Any] = {"steps": selection.counts, "split": expected.to_json()}
+    health["settings"] = {"tie_order": config.tie_order, "negative_sampling": config.negative_sampling}
     health |= measure_health(users, candidates, selection.item_counts[selection.is_kept])
     health["cold_items"] = indices.num_items - indices.num_trained_items
     if features.details:
         health["features"] = features.measure(kept.sparkSession, attempt, indices)
-    publish_health(attempt, health)
+    return publish_health(attempt, health)

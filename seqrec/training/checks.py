@@ -1,13 +1,14 @@
 """What is checked before a run begins, and how its settings and data are compared with those of an earlier one."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from seqrec.core.errors import ConfigError, DataError
+from seqrec.core.errors import ConfigError, DataError, check_all
 from seqrec.core.machine import usable_memory
 from seqrec.core.manifest import Manifest, digest_of
 from seqrec.core.metrics import CATALOGUE, cutoff_of
-from seqrec.feed.plan import Layout
+from seqrec.feed.layout import Layout
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import family_of
 from seqrec.training.config import AUTO, TrainingConfig
@@ -34,49 +35,82 @@ def check_prepared(prepared: Manifest, model: ModelConfig, training: TrainingCon
     """Refuses data that cannot give what the settings ask for, which would show after an epoch only, or never.
 
     Raises:
-        ConfigError: the model is to read longer histories than are stored, or a hit rate counts every candidate.
+        ConfigError: the model is to read longer histories than are stored, or a metric counts every candidate.
         DataError: there are no validation rows.
     """
+    check_all(
+        partial(_check_rows, prepared),
+        partial(_check_history, prepared, model),
+        partial(
+            check_cutoffs, prepared.details["num_negatives"]["validation"], prepared.details["num_items"], training
+        ),
+        partial(_check_catalogue, prepared, model, training),
+    )
+
+
+def _check_rows(prepared: Manifest) -> None:
     if not prepared.table(VALIDATION).rows:
         raise DataError(
             f"prepared '{prepared.name}': sequences/validation has no rows, so no epoch can be chosen as the best. "
             "Move preparation.validation_boundary or test_boundary, or loosen its filters, and prepare the data again."
         )
+
+
+def _check_history(prepared: Manifest, model: ModelConfig) -> None:
     stored = prepared.details["max_stored_history"]
     if model.max_history_length > stored:
         raise ConfigError(
             f"model.max_history_length={model.max_history_length} but prepared '{prepared.name}' stores {stored} "
-            f"events before a target: use at most {stored}, or prepare with a larger preparation.max_stored_history."
+            f"events before a target: set model.max_history_length={stored}, or prepare with "
+            f"preparation.max_stored_history={model.max_history_length}."
         )
-    num_negatives = prepared.details["num_negatives"]["validation"]
-    cutoffs = {"training.metrics_at": max(training.metrics_at, default=0)}
-    if training.metric.startswith("hit_rate@"):
-        cutoffs["training.metric"] = int(training.metric.partition("@")[2])
-    for key, cutoff in cutoffs.items():
-        if cutoff > num_negatives:
-            raise ConfigError(
-                f"{key}: hit_rate@{cutoff} of the target and {num_negatives} validation negatives is always 1: use a K "
-                f"of at most {num_negatives}, or prepare with more preparation.num_validation_negatives."
-            )
-    if training.metric.startswith(CATALOGUE):
-        _check_catalogue(prepared, model, training)
+
+
+def check_cutoffs(num_negatives: int, num_items: int, training: TrainingConfig) -> None:
+    """Refuses cutoffs at which every candidate would count.
+
+    Args:
+        num_negatives: negatives of each validation target.
+
+    Raises:
+        ConfigError: the metric, or one that is shown, has such a cutoff.
+    """
+    metric, cutoff = training.metric, cutoff_of(training.metric) or 0
+    faults = []
+    most_shown = max(training.metrics_at, default=0)
+    if most_shown > num_negatives:
+        kept = [k for k in training.metrics_at if k <= num_negatives]
+        faults.append(
+            f"training.metrics_at: hit_rate@{most_shown} of the target and {num_negatives} validation negatives is "
+            f"always 1: set training.metrics_at={kept}, or prepare with "
+            f"preparation.num_validation_negatives={most_shown}."
+        )
+    if metric.startswith("hit_rate@") and cutoff > num_negatives:
+        faults.append(
+            f"training.metric: {metric} of the target and {num_negatives} validation negatives is always 1: set "
+            f"training.metric=hit_rate@{num_negatives}, or prepare with preparation.num_validation_negatives={cutoff}."
+        )
+    if metric.startswith(CATALOGUE) and cutoff >= num_items:
+        name = metric.partition("@")[0]
+        faults.append(
+            f"training.metric: {metric} among the {num_items} items leaves no item out: set "
+            f"training.metric={name}@{max(1, num_items - 1)}."
+        )
+    if faults:
+        raise ConfigError(" ".join(faults))
 
 
 def _check_catalogue(prepared: Manifest, model: ModelConfig, training: TrainingConfig) -> None:
-    num_items, metric = prepared.details["num_items"], training.metric
-    cutoff = cutoff_of(metric) or 0
-    if cutoff >= num_items:
-        raise ConfigError(
-            f"training.metric: {metric} among the {num_items} items of prepared '{prepared.name}' leaves no item out: "
-            f"use a K below {num_items}."
-        )
+    if not training.metric.startswith(CATALOGUE):
+        return
+    num_items = prepared.details["num_items"]
     num_rows = min(prepared.table(VALIDATION).rows, training.max_validation_rows)
     num_rows = min(num_rows, training.validation_sample or num_rows)
     most = _MOST_PAIRS[family_of(model.name)]
     if num_rows * num_items > most:
         raise ConfigError(
-            f"training.metric={metric} would rank {num_rows:,} validation rows among {num_items:,} items after each "
-            f"epoch, more than the {most:,} pairs that {model.name} may score there: set "
+            f"training.metric={training.metric} would rank {num_rows:,} validation rows among {num_items:,} items "
+            f"after each epoch, more than the {most:,} pairs that {model.name} may score there: set "
             f"training.validation_sample={max(1, most // num_items)}, or less."
         )
 

@@ -111,7 +111,7 @@ def plan_learning_rate(config: TrainingConfig, steps_of: Callable[[int], int]) -
         raise ConfigError(
             f"training.{key}={getattr(config, key)} but num_epochs={len(steps)} has {sum(steps):,} steps: "
             f"{'no step is left for the cosine' if is_cosine else 'the rate never reaches its full value'}. "
-            "Use a shorter warm-up, or a larger training.num_epochs."
+            f"Set training.{key}=0 for no warm-up, or a shorter one, or a larger training.num_epochs."
         )
     return LearningRate(config, warmup, sum(steps))
 

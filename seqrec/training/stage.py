@@ -4,6 +4,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,13 +12,13 @@ import pyarrow.parquet as pq
 import yaml
 
 from seqrec.core.config import plain, recipe_settings
-from seqrec.core.errors import StorageError, TrainingError
+from seqrec.core.errors import StorageError, TrainingError, check_all
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, scratch_folder, stream_digest
 from seqrec.events.features import copy_features
 from seqrec.events.vocabulary import CATEGORIES, ITEMS
-from seqrec.feed.plan import describe_plan, plan_epoch
+from seqrec.feed.plan import advise_on_left_over, describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
 from seqrec.scoring.run_files import CONFIG, WEIGHTS
@@ -108,12 +109,14 @@ def _num_runs(storage: Storage, inputs: _Inputs) -> tuple[int, ...] | None:
 def _checked_plan(inputs: _Inputs, num_runs: tuple[int, ...] | None) -> str:
     """A description of the first epoch's plan, once settings and data are known to go together."""
     layout, files = layout_of(inputs.training, inputs.seed), inputs.prepared.table(TRAIN).files
-    plan = plan_epoch(files, layout, 0, num_runs)
-    check_prepared(inputs.prepared, inputs.model, inputs.training)
-    rate = plan_learning_rate(inputs.training, lambda epoch: plan_epoch(files, layout, epoch, num_runs).steps)
+    plan_of = partial(plan_epoch, files, layout, num_runs=num_runs)
+    check_all(partial(plan_of, 0), partial(check_prepared, inputs.prepared, inputs.model, inputs.training))
+    plan = plan_of(0)
+    rate = plan_learning_rate(inputs.training, lambda epoch: plan_of(epoch).steps)
     lines = [describe_plan(plan, layout), rate.describe()]
     if choose_launcher(inputs.training) == "in_process":
         lines += filter(None, [check_memory(inputs.prepared, inputs.model, inputs.training)])
+    lines += filter(None, [advise_on_left_over(plan, layout)])
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import FileEntry
-from seqrec.feed.plan import Layout, describe_plan, plan_epoch
+from seqrec.feed.layout import Layout
+from seqrec.feed.plan import describe_plan, plan_epoch
 
 
 def files(*targets: int) -> list[FileEntry]:
@@ -73,25 +74,40 @@ def test_plan_epoch_leaves_out_at_most_two_percent_and_a_batch(
     ("num_files", "changes", "message"),
     [
         pytest.param(
-            12, {"num_streams": 8, "global_batch_size": 80}, "8 does not divide the 12 .*: use 6 or 12", id="files"
+            12,
+            {"num_streams": 8, "global_batch_size": 80},
+            "8 does not divide the 12 .*: set training.num_streams=6 and training.global_batch_size=78",
+            id="files",
         ),
         pytest.param(
-            3, {"num_streams": 8, "global_batch_size": 80}, "8 does not divide the 3 .*: use 3,", id="fewer files"
+            3,
+            {"num_streams": 8, "global_batch_size": 80},
+            "8 does not divide the 3 .*: set training.num_streams=3 and training.global_batch_size=78",
+            id="fewer files",
         ),
         pytest.param(
             16,
             {"num_streams": 8, "global_batch_size": 81},
-            "81 is not a multiple of 8 streams: use 80 or 88",
+            "81 is not a multiple of 8 streams: set training.global_batch_size=80",
             id="batch",
         ),
         pytest.param(
-            16, {"num_streams": 8, "global_batch_size": 5}, "5 is not a multiple of 8 streams: use 8", id="small batch"
+            16,
+            {"num_streams": 8, "global_batch_size": 5},
+            "5 is not a multiple of 8 streams: set training.global_batch_size=16",
+            id="small batch",
         ),
         pytest.param(
-            16, {"num_workers": 3}, "num_workers=3 does not divide training.num_streams=4: use 2 or 4", id="workers"
+            16,
+            {"num_workers": 3},
+            "num_workers=3 does not divide training.num_streams=4: set training.num_workers=2",
+            id="workers",
         ),
         pytest.param(
-            16, {"num_parts": 3}, "40 is not a multiple of 4 streams x 3 accumulated parts: use 36 or 48", id="parts"
+            16,
+            {"num_parts": 3},
+            "40 is not a multiple of 4 streams x 3 accumulated parts: set training.global_batch_size=36",
+            id="parts",
         ),
     ],
 )
@@ -106,7 +122,10 @@ def test_plan_epoch_refuses_a_seed_below_0() -> None:
 
 
 def test_plan_epoch_refuses_a_stream_without_a_step() -> None:
-    with pytest.raises(DataError, match="has 9 training targets, a step takes 10 of each.* at most 36"):
+    with pytest.raises(
+        DataError,
+        match="may have only 9 of the 309 training targets, and a step takes 10 of each: set .*global_batch_size=36",
+    ):
         plan_epoch(files(100, 9, 100, 100), layout(), 0)
 
 

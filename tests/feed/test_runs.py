@@ -13,7 +13,8 @@ from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.feed import runs as runs_of_feed
 from seqrec.feed import streams
-from seqrec.feed.plan import Layout, describe_plan
+from seqrec.feed.layout import Layout
+from seqrec.feed.plan import describe_plan
 from seqrec.feed.runs import RunFeed, count_runs, run_widths
 from tests.feed.prepared_data import write_rows
 

@@ -11,7 +11,7 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments
-from seqrec.feed.plan import Layout
+from seqrec.feed.layout import Layout
 from seqrec.feed.prefetching import prefetched
 from seqrec.feed.reader import read_segments
 from seqrec.feed.windows import WindowFeed

@@ -168,8 +168,14 @@ def test_plan_steps_refuses_one_name_for_the_runs_of_two_models():
         ("model.options.a2svd.attention_sise=8", "model.options.a2svd: unknown key 'attention_sise'. Did you mean"),
         ("model.options.a2sdv.attention_size=8", "model.options: there is no model 'a2sdv'. Did you mean 'a2svd'?"),
         ("model.item_dim=64", "model.options.sli_rec.hidden_size is 40, but item_dim + category_dim is"),
-        ("training.num_workers=3", "training.num_workers=3 does not divide training.num_streams=8: use 2 or 4"),
-        ("training.global_batch_size=401", "training.global_batch_size=401 is not a multiple of 8 streams: use 400"),
+        (
+            "training.num_workers=3",
+            "training.num_workers=3 does not divide training.num_streams=8: set training.num_workers=2",
+        ),
+        (
+            "training.global_batch_size=401",
+            "training.global_batch_size=401 is not a multiple of 8 streams: set training.global_batch_size=400",
+        ),
     ],
 )
 def test_plan_steps_refuses_what_training_would_refuse_after_hours(override, message):

@@ -294,7 +294,9 @@ def test_run_train_dry_run_shows_the_plan_and_writes_nothing(
 def test_run_train_refuses_what_does_not_divide_before_it_writes(
     train: Train, prepared: tuple[Storage, Manifest]
 ) -> None:
-    with pytest.raises(ConfigError, match="num_streams=3 does not divide the 8 train files: use 2 or 4"):
+    with pytest.raises(
+        ConfigError, match="num_streams=3 does not divide the 8 train files: set training.num_streams=2"
+    ):
         train(run="wrong", num_streams=3)
 
     assert not prepared[0].exists("runs/wrong")

@@ -13,7 +13,15 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from seqrec.core.columns import ITEM_INDICES, NEGATIVE_ITEMS, SECONDS_PER_DAY, TARGET_ITEM, TIMESTAMPS
+from seqrec.core.columns import (
+    HISTORY_TIMESTAMPS,
+    ITEM_INDICES,
+    NEGATIVE_ITEMS,
+    SECONDS_PER_DAY,
+    TARGET_ITEM,
+    TARGET_TIMESTAMP,
+    TIMESTAMPS,
+)
 from seqrec.events.ragged import Ragged, column, lists, ranges
 from seqrec.preparation.filters.counting import count_into_array
 from seqrec.preparation.splits.splits import SplitRule, num_training_events
@@ -23,7 +31,11 @@ WARN_ABOVE_AUC = 0.55  # If ranking by item id alone reaches a higher AUC, the o
 
 _MAX_LENGTH = 1 << 16  # Longer histories are counted as this long.
 _USER_TOTALS = ("tied_events", "test_targets", "same_day_targets", "target_higher", "target_lower")
-_TEST_TOTALS = ("cold_targets", "negatives_lower", "negatives")
+# Pairs of a target and one of its negatives: all, those of a target that shares its day with no event of its history,
+# and those whose items first occur in the same period; of each, those whose target has the higher id.
+_PAIRS = ("pairs", "untied_pairs", "same_age_pairs")
+_HIGHER = ("higher", "untied_higher", "same_age_higher")
+_TEST_TOTALS = ("cold_targets", *_PAIRS, *_HIGHER, "newer")
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ def measure_health(users: UserFigures, test: TestFigures, item_counts: np.ndarra
     """
     num_events = int((np.arange(len(users.lengths)) * users.lengths).sum())
     totals = users.totals | test.totals
+    by_id = _share_higher(totals, 0)
     popularity = np.bincount(np.minimum(item_counts, 1 << 24))
     return {
         "events_per_user": _spread(users.lengths),
@@ -75,7 +88,12 @@ def measure_health(users: UserFigures, test: TestFigures, item_counts: np.ndarra
             totals["target_higher"], totals["target_higher"] + totals["target_lower"]
         ),
         "auc_of_ranking_by_item_id": auc_of_counts(test.targets, test.negatives),
-        "group_auc_of_ranking_by_item_id": _share(totals["negatives_lower"], totals["negatives"]),
+        "group_auc_of_ranking_by_item_id": by_id,
+        "part_of_it_that_the_order_of_same_day_events_explains": _less(by_id, _share_higher(totals, 1)),
+        "part_of_it_that_the_age_of_items_explains": _less(by_id, _share_higher(totals, 2)),
+        "group_auc_of_ranking_by_the_first_day_of_items": _share(
+            totals["newer"] + totals["same_age_pairs"] / 2, totals["pairs"]
+        ),
         "share_of_cold_test_targets": _share(totals["cold_targets"], totals["test_targets"]),
         "share_of_training_events_after_a_test_target": share_after(users.train_days, users.test_days),
     }
@@ -97,12 +115,18 @@ def count_users(kept: DataFrame, rule: SplitRule, id_ranks: np.ndarray, days: Da
     return UserFigures(lengths, train_days, test_days, dict(zip(_USER_TOTALS, totals.tolist(), strict=True)))
 
 
-def count_test(test: DataFrame, num_trained_items: int, id_ranks: np.ndarray) -> TestFigures:
-    """Counts targets and negatives in one pass over `sequences/test`; `id_ranks` as in `count_users`."""
+def count_test(test: DataFrame, num_trained_items: int, id_ranks: np.ndarray, ages: np.ndarray) -> TestFigures:
+    """Counts targets and negatives in one pass over `sequences/test`.
+
+    Args:
+        id_ranks: as in `count_users`.
+        ages: int64, by item index: the period in which the item first occurs.
+    """
     size = int(id_ranks.max()) + 1
-    shared = test.sparkSession.sparkContext.broadcast(id_ranks)
+    shared = test.sparkSession.sparkContext.broadcast((id_ranks, ages))
     pick = partial(_pick_test, shared, num_trained_items, size)
-    counted = count_into_array(test.select(TARGET_ITEM, NEGATIVE_ITEMS), pick, 2 * size + len(_TEST_TOTALS))
+    needed = test.select(TARGET_ITEM, NEGATIVE_ITEMS, HISTORY_TIMESTAMPS, TARGET_TIMESTAMP)
+    counted = count_into_array(needed, pick, 2 * size + len(_TEST_TOTALS))
     shared.destroy()
     targets, negatives, totals = np.split(counted, [size, 2 * size])
     return TestFigures(targets, negatives, dict(zip(_TEST_TOTALS, totals.tolist(), strict=True)))
@@ -153,16 +177,20 @@ def _pick_bucket(id_ranks: np.ndarray, rule: SplitRule, days: Days, batch: pa.Re
     yield from _repeated(totals, _USER_TOTALS, start + 2 * days.number)
 
 
-def _pick_test(id_ranks: Broadcast, num_trained_items: int, size: int, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+def _pick_test(shared: Broadcast, num_trained_items: int, size: int, batch: pa.RecordBatch) -> Iterator[np.ndarray]:
+    id_ranks, ages = shared.value
     target, negatives = column(batch, TARGET_ITEM), lists(batch, NEGATIVE_ITEMS)
-    target_rank, rank = id_ranks.value[target], id_ranks.value[negatives.values]
+    target_rank, rank = id_ranks[target], id_ranks[negatives.values]
     yield target_rank
     yield size + rank
-    totals = {
-        "cold_targets": (target > num_trained_items).sum(),
-        "negatives_lower": (rank < np.repeat(target_rank, negatives.lengths)).sum(),
-        "negatives": len(rank),
-    }
+    history = lists(batch, HISTORY_TIMESTAMPS)
+    last_day = history.values[history.offsets[1:] - 1] // SECONDS_PER_DAY
+    is_untied = np.repeat(last_day < column(batch, TARGET_TIMESTAMP) // SECONDS_PER_DAY, negatives.lengths)
+    is_higher = rank < np.repeat(target_rank, negatives.lengths)
+    target_age, age = np.repeat(ages[target], negatives.lengths), ages[negatives.values]
+    totals = {"cold_targets": (target > num_trained_items).sum(), "newer": (age < target_age).sum()}
+    for pairs, higher, chosen in zip(_PAIRS, _HIGHER, (slice(None), is_untied, age == target_age), strict=True):
+        totals |= {pairs: len(is_higher[chosen]), higher: is_higher[chosen].sum()}
     yield from _repeated(totals, _TEST_TOTALS, 2 * size)
 
 
@@ -183,6 +211,16 @@ def _repeated(totals: dict[str, Any], names: tuple[str, ...], start: int) -> Ite
 
 def _share(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
+
+
+def _share_higher(totals: dict[str, int], which: int) -> float | None:
+    """The share of the pairs named `_PAIRS[which]` whose target has the higher id."""
+    return _share(totals[_HIGHER[which]], totals[_PAIRS[which]])
+
+
+def _less(whole: float | None, rest: float | None) -> float | None:
+    """What of an AUC goes away where its cause does: `rest` is the AUC without that cause."""
+    return None if whole is None or rest is None else round(whole - rest, 4)
 
 
 def _spread(histogram: np.ndarray) -> dict[str, float]:

@@ -12,31 +12,25 @@ from seqrec.core.manifest import Attempt
 from seqrec.preparation.health.health_figures import WARN_ABOVE_AUC
 
 _ONE_SIDED = 0.9  # Share of same-day pairs that only an order by id reaches; by chance it is about a half.
+_BY_TIES = "part_of_it_that_the_order_of_same_day_events_explains"
+_BY_AGE = "part_of_it_that_the_age_of_items_explains"
+_CHANCE = 3 * 12**-0.5  # Three standard errors of the AUC of one target among many negatives.
 _FEW_TARGETS = 30  # With fewer targets than this, chance may reach that share too.
 
 
-def publish_health(attempt: Attempt, health: dict[str, Any]) -> None:
-    """Adds the warnings; writes `health.json` and `health.png` beside the tables, and prints the figures."""
+def publish_health(attempt: Attempt, health: dict[str, Any]) -> list[str]:
+    """Returns the warnings; writes `health.json` and `health.png` beside the tables, and prints the figures."""
     health["warnings"] = warnings_of(health)
     attempt.storage.write_bytes(f"{attempt.path}/health.json", json.dumps(health, indent=1).encode())
     attempt.storage.write_bytes(f"{attempt.path}/health.png", draw_distributions(health))
     print_health(health, attempt.dataset.name)
+    warnings: list[str] = health["warnings"]
+    return warnings
 
 
 def warnings_of(health: dict[str, Any]) -> list[str]:
     """The problems that should be fixed before results are trusted; empty if there are none."""
-    found = []
-    auc = health["auc_of_ranking_by_item_id"]
-    if auc is not None and auc > WARN_ABOVE_AUC:
-        found.append(
-            f"Ranking test candidates by item id alone reaches an AUC of {auc:.3f}: the order of ties gives the "
-            "target away. Use preparation.tie_order: hash."
-        )
-    elif (higher := _one_sided_share(health)) is not None:
-        found.append(
-            f"Where a test target shares user and day with another item, its id is the higher one in {higher:.0%}: the "
-            "order of ties gives the target away to whatever learns ids. Use preparation.tie_order: hash."
-        )
+    found = list(filter(None, [_tie_leak(health), _drift(health)]))
     for part in ("validation", "test"):
         if not health["split"][part]:
             found.append(f"There is no {part} target: nothing can be measured on that part.")
@@ -44,6 +38,41 @@ def warnings_of(health: dict[str, Any]) -> list[str]:
         share = health["steps"]["unknown_events"] / health["steps"]["events"]
         found.append(f"The run's vocabulary does not know the items of {share:.1%} of the events: they are left out.")
     return found
+
+
+def _tie_leak(health: dict[str, Any]) -> str | None:
+    """What to say of an order of same-day events that gives targets away."""
+    auc, by_ties = health["auc_of_ranking_by_item_id"], health.get(_BY_TIES)
+    by_ids = health["settings"]["tie_order"] == "item_id"
+    if auc is not None and auc > WARN_ABOVE_AUC and by_ids:
+        part = "" if by_ties is None else f"; the order of same-day events explains {by_ties:.3f} of it"
+        return (
+            f"Ranking test candidates by item id alone reaches an AUC of {auc:.3f}{part}: the order of ties gives the "
+            "target away. Set preparation.tie_order=hash."
+        )
+    if (higher := _one_sided_share(health)) is not None:
+        remedy = "Set preparation.tie_order=hash." if by_ids else "Check whether the times are those of the events."
+        return (
+            f"Where a test target shares user and day with another item, its id is the higher one in {higher:.0%}: the "
+            f"order of ties gives the target away to whatever learns ids. {remedy}"
+        )
+    return None
+
+
+def _drift(health: dict[str, Any]) -> str | None:
+    """What to say of a catalogue that changes with time, so that targets are newer than their negatives."""
+    by_age = health.get("group_auc_of_ranking_by_the_first_day_of_items")
+    sampling, targets = health["settings"]["negative_sampling"], health["split"]["test"]
+    by_chance = _CHANCE / max(targets, 1) ** 0.5
+    if by_age is None or sampling == "popularity_at_time" or by_age <= max(WARN_ABOVE_AUC, 0.5 + by_chance):
+        return None
+    explained, by_id = health[_BY_AGE], health["group_auc_of_ranking_by_item_id"]
+    part = "" if explained is None else f", and explains {explained:.3f} of the {by_id:.3f} that item ids reach"
+    return (
+        f"Targets are newer than their negatives: preferring items whose first event is later reaches an AUC of "
+        f"{by_age:.3f}{part}. So popular items of the last days may beat a good model. Set "
+        "preparation.negative_sampling=popularity_at_time to compare targets with the items of their time."
+    )
 
 
 def _one_sided_share(health: dict[str, Any]) -> float | None:

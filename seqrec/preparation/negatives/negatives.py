@@ -27,24 +27,28 @@ def draw_negatives(
     num_negatives: int,
     own: Ragged | None = None,
     owner: np.ndarray | None = None,
+    periods: np.ndarray | None = None,
 ) -> np.ndarray:
     """Distinct negatives for each target, int32 [R, num_negatives], in the order in which they were drawn.
 
-    With categories, a target whose category has too few items gets all of them, and then other items by popularity.
+    With groups, a target whose group (category or period) has too few items gets all of them, and then other items by
+    popularity.
 
     Args:
         keys: uint64 [R], the key that the draws of each row depend on.
         targets: int32 [R], item index of each target.
         own: lists of further items that are barred.
         owner: int64 [R], the list in `own` that bars items for each row; None gives each row the list of its number.
+        periods: int64 [R], the period of each target's time, for a population with periods.
     """
     result = _Drawn(np.zeros((len(keys), num_negatives), np.int32), np.zeros(len(keys), np.int64))
     barred = _Barred.of_owners(targets, own, np.arange(len(keys)) if owner is None else owner)
-    low, high = population.places_for(targets)
+    low, high = population.places_for(targets, periods)
     _draw(population, keys, low, high, barred, result)
     lacking = result.lacking()
     if len(lacking):
         rest = result.of(lacking)
+        population = population.every_item
         everything = np.zeros(len(lacking), np.int64), np.full(len(lacking), len(population.items))
         fresh = _Drawn(np.zeros_like(rest.items), np.zeros_like(rest.count))
         _draw(population, keyed(keys[lacking], _FILL_SALT), *everything, barred.of(lacking, rest), fresh)

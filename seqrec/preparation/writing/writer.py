@@ -21,6 +21,7 @@ from seqrec.core.keyed_random import keyed
 from seqrec.core.manifest import Attempt, Table
 from seqrec.core.storage import Storage
 from seqrec.events.ragged import Ragged, column, lists
+from seqrec.preparation.item_periods import Periods
 from seqrec.preparation.negatives.negatives import draw_negatives
 from seqrec.preparation.negatives.population import Population
 from seqrec.preparation.splits.sequences import SegmentRows, UserEvents, cut_histories, cut_segments
@@ -109,9 +110,10 @@ class NegativeDraw:
     seed: int
     salt: int  # Differs between validation and test, so that their draws are independent.
     exclude_own_items: bool
+    periods: Periods
 
-    def draw(self, bucket: Bucket, rows: SegmentRows, targets: np.ndarray) -> Ragged:
-        """The negatives of each row, as lists of `num_negatives` items."""
+    def draw(self, bucket: Bucket, rows: SegmentRows, targets: np.ndarray, times: np.ndarray) -> Ragged:
+        """The negatives of each row, as lists of `num_negatives` items; `times` are those of the targets."""
         population: Population = self.population.value
         parts = [np.zeros((0, self.num_negatives), np.int32)]
         for start in range(0, len(rows), _ROWS_PER_DRAW):
@@ -120,7 +122,8 @@ class NegativeDraw:
             keys = keyed(bucket.keys[owner], self.seed, self.salt, rows.position[part])
             owners, owner = np.unique(owner, return_inverse=True)
             own = bucket.events.items.take(owners) if self.exclude_own_items else None
-            parts.append(draw_negatives(population, keys, targets[part], self.num_negatives, own, owner))
+            periods = self.periods.of(times[part])
+            parts.append(draw_negatives(population, keys, targets[part], self.num_negatives, own, owner, periods))
         drawn = np.concatenate(parts)
         return Ragged.from_lengths(drawn.ravel(), np.full(len(rows), self.num_negatives))
 
@@ -226,7 +229,7 @@ def _targets(
     events = bucket.events
     rows = cut_histories(events.items.offsets, targets_of(rule.apply(events.times)), max_history)
     items, times = bucket.slices(rows)
-    targets = events.items.values[rows.end]
+    targets, target_times = events.items.values[rows.end], events.times.values[rows.end]
     return [
         bucket.names(rows),
         pa.array(rows.position, pa.int32()),
@@ -234,8 +237,8 @@ def _targets(
         times.to_arrow(),
         pa.array(events.first_times[rows.owner]),
         pa.array(targets),
-        pa.array(events.times.values[rows.end]),
-        draw.draw(bucket, rows, targets).to_arrow(),
+        pa.array(target_times),
+        draw.draw(bucket, rows, targets, target_times).to_arrow(),
         *bucket.routing(rows),
     ], np.ones(len(rows), np.int64)
 

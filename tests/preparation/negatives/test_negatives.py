@@ -103,9 +103,35 @@ def test_category_negatives_come_from_the_target_s_category_as_far_as_it_goes():
 def test_check_enough_says_how_many_items_there_are():
     population = Population.build(COUNTS, "popularity", 1.0)
 
-    check_enough(population, 8, 1, "num_test_negatives")
-    with pytest.raises(DataError, match="num_test_negatives is 9, but there are only 9 items .* to 8 or less"):
-        check_enough(population, 9, 1, "num_test_negatives")
+    check_enough(population, {"num_test_negatives": 8}, 1, excludes_own=False)
+    with pytest.raises(DataError, match=r"num_test_negatives is 9, but .* 9 items .* set .*\.num_test_negatives=8\."):
+        check_enough(population, {"num_test_negatives": 9}, 1, excludes_own=False)
+
+
+def test_negatives_at_a_time_come_from_its_period_as_far_as_it_goes():
+    counts = np.array([[0, 9, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0], [0, 5, 0, 0, 4, 3, 2, 1]])
+    population = Population.build_by_period(counts)
+    targets, periods = np.resize([1, 4], 400), np.repeat([0, 1, 2, 2], 100)
+
+    drawn = draw_negatives(population, keys_for(400), targets, 4, periods=periods)
+
+    assert all(len(set(row)) == 4 for row in drawn.tolist())
+    assert not (drawn == targets[:, None]).any()
+    first, empty, last = drawn[:100], drawn[100:200], drawn[200:]
+    assert set(first[::2, :2].ravel()) == {2, 3}  # All of its period but the target, then others.
+    assert set(first[::2, 2:].ravel()) <= {4, 5, 6, 7}
+    assert set(empty.ravel()) == set(range(1, 8))  # A period without events: as by popularity.
+    assert set(last[::2].ravel()) == {4, 5, 6, 7}
+    assert set(last[1::2].ravel()) == {1, 5, 6, 7}
+
+
+def test_the_first_negative_at_a_time_follows_the_weights_of_the_period():
+    counts = np.array([[0, 9, 1, 10, 0], [0, 1, 1, 0, 100]])
+    population = Population.build_by_period(counts)
+
+    drawn = draw_negatives(population, keys_for(40_000), np.full(40_000, 3), 1, periods=np.zeros(40_000, int))
+
+    assert np.abs(np.bincount(drawn[:, 0], minlength=5) / 40_000 - [0, 0.9, 0.1, 0, 0]).max() < 0.01
 
 
 def test_draw_negatives_bars_what_the_owner_has_whichever_rows_are_its_own():

@@ -1,0 +1,66 @@
+# ruff: noqa: E501
+"""Messages about settings that no table here follows: part of each, and where it is followed, or why it is not."""
+
+_STAGE = "tests/advice/test_stage_advice.py::"
+_TRAIN = "tests/training/test_stage.py::"
+_RUN_AGAIN = "tests/core/test_stage.py::test_a_result_of_another_recipe_or_too_short_or_forced_is_not_current"
+_CANDIDATES = "tests/recommendation/candidates/test_retrieval_source.py::"
+
+FOLLOWED: dict[str, str] = {
+    "--set force=true": _RUN_AGAIN,  # The one remedy of everything that is damaged on disk.
+    "set training.loss.name=shared_softmax": f"{_STAGE}test_a_loss_that_needs_too_much_memory",
+    "download.categories: ": f"{_STAGE}test_categories_and_editions_of_a_download",
+    "in download.catalogue.": f"{_STAGE}test_paths_of_a_catalogue_of_ones_own",
+    "events before a target: set model.max_history_length": f"{_STAGE}test_settings_that_the_data_cannot_give",
+    "set training.validation_sample": f"{_STAGE}test_too_many_pairs_of_rows_and_items",
+    "preparation.validation_boundary falls on": f"{_STAGE}test_boundaries_that_fall_on_one_day",
+    "for no warm-up": f"{_STAGE}test_a_warm_up_longer_than_the_training",
+    "set ingestion.max_reject_fraction": f"{_STAGE}test_too_many_rejected_lines",
+    "set index.kind=exact": f"{_STAGE}test_packages_that_are_not_installed",
+    "with ranker.learner=linear": f"{_STAGE}test_packages_that_are_not_installed",
+    "or set it to null.": f"{_STAGE}test_packages_that_are_not_installed",
+    "seed=…: give": "tests/feed/test_plan.py::test_plan_epoch_refuses_a_seed_below_0",
+    "Set ingestion.csv_columns": "tests/ingestion/test_ingest.py::test_ingest_takes_the_order_of_ratings_that_it_is_told",
+    "set training.resume=never to start over": f"{_TRAIN}test_run_train_starts_over_when_told_to",
+    "set training.scratch": f"{_TRAIN}test_run_train_copies_the_vocabulary_by_way_of_its_scratch",
+    "set training.max_gradient_norm": f"{_TRAIN}test_run_train_stops_at_a_loss_that_is_no_number",
+    "candidates.retrieval_run: run '…' is of": f"{_CANDIDATES}test_run_candidates_refuses_a_run_of_a_ranking_model",
+    "use candidates.histories=latest": f"{_CANDIDATES}test_measured_candidates_refuse_a_run_that_was_trained_on_other_data",
+    "evaluation.protocol=sampled.": "tests/evaluation/test_full_within_groups.py::"
+    "test_run_evaluate_refuses_groups_in_which_nothing_competes",
+    "preparation.groups: no review is of": "tests/preparation/test_stage.py::"
+    "test_run_prepare_names_a_group_that_is_not_there",
+}
+_ANOTHER_FILE = "the remedy is another file or other text in it, not a setting"
+_BY_STAGE = "the stage's own test sees the refusal; following it would train or score once more"
+NOT_FOLLOWED: dict[str, str] = {  # And why.
+    "histories_file: ": _ANOTHER_FILE,
+    "users_file: ": _ANOTHER_FILE,
+    "config file": _ANOTHER_FILE,
+    "--config is empty": _ANOTHER_FILE,
+    "not valid YAML": _ANOTHER_FILE,
+    "expected a mapping of sections": _ANOTHER_FILE,
+    "expected the name of a key": _ANOTHER_FILE,
+    "is given a second time": _ANOTHER_FILE,
+    "so this is not a file of lines": _ANOTHER_FILE,
+    "no line holds a review": _ANOTHER_FILE,
+    "but source.kind is": "the job that it names is run first",
+    "no section 'model'": "the run is trained again",
+    "compatibility is": "the type of the key refuses the same value first",
+    "sequences/validation has no rows": _BY_STAGE,
+    "evaluation.full_candidates=all.": _BY_STAGE,
+    "more than evaluation.max_catalogue": _BY_STAGE,
+    "more than recommendation.max_catalogue": _BY_STAGE,
+    "Use recommendation.over=catalogue": _BY_STAGE,
+    "recommendation.histories is": _BY_STAGE,
+    "Raise ranker.held_out_share": _BY_STAGE,
+    "ranker.num_ranked": _BY_STAGE,
+    "ranker.runs: run": _BY_STAGE,
+    "--set candidates.histories": _BY_STAGE,
+    "--set preparation.vocabulary": _BY_STAGE,
+    "training.start_from=": _BY_STAGE,
+    "tuning.resume=never": _BY_STAGE,
+    "slots: submit with": _BY_STAGE,
+    "lower preparation.max_targets_per_file": "no input is known that leads to it",
+    "export.mlflow_tracking_uri is": _BY_STAGE,
+}
