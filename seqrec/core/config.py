@@ -209,10 +209,17 @@ def _message(config_class: type, values: Mapping[str, Any], error: Any, where: s
     expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     hint = ""
     if error["type"].startswith("float") and isinstance(got, str) and "e" in got.lower():
-        hint = " YAML reads 1e-3 as a string: write 1.0e-3."
+        hint = f" YAML reads {got} as text: write {_as_yaml(got)}."
     elif error["type"].startswith("string") and isinstance(got, int | float) and not isinstance(got, bool):
         hint = f""" YAML reads a number: put it in quotes, '"{got}"'."""
     return f"{place}: {key}: expected {expected.replace('an object', 'a section of keys')}, got {got!r}.{hint}"
+
+
+def _as_yaml(number: str) -> str:
+    """A number with an exponent in the form that YAML 1.1 takes for one: with a point, and a sign of the exponent."""
+    mantissa, _, exponent = number.lower().partition("e")
+    mantissa += "" if "." in mantissa else ".0"
+    return f"{mantissa}e{exponent if exponent[:1] in ('+', '-') else f'+{exponent}'}"
 
 
 def _origin_of(key: str, origins: Mapping[str, str]) -> str | None:

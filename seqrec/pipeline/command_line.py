@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seqrec.core.errors import ConfigError, SeqrecError
+from seqrec.core.library_log import end_of_screen, log_with_content
 from seqrec.core.secrets import RedactingFilter, redact
 from seqrec.pipeline.config import LoadedConfig, load_run_config
 from seqrec.pipeline.keys import describe_keys
@@ -112,7 +113,11 @@ def run_action(job: str, script: str, action: Callable[[LoadedConfig], object], 
         if known is None:
             error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
             raise
-        sys.exit(report(job, known))
+        if (log := log_with_content()) is not None:
+            print(f"seqrec {job}: what libraries wrote is in {log}", file=sys.stderr)
+        status = report(job, known)
+        end_of_screen()
+        sys.exit(status)
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:
@@ -147,6 +152,11 @@ def understand(error: BaseException, workdir: str) -> SeqrecError | None:
         ):
             if pattern in text:
                 return SeqrecError(f"{somewhere}: {explain(OSError(number, os.strerror(number)))}")
+        if "UnsatisfiedLinkError" in text:
+            return SeqrecError(
+                "Java cannot load its libraries from its temporary folder, as on a file system without execution "
+                "(noexec): give another one with -- --driver-java-options -Djava.io.tmpdir=/a/folder/of/yours."
+            )
         if "seqrec.core.errors." in text:  # A Python worker of Spark raised it.
             raised = re.findall(r"seqrec\.core\.errors\.\w+: (.*)", text)
             return SeqrecError(raised[-1].strip()) if raised else None

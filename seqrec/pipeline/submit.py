@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
-from seqrec.core.machine import usable_memory
+from seqrec.core.library_log import name_log
+from seqrec.core.machine import usable_cores, usable_memory
 from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
+from seqrec.pipeline.machine_environment import prepare_environment
 from seqrec.pipeline.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +82,7 @@ def driver_memory_mb(stage: Stage, run: RunConfig) -> int:
 
 def _local_slots(stage: Stage, run: RunConfig) -> int:
     """Tasks that a local run does at once: one per core, and one for each training worker where those are tasks."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return max(cores, run.training.num_workers) if stage.starts_workers(run) else cores
 
 
@@ -155,8 +157,10 @@ def main(argv: list[str]) -> int:
             )
         config = load_run_config(arguments.config, arguments.overrides)
         command = build_command(arguments, config, options, _shipped(arguments, config, options))
+        prepare_environment(os.environ, is_local=_is_local(options, config.spark.get(STAGES[job].section, {})))
     except SeqrecError as error:
         return report(job, error)
+    name_log(job)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # More quiet than the stages' own setting (`scoring/tensorflow_process.py`): TensorFlow reports missing GPU

@@ -13,7 +13,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import Vocabulary
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import family_of
-from seqrec.scoring.tensorflow_process import limit_threads, quieten_tensorflow
+from seqrec.scoring.tensorflow_process import limit_threads, load_tensorflow
 
 if TYPE_CHECKING:
     from seqrec.models.contract import SequenceModel
@@ -136,6 +136,6 @@ def compile_model(model: "SequenceModel", max_history_length: int, block_size: i
 
 
 def _load(stored: StoredModel) -> LoadedModel:
-    quieten_tensorflow()
+    load_tensorflow()
     limit_threads(stored.num_threads, stored.num_threads)
     return compile_model(read_model(stored), stored.config.max_history_length, stored.catalogue_block)

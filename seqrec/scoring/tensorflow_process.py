@@ -2,6 +2,8 @@
 
 import os
 
+from seqrec.core.library_log import native_errors_in_log
+
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # Environment of a process whose TensorFlow prints errors only.
 
 
@@ -9,6 +11,18 @@ def quieten_tensorflow() -> None:
     """Keeps TensorFlow's notes and warnings off the screen, unless the environment asks for them; errors still show."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow, with what its native code says meanwhile in the log.
+
+    Built for GPUs, it says five times on a machine without one that it finds none, before any level of its log holds.
+    """
+    quieten_tensorflow()
+    with native_errors_in_log():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 def limit_threads(intra_op: int, inter_op: int) -> bool:

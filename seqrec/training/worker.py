@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from seqrec.core.storage import Storage
-from seqrec.scoring.tensorflow_process import quieten_tensorflow
+from seqrec.scoring.tensorflow_process import load_tensorflow
 from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.reporting.status import DONE, FAILED, FOLLOWED, STOPPED, StatusWriter, WorkerStatus, is_followed
 
@@ -19,7 +19,7 @@ def run_worker(job: TrainingJob, after_epoch: Callable[[TrainingState], None] | 
         after_epoch: called with the state after each epoch; see `train_run`.
     Returns: the state in which training ended, the same on every worker.
     """
-    quieten_tensorflow()  # Before TensorFlow is imported.
+    load_tensorflow()
     from seqrec.training.workers.exchange import HorovodWorkers, Workers
 
     several = job.training.num_workers > 1

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from seqrec.core.config import keys_marked, plain, recipe_settings
 from seqrec.core.errors import ConfigError
+from seqrec.core.machine import usable_cores
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
@@ -171,7 +171,7 @@ def _num_threads(spark: "SparkSession", tuning: TuningConfig) -> int:
     """TensorFlow threads of a trial, so that all trials at once use the cores that there are."""
     if tuning.executor == "spark":
         return int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    return max(1, len(os.sched_getaffinity(0)) // tuning.num_parallel)
+    return max(1, usable_cores() // tuning.num_parallel)
 
 
 def _compare(spark: "SparkSession", inputs: TuningInputs, plan: Search, best: TrialRecord) -> "Comparison":

@@ -60,7 +60,7 @@ def test_load_section_fills_nested_sections_and_defaults():
         ({"workdir": "x", "tower": {"sizes": [True]}}, "run.yaml: tower.sizes.0: expected integer, got True."),
         (
             {"workdir": "x", "tower": {"rate": "1e-3"}},
-            "run.yaml: tower.rate: expected number, got '1e-3'. YAML reads 1e-3 as a string: write 1.0e-3.",
+            "run.yaml: tower.rate: expected number, got '1e-3'. YAML reads 1e-3 as text: write 1.0e-3.",
         ),
         ({"workdir": "x", "tower": {"kind": "bent"}}, "run.yaml: tower.kind: expected 'plain' or 'gated', got 'bent'."),
         ({"workdir": "x", "tower": {"rate": -1.0}}, "run.yaml: tower: rate is -1.0: give at least 0."),

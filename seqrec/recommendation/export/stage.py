@@ -19,7 +19,7 @@ from seqrec.events.vocabulary import ITEMS, read_names, read_vocabulary
 from seqrec.recommendation.config import ExportConfig
 from seqrec.recommendation.export.model_card import build_card, card_text, evaluations_of
 from seqrec.scoring.run import TrainedRun, read_run
-from seqrec.scoring.tensorflow_process import quieten_tensorflow
+from seqrec.scoring.tensorflow_process import load_tensorflow
 
 _LOG = logging.getLogger(__name__)
 _EXAMPLE_TIME = 1_500_000_000
@@ -106,7 +106,7 @@ def _log(storage: Storage, run: str, config: ExportConfig, card: dict[str, Any])
 
 def save_model(storage: Storage, run: TrainedRun, config: ExportConfig, folder: Path) -> str:
     """Saves the run's best weights as a SavedModel; returns the first item's id, for the card's example."""
-    quieten_tensorflow()
+    load_tensorflow()
     import tensorflow as tf
 
     from seqrec.recommendation.export.serving import ServedModel

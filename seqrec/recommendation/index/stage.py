@@ -26,7 +26,7 @@ from seqrec.scoring.index.item_index import LISTS, RUN, VECTORS, ItemIndex, inde
 from seqrec.scoring.loaded_model import read_model
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.scoring.scorer import own_items, run_scorer
-from seqrec.scoring.tensorflow_process import quieten_tensorflow
+from seqrec.scoring.tensorflow_process import load_tensorflow
 
 _LOG = logging.getLogger(__name__)
 _PAIRS_AT_ONCE = 400_000
@@ -78,7 +78,7 @@ def run_index(storage: Storage, name: str, run: str, seed: int, config: IndexCon
 
 
 def _write(storage: Storage, run: TrainedRun, config: IndexConfig, scratch: Path) -> ItemIndex:
-    quieten_tensorflow()
+    load_tensorflow()
     from seqrec.scoring.index.vectors import write_vectors
 
     path = scratch / _FILES[VECTORS]

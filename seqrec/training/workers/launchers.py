@@ -6,12 +6,14 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqrec.core.errors import ConfigError
+from seqrec.core.library_log import opened_log
 from seqrec.scoring.tensorflow_process import QUIET
 
 _REASON_SECONDS = 2.0  # Time for Horovod's thread to end, once Horovod has reported that Spark's job failed.
@@ -56,7 +58,12 @@ def launch_on_spark(
             "forever. Submit with --conf spark.task.maxFailures=1.",
             stacklevel=2,
         )
-    with _signals_ask_to_stop(callbacks), _report_failed_spark_workers(callbacks), _spark_reason_instead_of_trace():
+    with (
+        opened_log() as log,
+        _signals_ask_to_stop(callbacks),
+        _report_failed_spark_workers(callbacks),
+        _spark_reason_instead_of_trace(),
+    ):
         results = horovod.spark.run(
             worker,
             args=(job,),
@@ -66,7 +73,7 @@ def launch_on_spark(
             executable=_shipped_python(context),
             env=_worker_environment(),
             stdout=sys.stdout,
-            stderr=sys.stderr,
+            stderr=log or sys.stderr,
             verbose=0,
             nics={"lo"} if is_local else None,
         )
@@ -173,8 +180,12 @@ def _spark_reason_instead_of_trace() -> Iterator[None]:
     def keep_reason(arguments: Any) -> None:
         if arguments.thread is not None and arguments.thread.name.endswith("(run_spark)"):
             reasons.append(_first_reason(str(arguments.exc_value)))
-        else:
-            before(arguments)
+            return
+        with opened_log() as log:  # Those of Horovod that still write to streams which it has closed.
+            if log is None:
+                before(arguments)
+            else:
+                traceback.print_exception(arguments.exc_type, arguments.exc_value, arguments.exc_traceback, file=log)
 
     threading.excepthook = keep_reason
     try:
