@@ -39,6 +39,7 @@ from seqrec.events.vocabulary import read_vocabulary
 from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION
+from seqrec.tables.sessions import fitted_shuffles
 
 _LOG = logging.getLogger(__name__)
 _STORED_SHARD = 4096  # Rows of a task that scores stored candidates.
@@ -83,7 +84,9 @@ def run_evaluate(
         return current
     inputs = _read_inputs(storage, name, run, config, seed)
     storage.check_writable()
-    evaluation = evaluate_run(spark, inputs)
+    # The baselines' tables come from all training events.
+    with fitted_shuffles(spark, sum(table.rows for table in inputs.prepared.tables.values())):
+        evaluation = evaluate_run(spark, inputs)
     steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in evaluation.seconds.items())
     _LOG.info("evaluate: %s rows: %s", f"{evaluation.setup['num_rows']:,}", steps)
     storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())

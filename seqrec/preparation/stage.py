@@ -43,7 +43,7 @@ from seqrec.preparation.writing.vocabulary import (
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION, KEPT_EVENTS, VOCABULARY_ITEMS, VOCABULARY_ITEMS_TABLE
 from seqrec.tables.schemas import ITEMS, REVIEWS
-from seqrec.tables.sessions import bucket_session, own_session
+from seqrec.tables.sessions import bucket_session, fitted_shuffles, own_session
 
 NO_FEATURES = FeaturesConfig()
 
@@ -104,7 +104,8 @@ def run_prepare(
         features=features,
     )
     try:
-        return _prepare(attempt, inputs, config, seed)
+        with fitted_shuffles(session, inputs.num_reviews):
+            return _prepare(attempt, inputs, config, seed)
     except Exception:
         attempt.discard()  # It holds gigabytes of scratch. A killed process leaves them for the next attempt to delete.
         raise

@@ -78,6 +78,8 @@ def make_active(session: SparkSession) -> None:
 # Opening a file "costs" as much as a partition may hold, so that one scratch file (a bucket of users) is one partition.
 _WHOLE_FILES = str(1 << 40)
 
+_SHUFFLES = "spark.sql.shuffle.partitions"
+_ROWS_PER_PARTITION = 50_000
 _SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # The number of partitions must be the number of files written.
     "spark.sql.autoBroadcastJoinThreshold": "-1",  # A broadcast join would bring strings to the driver.
@@ -99,9 +101,26 @@ def own_session(spark: SparkSession) -> SparkSession:
     Tables of one session can be read in the other; only settings and temporary views are separate.
     """
     session = spark.newSession()
+    session.conf.set(_SHUFFLES, spark.conf.get(_SHUFFLES, "200"))
     for key, value in _SETTINGS.items():
         session.conf.set(key, value)
     return session
+
+
+@contextmanager
+def fitted_shuffles(session: SparkSession, num_rows: int) -> Iterator[None]:
+    """Context in which a session, and those made from it, shuffle few rows into few partitions, never into more.
+
+    Spark makes 200 of them by default, each a task through a Python worker: with small data that is most of the work.
+    """
+    given = session.conf.get(_SHUFFLES, "200")
+    fitting = max(num_tasks(session), -(-num_rows // _ROWS_PER_PARTITION))
+    try:
+        if fitting < int(given or 0):
+            session.conf.set(_SHUFFLES, str(fitting))
+        yield
+    finally:
+        session.conf.set(_SHUFFLES, given or "200")
 
 
 def bucket_session(spark: SparkSession) -> SparkSession:

@@ -1,7 +1,7 @@
 import pytest
 from pyspark.sql import SparkSession
 
-from seqrec.tables.sessions import spark_session
+from seqrec.tables.sessions import fitted_shuffles, own_session, spark_session
 
 
 def settings_of(spark: SparkSession) -> dict[str, str]:
@@ -47,3 +47,18 @@ def test_a_stage_with_a_session_of_its_own_leaves_the_callers_active(spark: Spar
 
     assert SparkSession.getActiveSession() is spark
     assert SparkSession.builder.getOrCreate().conf.get("spark.sql.shuffle.partitions") == "2"
+
+
+def test_few_rows_are_shuffled_into_few_partitions_and_many_as_given(spark: SparkSession) -> None:
+    key, given = "spark.sql.shuffle.partitions", spark.conf.get("spark.sql.shuffle.partitions")
+    session = own_session(spark)
+    session.conf.set(key, "200")
+
+    with fitted_shuffles(session, 3_200):
+        few = own_session(session)
+        assert few.range(9).groupBy("id").count().rdd.getNumPartitions() == 2
+    with fitted_shuffles(session, 233_000_000):
+        assert session.conf.get(key) == "200"
+
+    assert session.conf.get(key) == "200"
+    assert spark.conf.get(key) == given
