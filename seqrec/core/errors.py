@@ -42,7 +42,7 @@ class TrainingError(SeqrecError):
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Makes all checks; what they refuse is told together, not one thing after each attempt.
+    """Makes all checks; what they refuse is reported together, not one thing after each attempt.
 
     Raises:
         SeqrecError: of the class of the first refusal, with the messages of all.

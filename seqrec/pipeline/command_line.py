@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from seqrec.core.errors import ConfigError, SeqrecError
-from seqrec.core.library_log import end_of_screen, log_with_content
 from seqrec.core.secrets import RedactingFilter, redact
 from seqrec.pipeline.config import LoadedConfig, load_run_config
 from seqrec.pipeline.keys import describe_keys
 from seqrec.pipeline.stages import STAGES, run_stage
+from seqrec.scoring.library_log import end_of_screen, log_with_content
 
 _REDACTING = RedactingFilter()
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seqrec.core.errors import ConfigError, SeqrecError
-from seqrec.core.library_log import name_log
 from seqrec.core.machine import usable_cores, usable_memory
 from seqrec.pipeline.cluster_environment import shipping_settings, wants_shipping
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
 from seqrec.pipeline.machine_environment import prepare_environment
 from seqrec.pipeline.stages import STAGES, Stage
+from seqrec.scoring.library_log import name_log
 
 ROOT = Path(__file__).parents[2]
 OPTIONS_VARIABLE = "SEQREC_SPARK_OPTIONS"  # Passes the pipeline's spark-submit options on to its stages.

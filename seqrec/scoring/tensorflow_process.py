@@ -2,7 +2,7 @@
 
 import os
 
-from seqrec.core.library_log import native_errors_in_log
+from seqrec.scoring.library_log import native_errors_in_log
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # Environment of a process whose TensorFlow prints errors only.
 

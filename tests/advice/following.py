@@ -10,7 +10,7 @@ _SETTING = re.compile(
 def told(message: str) -> list[str]:
     """The settings after the verb "set" (or "use", "name", "prepare with") of a message, as `key=value`.
 
-    Of alternatives ("..., or ...") it is the first. A value that is described and not given stays out.
+    It takes the first of alternatives ("..., or ..."). A value that is described and not given stays out.
     """
     found = []
     for part in re.split(r"\b[Ss]et |\b[Uu]se |\b[Rr]un |with --set |ranker with ", message)[1:]:

@@ -36,7 +36,7 @@ def refusal(check: Check, settings: list[str]) -> str:
 
 
 def follow(check: Check, settings: list[str]) -> list[str]:
-    """Sets what the message tells, sees that it is taken, and returns what was told."""
+    """Sets what the message tells, sees that it is taken, and returns what it gave."""
     advice = told(refusal(check, settings))
     assert advice
     check(load_run_config(None, [*settings, *advice]).run)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqrec.core.errors import ConfigError
-from seqrec.core.library_log import opened_log
+from seqrec.scoring.library_log import opened_log
 from seqrec.scoring.tensorflow_process import QUIET
 
 _REASON_SECONDS = 2.0  # Time for Horovod's thread to end, once Horovod has reported that Spark's job failed.

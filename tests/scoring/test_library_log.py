@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.core.library_log import LOG_VARIABLE, log_with_content, name_log, native_errors_in_log, opened_log
+from seqrec.scoring.library_log import LOG_VARIABLE, log_with_content, name_log, native_errors_in_log, opened_log
 
 
 def test_native_errors_go_to_the_log_and_ours_to_the_screen(
