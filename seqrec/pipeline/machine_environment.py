@@ -86,7 +86,7 @@ def _check_java(environment: MutableMapping[str, str]) -> None:
     major = java_version(found.resolve().parents[1])
     if major is not None and major not in _JAVA_NEEDED:
         raise ConfigError(
-            f"{found} is Java {major}, with which Spark does not run: let JAVA_HOME name a Java 11 or 17, or unset "
+            f"{found} is Java {major}, with which Spark does not run: set JAVA_HOME to a Java 11 or 17, or unset "
             "SEQREC_ENV to let seqrec find or install one."
         )
 

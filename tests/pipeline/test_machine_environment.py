@@ -32,7 +32,7 @@ def test_java_states_its_version(stated: str, major: int | None, tmp_path: Path)
 def test_a_java_that_spark_cannot_use_is_refused(version: str, tmp_path: Path) -> None:
     home = java(tmp_path / "java", version)
 
-    with pytest.raises(ConfigError, match=r"is Java \d+, with which Spark does not run: let JAVA_HOME name a Java 11"):
+    with pytest.raises(ConfigError, match=r"is Java \d+, with which Spark does not run: set JAVA_HOME to a Java 11"):
         prepare_environment({"JAVA_HOME": str(home)}, is_local=True)
     with pytest.raises(ConfigError, match="with which Spark does not run"):
         prepare_environment({"PATH": str(home / "bin")}, is_local=True)

@@ -81,7 +81,7 @@ MACHINES = {
     "no core files": Machine(limited("-c 0")),
     "Java 25": Machine(
         variables={"JAVA_HOME": JAVA_25},
-        refused=r"is Java 25, with which Spark does not run: let JAVA_HOME name a Java 11 or 17",
+        refused=r"is Java 25, with which Spark does not run: set JAVA_HOME to a Java 11 or 17",
         needs=JAVA_25,
     ),
     "a JAVA_HOME that is not there": Machine(
