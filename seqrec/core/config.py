@@ -116,7 +116,11 @@ def load_section(
     # The values go through JSON because strict pydantic accepts lists for tuples, and mappings for dataclasses, only
     # from there. YAML dates become ISO strings.
     try:
-        return _wrapper(config_class).model_validate_json(json.dumps({"value": values}, default=str)).value
+        return (
+            _wrapper(typing.cast(Any, config_class))
+            .model_validate_json(json.dumps({"value": values}, default=str))
+            .value
+        )
     except ValidationError as error:
         # A misspelt key is also a missing one; the message should be about the spelling.
         first = min(error.errors(), key=lambda e: e["type"] != "unexpected_keyword_argument")
