@@ -133,7 +133,7 @@ class IngestionConfig:
     # Clean lines of reviews are read by compiled code where a C compiler is; false leaves all lines to Spark.
     compiled: bool = speed_only(True)
     # Review files of up to so many megabytes in all are read by this process, without waiting for Spark's workers.
-    in_process_mb: int = speed_only(1024)
+    in_process_mb: int = speed_only(2048)
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_reject_fraction <= 1:
