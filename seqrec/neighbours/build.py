@@ -58,9 +58,9 @@ def build_neighbours(inputs: NeighbourInputs, attempt: Attempt) -> dict[str, int
     events = read_events(inputs)
     sizes = {}
     if "co_visitation" in config.sources:
-        sizes["co_visitation"] = _write_co_visitation(inputs, attempt, events, "co_visitation", "both")
+        sizes["co_visitation"] = write_co_visitation(inputs, attempt, events, "co_visitation", "both")
     if TRANSITIONS in config.sources:
-        sizes[TRANSITIONS] = _write_co_visitation(inputs, attempt, events, TRANSITIONS, "forward")
+        sizes[TRANSITIONS] = write_co_visitation(inputs, attempt, events, TRANSITIONS, "forward")
     for finder, edges in (("also_bought", ALSO_BUY), ("also_viewed", ALSO_VIEW)):
         if finder in config.sources:
             sizes[finder] = _write_metadata_links(inputs, attempt, finder, edges)
@@ -122,9 +122,10 @@ def read_events(inputs: NeighbourInputs) -> DataFrame:
     return train.select(ITEM_INDICES, TIMESTAMPS, num_repeated_events().alias(NUM_CONTEXT))
 
 
-def _write_co_visitation(
+def write_co_visitation(
     inputs: NeighbourInputs, attempt: Attempt, events: DataFrame, finder: str, direction: Literal["both", "forward"]
 ) -> int:
+    """Counts pairs of `events`, as `read_events` gives them, and writes the table `finder`; returns its entries."""
     config = inputs.config
     weights = PairWeights(
         window=config.window,

@@ -148,6 +148,11 @@ def row_keys(row: np.ndarray, item: np.ndarray) -> np.ndarray:
     return row.astype(np.int64) << _ITEM_BITS | np.asarray(item).astype(np.int64)
 
 
+def rows_and_items(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `row_keys` made keys of, int64 each."""
+    return keys >> _ITEM_BITS, keys & _ITEM_MASK
+
+
 def num_rows_with_items(keys: np.ndarray) -> int:
     """How many rows have an item in a list of `row_keys`, which are in order of row."""
     return int(_is_first(keys >> _ITEM_BITS).sum())

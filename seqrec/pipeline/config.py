@@ -17,6 +17,7 @@ from seqrec.neighbours.config import CandidatesConfig
 from seqrec.preparation.config import PreparationConfig
 from seqrec.preparation.features.config import FeaturesConfig
 from seqrec.recommendation.config import ExportConfig, RecommendationConfig
+from seqrec.recommendation.similar_items.config import SimilarItemsConfig
 from seqrec.reranking.config import RankerConfig
 from seqrec.scoring.index.config import IndexConfig
 from seqrec.training.config import TrainingConfig
@@ -62,6 +63,7 @@ class RunConfig:
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
+    similar_items: SimilarItemsConfig = field(default_factory=SimilarItemsConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)

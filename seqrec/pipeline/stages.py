@@ -128,6 +128,12 @@ STAGES: dict[str, Stage] = {
         reads=("recommendation", "model", "training"),
         driver_share=0.2,
     ),
+    "similar_items": Stage(
+        section="similar_items",
+        run="seqrec.recommendation.similar_items.stage:run_similar_items",
+        reads=("similar_items",),
+        driver_share=0.3,
+    ),
     "export": Stage(
         section="export",
         run="seqrec.recommendation.export.stage:run_export",

@@ -123,6 +123,7 @@ LEFT_OUT = {
     },
     "recommendation": {"user", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue"},
     "index": {"num_threads"},
+    "similar_items": {"tensorflow_threads"},
     "export": {"mlflow_tracking_uri", "mlflow_experiment", "mlflow_model"},
     **dict.fromkeys(("source", "synthesis", "preparation", "candidates", "model"), set()),
 }

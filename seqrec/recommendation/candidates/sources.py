@@ -65,27 +65,33 @@ class CandidateSources:
         return self.finder.merge(lists, num_rows)
 
 
-def read_retrieval_run(storage: Storage, config: CandidatesConfig, prepared: Manifest) -> TrainedRun | None:
-    """The run that `config.retrieval_run` names; None if it names none.
+def read_retrieval_run(
+    storage: Storage, name: str | None, histories: str, prepared: Manifest, key: str = "candidates.retrieval_run"
+) -> TrainedRun | None:
+    """The retrieval run of that name; None without a name.
+
+    Args:
+        histories: those that lists are found for.
+        key: the setting that names the run, for errors.
 
     Raises:
         DataError: the run is not there or not finished, is of a ranking model, has another vocabulary than the data, or
             measured candidates are wanted and the run was trained on other data.
     """
-    if config.retrieval_run is None:
+    if name is None:
         return None
-    run = read_run(storage, config.retrieval_run, prepared)
+    run = read_run(storage, name, prepared)
     if family_of(run.config.name) != "retrieval":
         raise DataError(
-            f"candidates.retrieval_run: run '{run.name}' is of '{run.config.name}', a ranking model. Name a run of "
+            f"{key}: run '{run.name}' is of '{run.config.name}', a ranking model. Name a run of "
             f"{' or '.join(RETRIEVAL_MODELS)}."
         )
     trained_on = run.manifest.inputs.get("prepared")
-    if config.histories != "latest" and trained_on != prepared.content:
+    if histories != "latest" and trained_on != prepared.content:
         raise DataError(
-            f"candidates.retrieval_run: run '{run.name}' was trained on other data ({trained_on}) than prepared "
-            f"'{prepared.name}' ({prepared.content}), so it may know the {config.histories} targets: train it on that "
-            "data, or use candidates.histories=latest."
+            f"{key}: run '{run.name}' was trained on other data ({trained_on}) than prepared "
+            f"'{prepared.name}' ({prepared.content}), so it may know the {histories} targets: train it on that data, "
+            f"or use {key.partition('.')[0]}.histories=latest."
         )
     return run
 
@@ -118,7 +124,8 @@ def published_run(storage: Storage, candidates: Manifest, prepared: Manifest) ->
     """
     if candidates.settings.get("retrieval_run") is None:
         return None
-    run = read_retrieval_run(storage, settings_of(candidates), prepared)
+    config = settings_of(candidates)
+    run = read_retrieval_run(storage, config.retrieval_run, config.histories, prepared)
     if run is not None and run.manifest.content != candidates.inputs[RETRIEVAL]:
         raise DataError(
             f"candidates '{candidates.name}' were found by other weights of run '{run.name}' than it has now: "

@@ -60,7 +60,7 @@ def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> 
         DataError: the prepared data or the retrieval run is not there, or they do not go together.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    run = read_retrieval_run(storage, config, prepared)
+    run = read_retrieval_run(storage, config.retrieval_run, config.histories, prepared)
     ingested = Dataset(storage, "ingested", name).manifest()
     items = ingested.tables["items"].content if ingested is not None and "items" in ingested.tables else "none"
     inputs = {"prepared": prepared.content, "files": files_digest(prepared, config.histories), "items": items}
@@ -80,7 +80,7 @@ def run_candidates(
         DataError: the prepared data or the retrieval run is not there, or they do not go together.
     """
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    run = read_retrieval_run(storage, config, prepared)
+    run = read_retrieval_run(storage, config.retrieval_run, config.histories, prepared)
     recipe = candidates_recipe(storage, name, config)
     dataset = Dataset(storage, "candidates", candidates_name(name, config.histories))
     output = StageOutput(dataset, recipe, force, resumes=True)

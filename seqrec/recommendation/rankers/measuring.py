@@ -47,7 +47,8 @@ def measure(
 def measured_table(results: dict[str, dict[str, Any]], title: str) -> Table:
     """For people: a row for each ranker."""
     table = Table(title=title)
-    for heading in ("order by", NDCG, "lead over places", HIT.replace("_", " "), "lead over places"):
+    lead = f"lead over {next(iter(results))}"
+    for heading in ("order by", NDCG, lead, HIT.replace("_", " "), lead):
         table.add_column(heading, justify="left" if heading == "order by" else "right")
     for name, metrics in results.items():
         cells = [name]
