@@ -9,7 +9,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,6 +159,13 @@ def added(default: Value) -> Value:
     return marked(default, "", in_recipe=True, is_added=True)
 
 
+def added_section(section: type[Value]) -> Value:
+    """As `added`, for a section of keys: the recipe has it only where one of its keys has another value."""
+    metadata = {"mark": "", "in_recipe": True, "is_added": True}
+    made: Value = field(default_factory=section, metadata=metadata)
+    return made
+
+
 def marked(default: Value, mark: str, *, in_recipe: bool, is_added: bool = False) -> Value:
     """The default of a key that `keys_marked` finds by `mark`.
 
@@ -183,7 +190,8 @@ def recipe_settings(config: Any) -> dict[str, Any]:
     """The settings that decide a stage's result, in plain form: what the stage's recipe holds."""
     values = {key: getattr(config, key) for key in recipe_keys(config)}
     for each in fields(config):
-        if each.metadata.get("is_added") and values[each.name] == each.default:
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if each.metadata.get("is_added") and values[each.name] == default:
             del values[each.name]
     return {key: recipe_settings(value) if is_dataclass(value) else plain(value) for key, value in values.items()}
 

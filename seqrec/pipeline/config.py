@@ -79,6 +79,7 @@ class RunConfig:
             ("ranker.name", self.ranker.name),
             ("recommendation.ranker", self.recommendation.ranker),
             ("drift.reference", self.drift.reference),
+            ("recommendation.changed_since", self.recommendation.changed_since),
             *(("ranker.runs", run) for run in self.ranker.runs),
             *(("evaluation.report_runs", run) for run in self.evaluation.report_runs),
         ]

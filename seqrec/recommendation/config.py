@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
-from seqrec.core.config import added, not_in_recipe, speed_only
+from seqrec.core.config import added, added_section, not_in_recipe, speed_only
 from seqrec.core.secrets import refuse_secret
+from seqrec.recommendation.rules_config import RulesConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class RecommendationConfig:
     histories: Literal["latest", "validation", "test"] = "latest"
     users: tuple[str, ...] | None = not_in_recipe(None)  # Only these users; null is all.
     users_file: str | None = not_in_recipe(None)  # Only the users in this text file, one id per line.
+    # Only users whose history has changed since these recommendations, made for everyone: their name, such as that of a
+    # run or ranker. The lists are those of a full run, and their own name ends in "-changed".
+    changed_since: str | None = added(None)
     # File of histories to use instead of users: JSON lines or Parquet with user_id, item_ids (list of strings) and
     # timestamps (list of seconds).
     histories_file: str | None = not_in_recipe(None)
@@ -30,6 +34,7 @@ class RecommendationConfig:
     # still know all later events.
     as_of: str | None = None
     ranker: str | None = added(None)  # Order candidates by this ranker (job rank), and not by a run; null: by a run.
+    rules: RulesConfig = added_section(RulesConfig)
     candidate_weight: float = 1.5  # ln(place among the candidates) counts this much against the model's logit.
     max_catalogue: int = speed_only(200_000)  # A larger catalogue is not scored whole by a ranking model.
     batch_size: int = 512  # Users read at once.
@@ -49,12 +54,15 @@ class RecommendationConfig:
             raise ValueError(
                 "over is 'catalogue', but ranker is set: a ranker orders candidates. Leave one of them out."
             )
-        chosen = [name for name in ("users", "users_file", "histories_file", "user") if getattr(self, name) is not None]
+        limiting = ("users", "users_file", "histories_file", "user", "changed_since")
+        chosen = [name for name in limiting if getattr(self, name) is not None]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} are both set: give one of them.")
-        for name in ("histories_file", "user"):
+        for name in ("histories_file", "user", "changed_since"):
             if getattr(self, name) is not None and self.histories != "latest":
                 raise ValueError(f"histories is {self.histories!r}, but {name} is set: leave one of them out.")
+        if self.as_of is not None and self.changed_since is not None:
+            raise ValueError(f"as_of is '{self.as_of}', but changed_since is set: leave one of them out.")
         if self.as_of is not None:
             seconds_of(self.as_of)
 

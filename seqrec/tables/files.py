@@ -105,6 +105,13 @@ def read_table(spark: SparkSession, storage: Storage, manifest: Manifest, name: 
     return _read_files(spark, storage, table.files, schema)
 
 
+def read_written(spark: SparkSession, attempt: Attempt, name: str, schema: StructType) -> DataFrame:
+    """The rows of the Parquet files written below `attempt`, which no manifest lists yet."""
+    files = [file.path for file in attempt.storage.list_files(f"{attempt.path}/{name}")]
+    uris = [attempt.storage.uri(path) for path in files if path.endswith(".parquet")]
+    return strict_reader(spark).schema(schema).parquet(*uris) if uris else spark.createDataFrame([], schema)
+
+
 def strict_reader(spark: SparkSession) -> DataFrameReader:
     """`spark.read` that fails on a damaged or missing file, even if the cluster's settings ask to skip such files."""
     return spark.read.option("ignoreCorruptFiles", False).option("ignoreMissingFiles", False)

@@ -9,7 +9,7 @@ from seqrec.evaluation.report.report import build_report
 from seqrec.evaluation.results import comparison_table
 from seqrec.evaluation.statistics.row_metrics import metric_names, row_metrics
 from seqrec.evaluation.statistics.sampling_correction import corrected_metrics
-from seqrec.recommendation.lists.write_lists import list_metrics
+from seqrec.recommendation.rules.figures import list_metrics
 from seqrec.training.config import TrainingConfig
 from tests.evaluation.evaluation_by_hand import evaluation
 

@@ -131,7 +131,7 @@ LEFT_OUT = {
 ADDED = {
     "synthesis": {"brand_share"},
     "model": {"features", "feature_dim", "id_dropout"},
-    "recommendation": {"ranker"},
+    "recommendation": {"ranker", "rules", "changed_since"},
     "candidates": {"retrieval_run"},
 }
 

@@ -9,14 +9,24 @@ from rich.console import Console
 from rich.table import Table
 
 from seqrec.core import columns as C
+from seqrec.core.errors import DataError
+from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
 from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.rows import UserHistories
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.item_names import names_of
 from seqrec.recommendation.lists.recommender import LIST_SOURCES, Lists
-from seqrec.recommendation.lists.stage import RecommendationInputs, list_job, read_inputs
+from seqrec.recommendation.lists.stage import (
+    RecommendationInputs,
+    list_job,
+    read_inputs,
+    recommend_recipe,
+    recommendations_name,
+)
 from seqrec.recommendation.lists.write_lists import open_recommender
+from seqrec.recommendation.rules.stored import RULES_FOLDER, StoredRules, stored_rules
+from seqrec.recommendation.rules_config import RulesConfig
 
 _MAX_SHOWN = 15  # Last items.
 _ROWS = 4096
@@ -33,11 +43,11 @@ def show_user(
     assert config.user is not None
     console = console or Console()
     inputs = read_inputs(storage, name, run, config)
-    job = list_job(storage, inputs, config, "")
+    job = list_job(storage, inputs, config, "", rules=_rules_of_lists(storage, name, run, config, inputs))
     recommender = open_recommender(storage, job)
     history = find_user(storage, inputs, config.user, job.as_of)
     if history is None:
-        lists, own = recommender.popularity_list(), np.zeros(0, np.int32)
+        lists, own = recommender.popularity_list(job.as_of), np.zeros(0, np.int32)
     else:
         history = history.before_as_of()
         lists, own = recommender.recommend(history), history.items.values[-_MAX_SHOWN:]
@@ -47,6 +57,26 @@ def show_user(
     else:
         console.print(_history_table(config.user, history, names))
     console.print(_list_table(config.ranker or run, job.as_of, lists, names))
+
+
+def _rules_of_lists(
+    storage: Storage, name: str, run: str, config: RecommendationConfig, inputs: RecommendationInputs
+) -> StoredRules | None:
+    """What the job 'recommend' has written of the same rules, since metadata are read by Spark.
+
+    Raises:
+        DataError: there are rules, and no lists by them.
+    """
+    if config.rules == RulesConfig():
+        return None
+    dataset = Dataset(storage, "recommendations", recommendations_name(run, config))
+    manifest = dataset.manifest_of(recommend_recipe(storage, name, run, config))
+    if manifest is None:
+        raise DataError(
+            f"recommendation.user: '{config.user}' is shown by the rules of lists, and {storage.uri(dataset.path)} has "
+            "none of these settings: run the job 'recommend' without recommendation.user first."
+        )
+    return stored_rules(storage, inputs.prepared, config.rules, f"{dataset.path}/{manifest.id}/{RULES_FOLDER}")
 
 
 def show_wanted_user(storage: Storage, name: str, run: str, config: RecommendationConfig) -> bool | None:

@@ -1,7 +1,6 @@
 """The `recommend` stage: lists of k items for all users, for some, or for histories in a file."""
 
 import hashlib
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql.types import FloatType, IntegerType, StringType, StructField, StructType
 
 from seqrec.core import columns as C
 from seqrec.core.config import recipe_settings
@@ -24,34 +22,26 @@ from seqrec.recommendation.candidates.sources import published_run
 from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_name
 from seqrec.recommendation.candidates.stored import are_found_in
 from seqrec.recommendation.config import RecommendationConfig
+from seqrec.recommendation.lists.changed_users import SCHEMA as USERS_SCHEMA
+from seqrec.recommendation.lists.changed_users import USERS, write_changed_users, write_user_digests
 from seqrec.recommendation.lists.item_names import write_item_names
+from seqrec.recommendation.lists.list_figures import SCHEMA, figures_of_lists, report_lists
 from seqrec.recommendation.lists.users import listed_users, read_histories_file, unknown_users, write_known_histories
 from seqrec.recommendation.lists.write_lists import (
     LISTS,
     NAMES,
     ListJob,
-    list_metrics,
+    WantedUsers,
     write_lists,
     write_popularity_lists,
 )
 from seqrec.recommendation.rankers.ranker import PublishedRanker, published_ranker
+from seqrec.recommendation.rules.stored import StoredRules, rules_inputs, write_rules
 from seqrec.scoring.run import TrainedRun, read_run
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, check_num_users, write_row_files
 from seqrec.tables.sessions import adaptive_session
 
-_LOG = logging.getLogger(__name__)
-
-SCHEMA = StructType(
-    [
-        StructField(C.USER, StringType(), nullable=False),
-        StructField(C.RANK, IntegerType(), nullable=False),
-        StructField(C.ITEM, StringType(), nullable=False),
-        StructField(C.SCORE, FloatType(), nullable=False),
-        StructField(C.SOURCE, StringType(), nullable=False),
-        StructField(C.TITLE, StringType()),
-    ]
-)
 _ARROW = pa.schema(
     [
         pa.field(C.USER, pa.string(), False),
@@ -62,6 +52,9 @@ _ARROW = pa.schema(
         pa.field(C.TITLE, pa.string()),
     ]
 )
+
+
+CHANGED = "changed_users"
 
 
 @dataclass(frozen=True)
@@ -90,6 +83,8 @@ def recommendations_name(run: str, config: RecommendationConfig) -> str:
         parts.append("users")
     if config.histories_file is not None:
         parts.append("histories")
+    if config.changed_since is not None:
+        parts.append("changed")
     return "-".join(parts)
 
 
@@ -145,6 +140,10 @@ def recommend_recipe(storage: Storage, name: str, run: str, config: Recommendati
     users = listed_users(config)
     if users is not None:
         contents["users"] = hashlib.sha256("\n".join(sorted(users)).encode()).hexdigest()[:32]
+    if config.changed_since is not None:
+        earlier = Dataset(storage, "recommendations", config.changed_since).require("recommend")
+        contents["changed_since"] = earlier.content + earlier.recipe
+    contents |= rules_inputs(storage, inputs.prepared, config)
     if config.histories_file is not None:
         contents["histories_file"] = _file_digest(config.histories_file)
     return Recipe(stage="recommend", settings=recipe_settings(config), inputs=contents)
@@ -178,15 +177,21 @@ def run_recommend(
     session = adaptive_session(spark)
     if not storage.exists(f"{attempt.path}/{NAMES}"):
         write_item_names(session, attempt, inputs.prepared, f"{attempt.path}/{NAMES}")
-    counted = _write_all_lists(session, attempt, inputs, config)
-    measured = _measured(counted, config)
+    tables = {}
+    if config.histories == "latest" and config.histories_file is None:
+        latest = [file.path for file in inputs.prepared.table("sequences/latest").files]
+        write_user_digests(session, attempt, f"{attempt.path}/{NAMES}", latest)
+        tables[USERS] = describe_table(session, attempt, USERS, USERS_SCHEMA)
+    rules, report = write_rules(session, attempt, inputs.prepared, config.rules)
+    counted = _write_all_lists(session, attempt, inputs, config, rules)
     table = describe_table(session, attempt, LISTS, SCHEMA)
-    for scratch in (NAMES, "histories"):
+    figures = figures_of_lists(session, attempt, inputs.num_items, config, counted)
+    for scratch in (NAMES, "histories", CHANGED):
         storage.delete(f"{attempt.path}/{scratch}")
     manifest = attempt.publish(
-        tables={LISTS: table}, counts={"rows": table.rows, **counted}, details={"measured": measured}
+        tables={LISTS: table, **tables}, counts={"rows": table.rows, **counted}, details={**figures, "rules": report}
     )
-    _report(manifest)
+    report_lists(manifest)
     return manifest
 
 
@@ -207,7 +212,12 @@ def as_of_seconds(
 
 
 def list_job(
-    storage: Storage, inputs: RecommendationInputs, config: RecommendationConfig, path: str, newest_in_file: int = 0
+    storage: Storage,
+    inputs: RecommendationInputs,
+    config: RecommendationConfig,
+    path: str,
+    newest_in_file: int = 0,
+    rules: StoredRules | None = None,
 ) -> ListJob:
     return ListJob(
         root=storage.root,
@@ -218,14 +228,19 @@ def list_job(
         retrieval_run=inputs.retrieval_run,
         config=config,
         as_of=as_of_seconds(storage, inputs, config, newest_in_file),
+        rules=rules,
     )
 
 
 def _write_all_lists(
-    spark: SparkSession, attempt: Attempt, inputs: RecommendationInputs, config: RecommendationConfig
+    spark: SparkSession,
+    attempt: Attempt,
+    inputs: RecommendationInputs,
+    config: RecommendationConfig,
+    rules: StoredRules | None,
 ) -> dict[str, Any]:
     storage = attempt.storage
-    users, newest, expected = listed_users(config), 0, None
+    users, newest, expected, changed = listed_users(config), 0, None, None
     if config.histories_file is not None:
         rows, newest = read_histories_file(spark, config.histories_file)
         histories = write_known_histories(spark, storage, inputs.prepared, rows, f"{attempt.path}/histories")
@@ -235,9 +250,12 @@ def _write_all_lists(
         unknown = [] if users is None else unknown_users(spark, storage, inputs.prepared, users, None)
         file_groups = _aligned_files(inputs, config)
         expected = inputs.prepared.table(f"sequences/{config.histories}").rows if users is None else len(users)
-    job = list_job(storage, inputs, config, attempt.path, newest)
+        if config.changed_since is not None:
+            earlier, changed = Dataset(storage, "recommendations", config.changed_since).require("recommend"), CHANGED
+            expected = write_changed_users(spark, attempt, earlier, CHANGED)
+    job = list_job(storage, inputs, config, attempt.path, newest, rules)
     tasks = [FileTask(n, each, f"{attempt.path}/{LISTS}/part-{n:05d}.parquet") for n, each in enumerate(file_groups)]
-    wanted = None if users is None else frozenset(users)
+    wanted = WantedUsers(None if users is None else frozenset(users), changed and f"{attempt.path}/{changed}")
     facts = write_row_files(spark, storage.root, tasks, _ARROW, partial(write_lists, job, wanted))
     if unknown:
         task = FileTask(len(tasks), (), f"{attempt.path}/{LISTS}/part-{len(tasks):05d}.parquet")
@@ -257,23 +275,6 @@ def _aligned_files(inputs: RecommendationInputs, config: RecommendationConfig) -
         return [(path,) for path in histories]
     folder = f"candidates/{inputs.candidates.name}/{inputs.candidates.id}/{CANDIDATES}"
     return [(path, f"{folder}/part-{number:05d}.parquet") for number, path in enumerate(histories)]
-
-
-def _measured(counted: dict[str, Any], config: RecommendationConfig) -> dict[str, float] | None:
-    """Removes the sums of the metrics from `counted`, and returns their means over users; None without targets."""
-    if config.histories == "latest":
-        return None
-    users = max(1, counted["users"])
-    return {name: counted.pop(name) / users for name in list_metrics(config.k)}
-
-
-def _report(manifest: Manifest) -> None:
-    counts = manifest.counts
-    _LOG.info(
-        "recommend: %s rows for %s users, %.0f s", f"{counts['rows']:,}", f"{counts['users']:,}", manifest.seconds
-    )
-    for metric, value in (manifest.details["measured"] or {}).items():
-        _LOG.info("  %s of all targets over the catalogue: %.4f", metric, value)
 
 
 def _file_digest(path: str) -> str:

@@ -24,7 +24,8 @@ VECTORS, NEAR, NAMES, TABLES = "item_vectors.npy", "vectors.faiss", "item_names.
 LAST, RECENT = "last item", "last items"
 _ITEMS_AT_ONCE, _USERS_AT_ONCE = 1024, 512
 _MAX_FILES, _MIN_ITEMS = 256, 4096  # Items of a file: few files for a small catalogue, a few hundred for a large one.
-_NUM_RECENT, _DECAY, _HALF_LIFE_DAYS = 20, 0.8, 180.0  # As candidates are found by default.
+# Each of the last events counts this share of the one after it, chosen on validation (Amazon Beauty), whenever it was.
+_NUM_RECENT, _DECAY, _HALF_LIFE_DAYS = 20, 0.6, 1.0e9
 _LONGEST = 100  # Ranks below this are not told apart from those of items in no list.
 
 LISTS_SCHEMA = pa.schema(
