@@ -38,7 +38,17 @@ def spark_session(name: str, settings: Mapping[str, str] | None = None) -> Itera
     try:
         yield session
     finally:
-        session.stop()
+        _stop(session)
+
+
+def _stop(session: SparkSession) -> None:
+    """Stops Spark without a word from the JVM; the next session in the same JVM sets the level of its log again.
+
+    After an interrupt or an error, tasks may still run. They find that parts of Spark are gone and log it, before or
+    after the line with which the job reports the reason.
+    """
+    session.sparkContext.setLogLevel("OFF")
+    session.stop()
 
 
 def _running_session() -> SparkSession | None:
