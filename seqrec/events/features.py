@@ -70,7 +70,7 @@ def read_item_features(storage: Storage, manifest: Manifest, num_items: int) -> 
         storage.root,
         manifest.table(FEATURE_ROWS).files[0].path,
         manifest.table(FEATURE_WEIGHTS).files[0].path,
-        tuple(FeatureBlock(**block) for block in manifest.details[FEATURES]),
+        tuple(FeatureBlock(**block | {"points": tuple(block["points"])}) for block in manifest.details[FEATURES]),
     )
     if len(features.rows()) != num_items + 1 or features.rows().shape != features.weights().shape:
         raise DataError(
