@@ -175,7 +175,7 @@ def test_gradients_that_are_not_averaged_are_caught(prepared: tuple[Storage, Man
         resume_path=None,
         control=storage.root,
         model=small_model(),
-        training=small_training(num_workers=2, num_epochs=1),
+        training=small_training(num_workers=2, num_epochs=1, metric="group_auc"),
         seed=SEED,
     )
 
