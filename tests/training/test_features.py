@@ -128,11 +128,12 @@ def test_a_run_is_continued_only_with_features_of_the_same_declaration(
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_two_workers_equal_one(world: World, train: Callable[..., Manifest], model: str) -> None:
-    every_step = {"num_epochs": 1, "checkpoint_every_steps": 1, "keep_last": 10}
+    every_step = {"num_epochs": 1, "checkpoint_every_steps": 1, "keep_last": 100}
     alone = train(model, f"alone-{model}", **every_step)
 
     together = train(model, f"together-{model}", num_workers=2, launcher="horovodrun", **every_step)
 
     one, two = (checkpoint_of_step(world[0], manifest, 3) for manifest in (alone, together))
     for variable in one:
-        np.testing.assert_allclose(two[variable], one[variable], rtol=2e-3, atol=2e-5, err_msg=variable)
+        # Adam turns rounding of the small gradients of a bias into a share of a step, here of 0.01.
+        np.testing.assert_allclose(two[variable], one[variable], rtol=2e-3, atol=2e-4, err_msg=variable)
