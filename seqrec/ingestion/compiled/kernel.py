@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqrec.core.columns import GROUP, ITEM, LINE_HASH, RATING, TIMESTAMP, USER, VERIFIED, VOTES
+from seqrec.core.errors import DataError
 from seqrec.core.storage import scratch_folder
 from seqrec.ingestion.compiled.clean_line import HELPFUL, MAX_COLUMNS, SECOND_ITEM, CleanLine
 
@@ -155,7 +157,7 @@ def last_newline(library: bytes, content: np.ndarray) -> int:
 
 @functools.cache
 def compiled_library() -> bytes | None:
-    """The reader as a shared library for this kind of machine; None if it cannot be built here.
+    """The reader as a shared library for this kind of machine; None if it cannot be built or loaded here.
 
     It is built once for a user and kept below XDG_CACHE_HOME, by default ~/.cache.
     """
@@ -167,18 +169,28 @@ def compiled_library() -> bytes | None:
     key = hashlib.sha256(b"\0".join([*sources, compiler.encode(), *map(str.encode, _OPTIONS)])).hexdigest()[:16]
     kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "seqrec", f"lines-{key}.so")
     try:
-        return kept.read_bytes()
+        library: bytes | None = kept.read_bytes()
     except OSError:
-        pass
+        library = _built(compiler)
+    if library is None:
+        return None
+    try:
+        _loaded(library)
+    except DataError as error:
+        _LOG.warning("lines are read several times slower: %s", error)
+        return None
+    _keep(library, kept)
+    return library
+
+
+def _built(compiler: str) -> bytes | None:
     with scratch_folder() as folder:
         target = folder / "lines.so"
         done = subprocess.run([compiler, *_OPTIONS, "-o", str(target), str(_SOURCE)], capture_output=True, text=True)
         if done.returncode:
             _LOG.warning("%s cannot build %s: %s. Set CC to gcc or clang.", compiler, _SOURCE, done.stderr[:300])
             return None
-        library = target.read_bytes()
-    _keep(library, kept)
-    return library
+        return target.read_bytes()
 
 
 def _found(name: str | None) -> str | None:
@@ -187,6 +199,8 @@ def _found(name: str | None) -> str | None:
 
 def _keep(library: bytes, path: Path) -> None:
     """Keeps the library for other processes of this user, whole or not at all; it works without, too."""
+    if path.is_file():
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}")
@@ -200,12 +214,22 @@ _LOADED: dict[bytes, ctypes.CDLL] = {}
 
 
 def _loaded(library: bytes) -> ctypes.CDLL:
-    """The functions of the library, which a process loads once."""
+    """The functions of the library, which a process loads once.
+
+    Raises:
+        DataError: this machine cannot load it: another processor or C library, or programs may not run from TMPDIR.
+    """
     if library not in _LOADED:
         with scratch_folder() as folder:  # Once it is loaded the file is not needed any more.
             path = folder / "lines.so"
             path.write_bytes(library)
-            functions = ctypes.CDLL(str(path))
+            try:
+                functions = ctypes.CDLL(str(path))
+            except OSError as error:
+                raise DataError(
+                    f"{socket.gethostname()} cannot load the compiled reader of lines: {error}. Set "
+                    "ingestion.compiled=false."
+                ) from None
         address, number = ctypes.c_void_p, ctypes.c_int64
         for name, arguments, result in (
             ("seqrec_read_lines", [address, number, address, address], number),

@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from seqrec.core.errors import DataError
 from seqrec.ingestion import clean_lines
 from seqrec.ingestion.compiled import kernel
 
@@ -117,3 +119,15 @@ def test_the_library_is_built_once_and_kept(monkeypatch, tmp_path):
 
     assert kernel.compiled_library.__wrapped__() == first
     assert [path.suffix for path in (tmp_path / "seqrec").iterdir()] == [".so"]
+
+
+def test_a_machine_that_cannot_load_the_library_reads_by_spark_or_says_so(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kernel.compiled_library.__wrapped__() is not None
+    (kept,) = (tmp_path / "seqrec").iterdir()
+    kept.write_bytes(b"for another machine")
+
+    assert kernel.compiled_library.__wrapped__() is None  # The driver: Spark reads all lines.
+    assert "lines are read several times slower" in caplog.text
+    with pytest.raises(DataError, match=r"cannot load the compiled reader .* Set ingestion.compiled=false\.$"):
+        kernel.last_newline(b"for another machine", np.zeros(1, np.uint8))  # In a task.
