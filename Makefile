@@ -1,7 +1,8 @@
 # Every target works on a fresh checkout: the environment is made on first use (see spark-submit.sh --help).
 RUN = bash conf/environment.sh
-# Two at a time, each file in one process: a Spark session and its fixtures are made once per process.
-PARALLEL = -n 2 --dist loadfile
+# Three at a time, as tests wait for processes that start; each file in one process, which makes a Spark session and its
+# fixtures once.
+PARALLEL = -n 3 --dist loadfile
 SOURCES = seqrec jobs tests benchmarks docs setup.py
 
 .PHONY: environment lock format lint docs test test-all
