@@ -7,10 +7,10 @@ import yaml
 
 from seqrec.core.config import added, load_section
 from seqrec.core.errors import DataError
-from seqrec.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from seqrec.core.storage import Storage
+    from seqrec.events.vocabulary import Vocabulary
 
 COMPATIBILITIES = ("corrected", "reference")
 
@@ -92,7 +92,7 @@ class ModelConfig:
         """Width of an embedded event or candidate: the item beside its category and, for concat, its features."""
         return self.item_dim + self.category_dim + self.feature_dim
 
-    def num_comparable(self, vocabulary: Vocabulary) -> int:
+    def num_comparable(self, vocabulary: "Vocabulary") -> int:
         """Items 1 up to this one have a vector worth comparing: the trained ones, or all if features stand for ids."""
         knows_new = self.features != "none" and self.id_dropout > 0.0 and vocabulary.features is not None
         return vocabulary.num_items if knows_new else vocabulary.num_trained_items

@@ -67,9 +67,9 @@ class TrainingConfig:
     gradient_compression: Literal["none", "fp16"] = "none"
     checkpoint_every_steps: int = speed_only(0)  # Steps between checkpoints within an epoch; 0: none within it.
     keep_last: int = speed_only(2)  # Number of newest checkpoints to keep, beside the best weights.
-    # Compile the step by XLA, with fixed shapes: on, off, or auto: where there is a GPU. It changes rounding, and the
-    # draws of dropout.
-    jit: Literal["auto", "on", "off"] = speed_only("auto")
+    # Compile the step by XLA, with fixed shapes: on, off (YAML reads these as true and false), or auto: where there is a
+    # GPU. It changes rounding, and the draws of dropout.
+    jit: Literal["auto", "on", "off", True, False] = speed_only("auto")
     # Threads that TensorFlow uses in each worker, which change rounding; null: an equal share of the cores.
     num_threads: int | None = speed_only(None)
     # Local folder for copies of remote files and unfinished checkpoints; null: the system's temporary folder.
@@ -83,6 +83,8 @@ class TrainingConfig:
     hang_timeout: int = speed_only(60)  # Seconds without any progress after which workers count as hung.
 
     def __post_init__(self) -> None:
+        if isinstance(self.jit, bool):
+            object.__setattr__(self, "jit", "on" if self.jit else "off")
         least = {
             1: ("num_epochs", "global_batch_size", "num_streams", "num_workers", "files_per_group"),
             0: ("warmup_steps", "warmup_epochs", "patience", "checkpoint_every_steps"),

@@ -229,7 +229,7 @@ def test_the_plan_counts_runs_and_targets(segments: Prepared) -> None:
 def test_a_step_that_a_stream_cannot_fill_is_refused(segments: Prepared) -> None:
     feed = feed_of(segments, global_batch_size=4000)
 
-    with pytest.raises(DataError, match="has [0-9]+ runs of events, a step takes 1000 of each"):
+    with pytest.raises(DataError, match="only [0-9]+ of the [0-9]+ runs of events, and a step takes 1,000 of each"):
         feed.plan(0)
 
 

@@ -88,7 +88,7 @@ def test_items_with_equal_vectors_tie_wherever_they_stand(num_rows: int) -> None
     state = tf.constant(rng.normal(size=[1, num_rows, 64]), tf.float32)
     vectors = np.repeat(rng.normal(size=[757, 64]).astype(np.float32), 2, axis=0)  # Items 1 and 2 are equal, 3 and 4...
     model = random_model("sasrec")
-    model.embedding._num_trained = len(vectors)
+    model.embedding.num_comparable = len(vectors)
     targets = tf.constant(rng.integers(1, len(vectors) + 1, [1, num_rows]), tf.int32)
     above = state[0].numpy().astype(np.float64) @ vectors.T.astype(np.float64)
     of_target = above[np.arange(num_rows), targets[0].numpy() - 1][:, None]

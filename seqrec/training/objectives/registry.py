@@ -30,7 +30,7 @@ def objective_name(loss: LossConfig, model: str) -> str:
     return loss.name or _DEFAULTS[family_of(model)]
 
 
-def check_objective(loss: LossConfig, model: str, jit: str = "auto") -> None:
+def check_objective(loss: LossConfig, model: str, jit: str | bool = "auto") -> None:
     """Refuses what `build_objective` would refuse, without building anything.
 
     Args:

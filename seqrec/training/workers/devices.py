@@ -41,6 +41,6 @@ def _use_own_gpu(workers: Workers) -> bool:
     return True
 
 
-def is_compiled(jit: str) -> bool:
+def is_compiled(jit: str | bool) -> bool:
     """Whether the training step is compiled by XLA; auto: where this worker has a GPU."""
     return jit == "on" or (jit == "auto" and bool(tf.config.get_visible_devices("GPU")))
