@@ -67,7 +67,7 @@ class TrainingConfig:
     gradient_compression: Literal["none", "fp16"] = "none"
     checkpoint_every_steps: int = speed_only(0)  # Steps between checkpoints within an epoch; 0: none within it.
     keep_last: int = speed_only(2)  # Number of newest checkpoints to keep, beside the best weights.
-    # Compile the step by XLA, with fixed shapes: on, off (YAML reads these as true and false), or auto: where there is a
+    # Compile the step by XLA, with fixed shapes: on, off (to YAML true and false), or auto: where there is a
     # GPU. It changes rounding, and the draws of dropout.
     jit: Literal["auto", "on", "off", True, False] = speed_only("auto")
     # Threads that TensorFlow uses in each worker, which change rounding; null: an equal share of the cores.
