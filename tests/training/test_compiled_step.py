@@ -16,6 +16,7 @@ from seqrec.models.layers.training_context import TrainingContext, draw_uniform
 from seqrec.models.registry import build_model
 from seqrec.training import loop
 from seqrec.training.objectives.config import LossConfig
+from seqrec.training.objectives.full_softmax import full_softmax_loss
 from seqrec.training.objectives.registry import build_objective, check_objective
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.optimizers import build_optimizer, merge_rows, without_empty
@@ -196,3 +197,22 @@ def test_a_loss_without_fixed_shapes_is_refused(options: dict[str, float]) -> No
     with pytest.raises(ConfigError, match="training.jit=on needs fixed shapes"):
         check_objective(loss, "sasrec", "on")
     check_objective(loss, "sasrec", "auto")
+
+
+def test_the_full_softmax_fills_its_last_block_without_a_trace() -> None:
+    rng = np.random.default_rng(6)
+    states, vectors = (tf.Variable(rng.normal(size=[rows, 4]), dtype=tf.float32) for rows in (7, 9))
+    targets = tf.constant(rng.integers(0, 9, 7), tf.int32)
+    is_target = tf.constant([1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+
+    def computed(shapes: FixedShapes | None, rows: list[int], weights: tf.Tensor | None) -> list[tf.Tensor]:
+        with use_fixed_shapes(shapes), tf.GradientTape() as tape:
+            given = (tf.gather(states, rows), vectors, tf.gather(targets, rows))
+            loss = full_softmax_loss(*given, 3, weights=weights)  # Blocks of 3: of 7 rows the last has 1.
+        return [loss, *(tf.convert_to_tensor(each) for each in tape.gradient(loss, [states, vectors]))]
+
+    free = computed(None, [0, 1, 3, 4, 5], None)
+    fixed = computed(FixedShapes(7, 7), list(range(7)), is_target)
+
+    for one, other in zip(free, fixed, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
