@@ -1,8 +1,16 @@
 #!/usr/bin/env bash
 # Submits one job of seqrec with the real spark-submit; `./spark-submit.sh --help` says how.
-set -euo pipefail
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # Called by `sh`, or by a zsh.
+if [ "${BASH_SOURCE[0]}" != "$0" ]; then
+    printf 'seqrec: error: run ./spark-submit.sh, do not source it.\n' >&2
+    return 2
+fi
+set +o posix -euo pipefail +fC # A caller may export SHELLOPTS: without globs, or with files that are never overwritten.
+shopt -u failglob nullglob
 
-unset CDPATH BASH_ENV # Both change how `cd` and a new bash behave.
+# They change how `cd` and a new bash behave.
+unset CDPATH BASH_ENV ENV POSIXLY_CORRECT
+unset -f cd pwd command exec printf source
 folder_of() { # Prints the folder of a script, links followed; `readlink -f` is not everywhere.
     local path=$1 target
     while [ -L "$path" ]; do

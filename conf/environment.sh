@@ -8,9 +8,13 @@
 # (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
 #
 # SEQREC_PYTHON names the Python to use, SEQREC_TENSORFLOW=cpu|gpu the kind of TensorFlow, SEQREC_UV the uv (none: pip).
-set -euo pipefail
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # Called by `sh`, or by a zsh.
+set +o posix -euo pipefail +fC # A caller may export SHELLOPTS: without globs, or with files that are never overwritten.
+shopt -u failglob nullglob
 
-unset CDPATH BASH_ENV # Both change how `cd` and a new bash behave.
+# They change how `cd` and a new bash behave.
+unset CDPATH BASH_ENV ENV POSIXLY_CORRECT
+unset -f cd pwd command exec printf source
 followed() { # A path with all links of its last part followed; `readlink -f` is not everywhere.
     local path=$1 target
     while [ -L "$path" ]; do

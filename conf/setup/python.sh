@@ -122,5 +122,6 @@ find_uv() { # Sets UV to a uv that runs: the one on the PATH, the one in the cac
         say "fetching uv, which installs the packages."
         get_uv "$place" >>"$LOG" 2>&1 || return 0
     fi
+    # shellcheck disable=SC2034 # The script that sources this one reads it.
     if "$place/uv" --version >/dev/null 2>&1; then UV="$place/uv"; fi
 }
