@@ -12,6 +12,7 @@ from seqrec.pipeline.stages import with_training
 from seqrec.preparation.stage import run_prepare
 from seqrec.training.stage import run_train
 from tests.advice.following import told
+from tests.feed.prepared_data import write_prepared
 from tests.preparation.ingested import DAY, publish_ingested, reviews_of
 
 ALL_OF_SIX = reviews_of(
@@ -70,3 +71,23 @@ def test_one_item_has_nothing_to_be_ranked_against(spark, tmp_path: Path) -> Non
         "the filters of preparation), or give data of several items."
     )
     assert not storage.exists("prepared/small/_manifest.json")
+
+
+def test_a_small_plan_warns_of_the_targets_left_over_and_what_it_says_to_set_leaves_few(tmp_path: Path, capsys) -> None:
+    storage, _ = write_prepared(tmp_path, name="small", num_users=400, num_events=(8, 8))
+    settings = ["model.max_history_length=8", "training.global_batch_size=552"]  # 69 of each of 8 streams.
+
+    plan(storage, settings)
+
+    said = capsys.readouterr().out
+    assert "targets: 2,000; left over 344 (17.20%), others each epoch\n" in said  # 3 steps of 69 x 8.
+    [warning] = [line for line in said.splitlines() if line.startswith("Warning: ")]
+    # 62 x 8 = 496 examples of each of 8 streams are 4 steps.
+    assert warning == (
+        "Warning: 344 of 2,000 training targets are left over in each epoch (17.2%): "
+        "set training.global_batch_size=496, which leaves 16 (0.8%)."
+    )
+    plan(storage, [*settings, *told(warning)])
+    said = capsys.readouterr().out
+    assert "left over 16 (0.80%)" in said
+    assert "Warning" not in said

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import FileEntry
 from seqrec.feed.layout import Layout
-from seqrec.feed.plan import describe_plan, plan_epoch
+from seqrec.feed.plan import advise_on_left_over, describe_plan, plan_epoch
 
 
 def files(*targets: int) -> list[FileEntry]:
@@ -68,6 +68,20 @@ def test_plan_epoch_leaves_out_at_most_two_percent_and_a_batch(
     plan = plan_epoch(files(*targets), layout(num_streams=num_streams), epoch)
 
     assert 0 <= plan.left_over <= 0.02 * targets.sum() + 40
+
+
+def test_a_plan_that_leaves_out_a_fifth_of_400_users_says_which_batch_leaves_few() -> None:
+    """2,068 targets; the smallest of 8 streams has 240 of them: 4 steps of 50, or 5 of 48."""
+    all_files = files(240, 255, 260, 262, 262, 263, 263, 263)
+    given = layout(num_streams=8, global_batch_size=400, files_per_group=1)
+
+    assert advise_on_left_over(plan_epoch(all_files, given, 0), given) == (
+        "Warning: 468 of 2,068 training targets are left over in each epoch (22.6%): "
+        "set training.global_batch_size=384, which leaves 148 (7.2%)."
+    )
+    followed = layout(num_streams=8, global_batch_size=384, files_per_group=1)
+    assert plan_epoch(all_files, followed, 0).left_over == 148
+    assert advise_on_left_over(plan_epoch(all_files, followed, 0), followed) is None
 
 
 @pytest.mark.parametrize(
