@@ -151,7 +151,7 @@ lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 
     { [ -d "$VENV" ] || mkdir -p "$VENV" 2>/dev/null; } && [ -w "$VENV" ] && [ -w "$ROOT" ] ||
         fail "cannot write in $ROOT, where the environment would be made: copy the checkout to a folder of your own, or set SEQREC_ENV=current to use the active Python."
     exec 9>"$ROOT/.venv.lock"
-    if command -v flock >/dev/null && ! flock --nonblock 9; then
+    if command -v flock >/dev/null && ! flock -n 9; then
         say "another set-up is running in $ROOT; waiting for it."
         flock 9
     fi

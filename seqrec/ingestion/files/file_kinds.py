@@ -6,11 +6,15 @@ Names play no part: a browser, a proxy or a careless script may have given any n
 import json
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 _TAR_HEADER = 512
 _CHECKSUM = slice(148, 156)  # Field of a tar header; it counts as spaces in its own sum.
-_TEXT_SAMPLE = 4096  # Bytes in which the zeros of UTF-16 and UTF-32 are counted.
+_TEXT_SAMPLE = 4096  # Bytes in which the zeros of UTF-16 and UTF-32, and signs of other data, are counted.
+_ISO_SIGN = 32769  # Where it stands.
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b") + b"\x7f"
+_MOST_CONTROLS = 0.04  # Share of a text; random bytes have 0.105.
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
 _TITLE = re.compile(rb"<(?:title|h1|code|message)[^>]*>\s*([^<]{1,80}?)\s*<", re.IGNORECASE)
 _PANDAS = (
@@ -37,6 +41,9 @@ _COMPRESSED = (
     (b"\xfd7zXZ\0", FileKind("an xz archive", filter="xz -dc")),
     (b"BZh", FileKind("a bzip2 archive", filter="bzip2 -dc")),
     (b"\x04\x22\x4d\x18", FileKind("an LZ4 archive", filter="lz4 -dc")),
+    (b"\x02\x21\x4c\x18", FileKind("an LZ4 archive", filter="lz4 -dc")),
+    (b"LRZI", FileKind("an lrzip archive", command="lrzip -d -o {lines} {file}")),
+    (b"RZIP", FileKind("an rzip archive", command="rzip -dk -o {lines} {file}")),
     (b"\x89LZO\0\r\n\x1a\n", FileKind("an lzop archive", filter="lzop -dc")),
     (b"LZIP\x01", FileKind("an lzip archive", filter="lzip -dc")),
     (b"\x5d\0\0", FileKind("an LZMA archive", filter="xz --format=lzma -dc")),
@@ -48,6 +55,15 @@ _ARCHIVES = (
     (b"Rar!\x1a\x07", FileKind("a RAR archive", command="unrar x {file} {folder}/")),
     (b"MSCF\0\0\0\0", FileKind("a Windows cabinet", command="7z x {file} -o{folder}")),
     (b"!<arch>\n", FileKind("an ar archive", command="7z x {file} -o{folder}")),
+    (b"xar!\0\x1c", FileKind("a xar archive", command="7z x {file} -o{folder}")),
+    (b"MSWIM\0\0\0", FileKind("a Windows image", command="7z x {file} -o{folder}")),
+    (b"\x60\xea", FileKind("an ARJ archive", command="7z x {file} -o{folder}")),
+    (b"7kSt", FileKind("a ZPAQ archive", command="zpaq x {file} -to {folder}")),
+    (b"hsqs", FileKind("a SquashFS image", command="unsquashfs -d {folder} {file}")),
+    (b"#!", FileKind("a shell script, perhaps one that unpacks itself", advice="name the file that it makes")),
+    (b"begin-base64 ", FileKind("a uuencoded file", command="uudecode -o {lines} {file}")),
+    (b"WARC/1.", FileKind("an archive of web pages (WARC)", advice="take the files out of it")),
+    (b"#mtree", FileKind("a list of files (mtree)", advice="name the files that it lists")),
 )
 _TABLES = (
     (b"PAR1", FileKind("a Parquet file", command=_PANDAS.replace("KIND", "parquet"))),
@@ -105,7 +121,10 @@ def kind_of(head: bytes) -> FileKind | None:
     for magic, kind in _BY_MAGIC:
         if head.startswith(magic) and _is_really(kind, head):
             return kind
-    return _zip(head) or _tar(head) or _pickle(head) or _encoding(head) or _markup(head) or _returns(head)
+    for look in (_zip, _tar, _cpio, _of_dos, _zlib, _image, _pickle, _encoding, _markup, _binary, _returns):
+        if (found := look(head)) is not None:
+            return found
+    return None
 
 
 def kind_of_text(text: str) -> FileKind | None:
@@ -160,6 +179,41 @@ def _tar(head: bytes) -> FileKind | None:
     return FileKind("a tar archive", command="mkdir {folder} && {reader} | tar -xf - -C {folder}")
 
 
+def _cpio(head: bytes) -> FileKind | None:
+    """Text around it is whole lines, so that only a few would be rejected."""
+    is_text = re.match(rb"070707[0-7]{70}|07070[12][0-9A-Fa-f]{104}|begin [0-7]{3,4} \S+\r?\n", head)
+    if is_text and is_text[0].startswith(b"begin"):
+        return FileKind("a uuencoded file", command="uudecode -o {lines} {file}")
+    if is_text or (head[:2] in (b"\xc7\x71", b"\x71\xc7") and b"\0" in head[:32]):
+        return FileKind("a cpio archive", command="mkdir {folder} && {reader} | (cd {folder} && cpio -id)")
+    return None
+
+
+def _of_dos(head: bytes) -> FileKind | None:
+    if re.match(rb"..-l[hz][0-9ds]-", head, re.DOTALL):
+        return FileKind("an LHA archive", command="7z x {file} -o{folder}")
+    if re.match(rb"\x1a[\x01-\x1f][^\0]{1,12}\0", head):
+        return FileKind("an ARC archive", advice="unpack it (arc x)")
+    return None
+
+
+def _zlib(head: bytes) -> FileKind | None:
+    if head[:1] != b"x" or int.from_bytes(head[:2], "big") % 31:
+        return None
+    try:
+        zlib.decompressobj().decompress(head[:_TEXT_SAMPLE])
+    except zlib.error:
+        return None
+    unpack = "import sys, zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read()))"
+    return FileKind("a zlib archive", filter=f"python -c '{unpack}'")
+
+
+def _image(head: bytes) -> FileKind | None:
+    """An image of a disk begins with zeros."""
+    is_iso = head[_ISO_SIGN : _ISO_SIGN + 5] == b"CD001"
+    return FileKind("an ISO image", command="7z x {file} -o{folder}") if is_iso else None
+
+
 def _pickle(head: bytes) -> FileKind | None:
     if not re.match(rb"\x80[\x02-\x05]", head):
         return None
@@ -201,3 +255,12 @@ def _returns(head: bytes) -> FileKind | None:
     if b"\n" in head or b"\r" not in head.strip():
         return None
     return FileKind("text whose lines end in carriage returns alone", filter="tr '\\r' '\\n'")
+
+
+def _binary(head: bytes) -> FileKind | None:
+    """Data without a sign of its own has many control characters, text in any encoding next to none."""
+    sample = head[:_TEXT_SAMPLE]
+    if len(sample) - len(sample.translate(None, _CONTROLS)) <= max(2, _MOST_CONTROLS * len(sample)):
+        return None
+    advice = "unpack it, if it is compressed without a sign (brotli) or encrypted, or name another file"
+    return FileKind("a file of binary data", advice=advice)

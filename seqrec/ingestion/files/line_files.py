@@ -1,5 +1,6 @@
 """Raw files as lines: how they are compressed, and the lines at their start."""
 
+import re
 from dataclasses import dataclass
 from shlex import quote
 
@@ -86,6 +87,8 @@ def _check_finished(file: RawFile) -> None:
 
 
 def _compression_of(head: bytes) -> Compression:
+    if re.match(rb"[\x50-\x5f]\x2a\x4d\x18", head) and b"\x28\xb5\x2f\xfd" in head:
+        return Compression.ZSTD  # pzstd begins with a frame that states a size.
     for magic, compression in _MAGIC.items():
         if head.startswith(magic) and kind_of(head) is not None:
             return compression

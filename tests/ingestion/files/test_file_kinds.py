@@ -6,11 +6,13 @@ import io
 import json
 import lzma
 import pickle
+import random
 import shutil
 import sqlite3
 import subprocess
 import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +51,15 @@ def old_tar():
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header) + tar(tarfile.USTAR_FORMAT)[512:]
+
+
+def cpio():
+    def member(name, content):
+        fields = (1, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+        return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+    return member(b"reviews.json", TEXT) + member(b"TRAILER!!!", b"")
 
 
 def zipped(*names):
@@ -93,6 +104,7 @@ READ = {
     "gzip of two members": gzip.compress(TEXT[:900]) + gzip.compress(TEXT[900:]),
     "gzip with zeros after it": gzip.compress(TEXT) + bytes(512),
     "zstd": zstandard.compress(TEXT),
+    "zstd behind a frame of notes": b"\x50\x2a\x4d\x18\2\0\0\0ab" + zstandard.compress(TEXT),
     "xz": lzma.compress(TEXT),
     "xz of two streams": lzma.compress(TEXT[:900]) + bytes(4) + lzma.compress(TEXT[900:]),
     "bzip2": bz2.compress(TEXT),
@@ -174,6 +186,19 @@ REFUSED = {
     "OpenSSL": (b"Salted__abcdefgh" + bytes(range(99)), "encrypted by OpenSSL"),
     "PGP": (b"-----BEGIN PGP MESSAGE-----\n\nhQEM\n", "encrypted by PGP"),
     "0 bytes": (b"", "has 0 bytes"),
+    "cpio, which holds whole lines": (b"070707" + b"0000017" * 10 + b"reviews.json\0" + TEXT, "is a cpio archive"),
+    "new cpio": (cpio(), "is a cpio archive"),
+    "binary cpio": (b"\xc7\x71\0\xfe\1\0\xa4\x81" + bytes(30) + TEXT, "is a cpio archive"),
+    "zlib": (zlib.compress(TEXT), "is a zlib archive"),
+    "deflate": (zlib.compressobj(wbits=-15).compress(TEXT * 9) + bytes(range(256)), "is a file of binary data"),
+    "random": (random.Random(1).randbytes(9999), "is a file of binary data"),
+    "encrypted, in gzip": (gzip.compress(random.Random(2).randbytes(9999)), "holds a file of binary data"),
+    "LHA": (b"\x1f\x9a-lh5-" + bytes(range(99)), "is an LHA archive"),
+    "LZ4 of old": (b"\x02\x21\x4c\x18" + bytes(99), "is an LZ4 archive"),
+    "web archive": (b"WARC/1.0\r\nWARC-Type: warcinfo\r\n\r\n" + TEXT, "is an archive of web pages"),
+    "shell archive": (b"#!/bin/sh\n# This is a shell archive\n" + TEXT, "is a shell script"),
+    "uuencode": (b"begin 644 reviews.json\nM>R)R979I97=E<\n", "is a uuencoded file"),
+    "ISO image": (bytes(32769) + b"CD001" + TEXT, "is an ISO image"),
 }
 # Those whose command is followed, and the program that it needs.
 FOLLOWED = {
@@ -197,6 +222,8 @@ FOLLOWED = {
     "UTF-32LE without a mark": "iconv",
     "UTF-16 in gzip": "iconv",
     "carriage returns": "tr",
+    "zlib": "python",
+    "new cpio": "cpio",
 }
 
 
