@@ -30,6 +30,14 @@ class TrainBatch(NamedTuple):
     target_item: Any  # int32 [S, B], never 0.
 
 
+class ListedBatch(NamedTuple):
+    """A TrainBatch whose examples have a list of items each that are worth telling from the target."""
+
+    history: History
+    target_item: Any  # int32 [S, B], never 0.
+    listed_items: Any  # int32 [S, B, M], without gaps from the left, 0 is padding; never the target.
+
+
 class EvalBatch(NamedTuple):
     """Histories, each with the candidates to score."""
 

@@ -43,6 +43,10 @@ TARGET_ITEM = "target_item"
 TARGET_TIMESTAMP = "target_timestamp"
 NEGATIVE_ITEMS = "negative_items"
 
+# candidates
+CANDIDATE_ITEMS = "candidate_items"
+CANDIDATE_SOURCES = "candidate_sources"
+
 # recommendations
 RANK = "rank"
 SCORE = "score"

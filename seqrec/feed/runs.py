@@ -58,7 +58,7 @@ class RunFeed(TrainingFeed[RunBatch]):
         self._max_history_length = max_history_length
         self._widths = run_widths(max_history_length)
 
-    def _lay_out(self, segments: Segments) -> tuple[RunEvents, np.ndarray]:
+    def _lay_out(self, segments: Segments, files: Sequence[FileEntry]) -> tuple[RunEvents, np.ndarray]:
         events = build_runs(segments, self._max_history_length)
         return events, np.arange(len(events.starts))
 

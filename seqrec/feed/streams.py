@@ -52,8 +52,12 @@ class TrainingFeed(ABC, Generic[Batch]):
         self.stream_ids = layout.owned_streams(worker_rank)
 
     @abstractmethod
-    def _lay_out(self, segments: Segments) -> tuple[Any, np.ndarray]:
-        """The segments of a group, ready to be cut, and the numbers of their examples, int64 [number of examples]."""
+    def _lay_out(self, segments: Segments, files: Sequence[FileEntry]) -> tuple[Any, np.ndarray]:
+        """The segments of a group, ready to be cut, and the numbers of their examples, int64 [number of examples].
+
+        Args:
+            files: the group's files, in the order of their segments.
+        """
 
     @abstractmethod
     def _cut(self, events: Any, examples: np.ndarray) -> Arrays:
@@ -129,5 +133,5 @@ class TrainingFeed(ABC, Generic[Batch]):
 
     def _load(self, epoch: int, group: Group) -> tuple[Any, np.ndarray]:
         """Reads a group; its events, and its examples in the order in which they are used."""
-        events, examples = self._lay_out(read_segments(self._storage, group.files, self._scratch))
+        events, examples = self._lay_out(read_segments(self._storage, group.files, self._scratch), group.files)
         return events, examples[example_permutation(len(examples), self._layout.seed, epoch, group)]

@@ -31,7 +31,7 @@ class WindowFeed(TrainingFeed[TrainBatch]):
         super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch)
         self._max_history_length = max_history_length
 
-    def _lay_out(self, segments: Segments) -> tuple[WindowEvents, np.ndarray]:
+    def _lay_out(self, segments: Segments, files: Sequence[FileEntry]) -> tuple[WindowEvents, np.ndarray]:
         events = build_events(segments, self._max_history_length)
         return events, events.targets
 

@@ -15,6 +15,13 @@ TRUST = (RETRIEVAL, TRANSITIONS, *NEIGHBOUR_FINDERS)
 # When lists are merged, the n-th item of a finder's list takes place n * stride: less trusted lists are thinner.
 STRIDES = {**dict(zip(NEIGHBOUR_FINDERS, (1, 2, 3, 4, 20), strict=True)), RETRIEVAL: 1, TRANSITIONS: 1}
 _MAX_STRIDE = 1_000
+CANDIDATES = "candidates"  # Name of the table, and of the folder of the dataset.
+LATEST, TRAINING = "latest", "train"  # Values of `histories` that other code asks for.
+
+
+def candidates_name(name: str, histories: str) -> str:
+    """The name of the dataset: candidates that measure or train lie beside those that are used."""
+    return name if histories == LATEST else f"{name}-{histories}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +29,10 @@ class CandidatesConfig:
     """The `candidates` section: which items a model is asked to score for a user."""
 
     # latest finds candidates for everyone from all events. validation and test use training events only, and measure
-    # the recall of that split's targets.
-    histories: Literal["latest", "validation", "test"] = "latest"
+    # the recall of that split's targets. train finds, for training targets, what to train against: never the target,
+    # nor another item of the user's row of training events.
+    histories: Literal["latest", "validation", "test", "train"] = "latest"
+    train_share: float = added(1.0)  # Share of the training targets that train finds lists for, drawn by their place.
     max_candidates: int = 500  # Most candidates of a user; they are stored best first.
     sources: tuple[str, ...] = NEIGHBOUR_FINDERS  # Ways to find candidates; transitions is one more.
     # A finished run of a retrieval model (sasrec, gru4rec): its best items of the whole catalogue are one more source,
@@ -64,6 +73,8 @@ class CandidatesConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        if not 0.0 < self.train_share <= 1.0:
+            raise ValueError(f"train_share is {self.train_share}: give more than 0 and at most 1.")
         if self.max_candidates > 10_000:
             raise ValueError(f"max_candidates is {self.max_candidates}: give at most 10000.")
         if not 0.0 < self.history_decay <= 1.0:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import tensorflow as tf
 
@@ -12,6 +12,7 @@ from seqrec.core.metrics import CATALOGUE
 from seqrec.core.storage import Storage
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
 from seqrec.feed.evaluation import EvaluationFeed, RowSample
+from seqrec.feed.listed import ListedFeed
 from seqrec.feed.runs import RunFeed
 from seqrec.feed.streams import TrainingFeed
 from seqrec.feed.windows import WindowFeed
@@ -28,6 +29,7 @@ from seqrec.training.objectives.registry import build_objective
 from seqrec.training.optimizers import Adam, WeightAverage, build_optimizer
 from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.reporting.status import StatusWriter
+from seqrec.training.target_lists import list_files, list_length
 from seqrec.training.train_step import Batch, StepOutcome, TrainStep
 from seqrec.training.validation import CatalogueValidation, Validation
 from seqrec.training.warm_start import start_from_run
@@ -140,15 +142,19 @@ def _build_learner(job: TrainingJob, vocabulary: Vocabulary) -> _Learner:
 def _training_feed(
     job: TrainingJob, workers: Workers, storage: Storage, prepared: Manifest, objective: Objective
 ) -> TrainingFeed:
-    counted = {"num_runs": job.num_runs} if objective.reads == "runs" else {}
-    return _FEEDS[objective.reads](
+    more: dict[str, Any] = {"num_runs": job.num_runs} if objective.reads == "runs" else {}
+    kind = _FEEDS[objective.reads]
+    if job.lists is not None:
+        lists = Manifest.from_json(job.lists, "the manifest of the training targets' candidates")
+        kind, more = ListedFeed, {"list_files": list_files(lists), "list_length": list_length(lists)}
+    return kind(
         storage,
         prepared.table(TRAIN).files,
         layout_of(job.training, job.seed),
         worker_rank=workers.rank,
         max_history_length=job.model.max_history_length,
         scratch=job.training.scratch,
-        **counted,
+        **more,
     )
 
 

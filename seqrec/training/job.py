@@ -26,6 +26,8 @@ class TrainingJob:
     # Runs of events in each training file (see `count_runs`). None: there are none, or the worker counts them itself.
     num_runs: tuple[int, ...] | None = None
 
+    lists: str | None = None  # The manifest of the training targets' candidates, as JSON; None: none are drawn from.
+
     def prepared_manifest(self) -> Manifest:
         return Manifest.from_json(self.prepared, "the prepared data's manifest")
 

@@ -37,6 +37,7 @@ from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
 from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.objectives.registry import check_objective, reads_of
+from seqrec.training.target_lists import read_target_lists
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.horovod_build import require_horovod
 from seqrec.training.workers.watcher import launch
@@ -52,11 +53,13 @@ class _Inputs(NamedTuple):
     model: ModelConfig
     training: TrainingConfig
     seed: int
+    lists: Manifest | None  # Candidates of the training targets; None: no negatives are drawn from them.
 
 
 def _read_inputs(storage: Storage, name: str, model: ModelConfig, training: TrainingConfig, seed: int) -> _Inputs:
     prepared = Dataset(storage, "prepared", name).require("prepare")
-    return _Inputs(prepared, model, with_metric(training, model), seed)
+    lists = read_target_lists(storage, prepared) if training.loss.candidates_share else None
+    return _Inputs(prepared, model, with_metric(training, model), seed, lists)
 
 
 def current_run(
@@ -140,6 +143,8 @@ def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
     contents[TRAIN_FILES] = train_files_digest(inputs.prepared)
     if training.start_from:
         contents["start_from"] = Dataset(storage, "runs", training.start_from).require("train").content
+    if inputs.lists is not None:
+        contents["candidates"] = inputs.lists.content
     own = recipe_settings(training)
     if training.optimizer.schedule == "cosine":
         own["num_epochs"] = training.num_epochs
@@ -198,6 +203,7 @@ def _launch(
         training=inputs.training,
         seed=inputs.seed,
         num_runs=num_runs,
+        lists=None if inputs.lists is None else inputs.lists.to_json(),
     )
     launcher = choose_launcher(inputs.training)
     if launcher != "in_process":
@@ -260,7 +266,7 @@ def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifes
     from seqrec.training.checkpoints import Checkpoints
     from seqrec.training.reporting.progress import history_csv
 
-    storage, training = attempt.storage, inputs.training
+    storage, training, prepared = attempt.storage, inputs.training, inputs.prepared
     # Worker 0 writes it after each epoch's checkpoint; a worker killed between the two leaves out the last row.
     storage.write_bytes(f"{attempt.path}/history.csv", history_csv(state.history))
     weights = Checkpoints(storage, attempt.path, training.keep_last, training.scratch).publish_best()
@@ -268,19 +274,18 @@ def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifes
         "weights": WEIGHTS,
         "model": plain(inputs.model),
         "seed": inputs.seed,
-        "prepared": inputs.prepared.name,
-        **{key: inputs.prepared.details[key] for key in ("num_trained_items", "num_items", "num_categories")},
+        "prepared": prepared.name,
+        **{key: prepared.details[key] for key in ("num_trained_items", "num_items", "num_categories")},
         "epochs": state.epoch,
         "stopped_early": state.stopped_early,
         "metric": training.metric,
         "best": state.history[state.best_epoch],
     }
     counts = {"steps": state.global_step, "examples": state.global_step * training.global_batch_size}
-    tables = {name: _published_table(attempt, inputs.prepared, name) for name in (ITEMS, CATEGORIES)}
-    feature_tables, feature_details = copy_features(storage, inputs.prepared, attempt.path, training.scratch)
-    tables |= feature_tables
-    details |= feature_details
-    return attempt.publish(tables=tables, counts=counts, details=details, content=_digest(storage, weights))
+    tables = {name: _published_table(attempt, prepared, name) for name in (ITEMS, CATEGORIES)}
+    feature_tables, feature_details = copy_features(storage, prepared, attempt.path, training.scratch)
+    tables, details, content = tables | feature_tables, details | feature_details, _digest(storage, weights)
+    return attempt.publish(tables=tables, counts=counts, details=details, content=content)
 
 
 def _published_table(attempt: Attempt, prepared: Manifest, name: str) -> Table:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core.batch import RunBatch, TrainBatch
+from seqrec.core.batch import ListedBatch, RunBatch, TrainBatch
 from seqrec.models.contract import SequenceModel
 from seqrec.models.layers.fixed_shapes import FixedShapes, num_slots, use_fixed_shapes
 from seqrec.models.layers.training_context import TrainingContext
@@ -20,7 +20,7 @@ from seqrec.training.optimizers import Adam, Gradient, WeightAverage, merge_rows
 from seqrec.training.workers.devices import is_compiled
 from seqrec.training.workers.exchange import Workers
 
-Batch: TypeAlias = TrainBatch | RunBatch  # Whichever the objective reads.
+Batch: TypeAlias = TrainBatch | ListedBatch | RunBatch  # Whichever the objective reads.
 
 
 class StepOutcome(NamedTuple):
@@ -83,7 +83,7 @@ class TrainStep:
 
     def _num_slots(self, batch: Batch) -> int:
         """Places for the packed events of a stream: there is one compiled step for each number."""
-        read = batch.history if isinstance(batch, TrainBatch) else batch.runs
+        read = batch.runs if isinstance(batch, RunBatch) else batch.history
         return num_slots(np.asarray(read.length), self._config.gradient_accumulation)
 
     def _traced(
@@ -117,7 +117,7 @@ class TrainStep:
         Args:
             slots: places for the packed events of a stream, for a step whose shapes are fixed.
         """
-        items = batch.history.items if isinstance(batch, TrainBatch) else batch.runs.items
+        items = batch.runs.items if isinstance(batch, RunBatch) else batch.history.items
         with use_fixed_shapes(None if slots is None else FixedShapes(slots, items.shape[2])):
             return self._gradients_of_parts(batch, global_step, scale)
 

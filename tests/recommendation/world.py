@@ -13,8 +13,7 @@ from seqrec.core import columns as C
 from seqrec.core.manifest import Dataset, Manifest, Recipe, digest_of
 from seqrec.core.storage import Storage
 from seqrec.models.config import ModelConfig
-from seqrec.neighbours.config import FINDERS
-from seqrec.recommendation.candidates.stage import CANDIDATES
+from seqrec.neighbours.config import CANDIDATES, FINDERS
 from seqrec.recommendation.lists.write_lists import LISTS
 from tests.feed.prepared_data import write_rows
 

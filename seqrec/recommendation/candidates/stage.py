@@ -21,17 +21,24 @@ from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, read_histories
 from seqrec.events.vocabulary import Vocabulary, read_vocabulary
 from seqrec.neighbours.build import NEIGHBOURS, NeighbourInputs, build_neighbours
-from seqrec.neighbours.config import FINDERS, RETRIEVAL, CandidatesConfig
+from seqrec.neighbours.config import (
+    CANDIDATES,
+    FINDERS,
+    LATEST,
+    RETRIEVAL,
+    TRAINING,
+    CandidatesConfig,
+    candidates_name,
+)
 from seqrec.neighbours.finder import Candidates, num_rows_with_items
 from seqrec.recommendation.candidates.recall import count_found, recall_results, recall_table
 from seqrec.recommendation.candidates.sources import CandidateSources, read_retrieval_run, sources_at
+from seqrec.recommendation.candidates.training_lists import training_candidates
 from seqrec.scoring.run import TrainedRun
 from seqrec.tables.files import describe_table
 from seqrec.tables.row_files import FileTask, RowFile, check_num_users, write_row_files
 from seqrec.tables.sessions import adaptive_session
 
-CANDIDATES = "candidates"
-CANDIDATE_ITEMS, CANDIDATE_SOURCES = "candidate_items", "candidate_sources"
 _WITHOUT = "users_without_retrieval"
 _USERS_AT_ONCE = 512
 _LOG = logging.getLogger(__name__)
@@ -39,18 +46,16 @@ _LOG = logging.getLogger(__name__)
 SCHEMA = StructType(
     [
         StructField(C.USER, StringType(), nullable=False),
-        StructField(CANDIDATE_ITEMS, ArrayType(IntegerType(), containsNull=False), nullable=False),
-        StructField(CANDIDATE_SOURCES, ArrayType(ByteType(), containsNull=False), nullable=False),
+        StructField(C.CANDIDATE_ITEMS, ArrayType(IntegerType(), containsNull=False), nullable=False),
+        StructField(C.CANDIDATE_SOURCES, ArrayType(ByteType(), containsNull=False), nullable=False),
     ]
 )
 _ARROW = pa.schema(
-    [(C.USER, pa.string()), (CANDIDATE_ITEMS, pa.list_(pa.int32())), (CANDIDATE_SOURCES, pa.list_(pa.int8()))]
+    [(C.USER, pa.string()), (C.CANDIDATE_ITEMS, pa.list_(pa.int32())), (C.CANDIDATE_SOURCES, pa.list_(pa.int8()))]
 )
-
-
-def candidates_name(name: str, histories: str) -> str:
-    """The name of the dataset: candidates that measure lie beside those that are used."""
-    return name if histories == "latest" else f"{name}-{histories}"
+# Lists of training targets have the target beside them, by which training checks that it reads the right list.
+_TRAINING_SCHEMA = StructType([*SCHEMA.fields, StructField(C.TARGET_ITEM, IntegerType(), nullable=False)])
+_TRAINING_ARROW = _ARROW.append(pa.field(C.TARGET_ITEM, pa.int32()))
 
 
 def candidates_recipe(storage: Storage, name: str, config: CandidatesConfig) -> Recipe:
@@ -100,14 +105,18 @@ def run_candidates(
     ]
     newest = int(json.loads(storage.read_bytes(built))["newest_timestamp"])
     job = _Job(storage.root, attempt.path, prepared.to_json(), config, run, newest)
-    facts = write_row_files(session, storage.root, tasks, _ARROW, partial(_find_for_file, job))
+    schema, arrow = (_TRAINING_SCHEMA, _TRAINING_ARROW) if config.histories == TRAINING else (SCHEMA, _ARROW)
+    facts = write_row_files(session, storage.root, tasks, arrow, partial(_find_for_file, job))
     counted = _total(facts)
-    table = describe_table(session, attempt, CANDIDATES, SCHEMA)
-    check_num_users(attempt, table.rows, prepared.table(f"sequences/{config.histories}").rows)
-    recall = recall_results(counted) if config.histories != "latest" else None
+    table = describe_table(session, attempt, CANDIDATES, schema)
+    check_num_users(attempt, table.rows, _num_lists(prepared, config.histories))
+    recall = recall_results(counted) if config.histories not in (LATEST, TRAINING) else None
     manifest = attempt.publish(
         tables={CANDIDATES: table},
-        counts={"users": table.rows, **{key: counted[key] for key in ("candidates", _WITHOUT) if key in counted}},
+        counts={
+            "targets" if config.histories == TRAINING else "users": table.rows,
+            **{key: counted[key] for key in ("candidates", _WITHOUT) if key in counted},
+        },
         details={
             "sources": list(FINDERS),
             "graph": json.loads(storage.read_bytes(built)),
@@ -115,8 +124,8 @@ def run_candidates(
             "recall": recall,
         },
     )
-    found, users = f"{counted['candidates']:,}", f"{table.rows:,}"
-    _LOG.info("candidates: %s for %s users, %.0f s", found, users, manifest.seconds)
+    found, whose = f"{counted['candidates']:,}", "training targets" if config.histories == TRAINING else "users"
+    _LOG.info("candidates: %s for %s %s, %.0f s", found, f"{table.rows:,}", whose, manifest.seconds)
     if counted[_WITHOUT]:
         unknown = f"{counted[_WITHOUT]:,}"
         _LOG.info("  %s users have no item that run '%s' knows: other sources only", unknown, config.retrieval_run)
@@ -129,8 +138,8 @@ def candidate_columns(candidates: Candidates) -> dict[str, pa.Array]:
     offsets = np.concatenate([[0], np.cumsum(candidates.counts)])
     is_real = candidates.items > 0
     return {
-        CANDIDATE_ITEMS: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(candidates.items[is_real])),
-        CANDIDATE_SOURCES: pa.ListArray.from_arrays(
+        C.CANDIDATE_ITEMS: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(candidates.items[is_real])),
+        C.CANDIDATE_SOURCES: pa.ListArray.from_arrays(
             pa.array(offsets, pa.int32()), pa.array(candidates.sources[is_real])
         ),
     }
@@ -159,7 +168,9 @@ def _find_for_file(job: _Job, task: FileTask, file: RowFile) -> dict[str, Any]:
         vocabulary = read_vocabulary(storage, Manifest.from_json(job.prepared, "the prepared data's manifest"))
         _OPEN[path] = sources_at(storage, path, job.config, job.run, vocabulary), vocabulary
     sources, vocabulary = _OPEN[path]
-    measured = job.config.histories != "latest"
+    if job.config.histories == TRAINING:
+        return _find_for_training_file(job, sources, task, file)
+    measured = job.config.histories != LATEST
     counted: Counter[str] = Counter(candidates=0)
     for histories in read_histories(storage, task.inputs[0], _USERS_AT_ONCE, job.newest, with_targets=measured):
         lists = sources.lists(histories)
@@ -171,6 +182,27 @@ def _find_for_file(job: _Job, task: FileTask, file: RowFile) -> dict[str, Any]:
         if measured:
             counted.update(count_found(histories, lists, candidates, vocabulary.train_count))
     return dict(counted)
+
+
+def _find_for_training_file(job: _Job, sources: CandidateSources, task: FileTask, file: RowFile) -> dict[str, Any]:
+    """One file of training rows: a list for each of its targets."""
+    most = job.config.num_recent_items
+    if job.run is not None:
+        most = max(most, job.run.config.max_history_length)
+    found = training_candidates(
+        sources, Storage(job.root), task.inputs[0], task.number, job.config.train_share, most, _USERS_AT_ONCE
+    )
+    num_found = 0
+    for targets, candidates in found:
+        file.write({C.USER: targets.users, **candidate_columns(candidates), C.TARGET_ITEM: targets.target_items})
+        num_found += int(candidates.counts.sum())
+    return {"candidates": num_found}
+
+
+def _num_lists(prepared: Manifest, histories: str) -> int:
+    """How many lists there are to find: one for each row, and for training rows one for each target."""
+    table = prepared.table(f"sequences/{histories}")
+    return sum(file.targets or 0 for file in table.files) if histories == TRAINING else table.rows
 
 
 def _total(facts: list[dict[str, Any]]) -> Counter[str]:

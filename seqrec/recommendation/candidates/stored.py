@@ -12,8 +12,8 @@ from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest, read_batches, read_histories
 from seqrec.events.ragged import lists
 from seqrec.events.rows import UserHistories
+from seqrec.neighbours.config import CANDIDATES
 from seqrec.neighbours.finder import Candidates
-from seqrec.recommendation.candidates.stage import CANDIDATE_ITEMS, CANDIDATE_SOURCES, CANDIDATES
 
 
 def are_found_in(candidates: Manifest, prepared: Manifest, histories: str) -> bool:
@@ -42,7 +42,7 @@ def read_with_candidates(
         DataError: the two files are not of the same users.
     """
     histories = read_histories(storage, inputs[0], batch_size, as_of, with_targets)
-    columns = [C.USER, CANDIDATE_ITEMS, CANDIDATE_SOURCES]
+    columns = [C.USER, C.CANDIDATE_ITEMS, C.CANDIDATE_SOURCES]
     for each, batch in zip(histories, read_batches(storage, inputs[1], columns, batch_size), strict=True):
         if not each.users.equals(batch.column(C.USER)):
             raise DataError(
@@ -53,7 +53,7 @@ def read_with_candidates(
 
 
 def padded_candidates(batch: pa.RecordBatch) -> Candidates:
-    items, sources = lists(batch, CANDIDATE_ITEMS), lists(batch, CANDIDATE_SOURCES)
+    items, sources = lists(batch, C.CANDIDATE_ITEMS), lists(batch, C.CANDIDATE_SOURCES)
     width = max(1, int(items.lengths.max(initial=0)))
     is_real = np.arange(width) < items.lengths[:, None]
     padded = Candidates(np.zeros(is_real.shape, np.int32), np.zeros(is_real.shape, np.int8))

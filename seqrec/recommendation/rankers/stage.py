@@ -19,7 +19,7 @@ from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.events.ragged import column
 from seqrec.events.vocabulary import ITEMS, read_vocabulary
-from seqrec.recommendation.candidates.stage import candidates_name
+from seqrec.neighbours.config import candidates_name
 from seqrec.recommendation.candidates.stored import are_found_in, candidate_files
 from seqrec.recommendation.rankers.card import importances_picture
 from seqrec.recommendation.rankers.measuring import NDCG, measure, measured_table

@@ -54,12 +54,25 @@ class NegativeSampler(tf.Module):
             probability = np.maximum(weights, 1e-9) / weights.sum()
             self._log_q = tf.Variable(np.log(probability).astype(np.float32), trainable=False, name="log_q")
 
-    def draw(self, target_item: tf.Tensor, history: History, training: TrainingContext) -> SampledNegatives:
-        """Negatives for int32 targets [S, B]."""
+    def draw(
+        self,
+        target_item: tf.Tensor,
+        history: History,
+        training: TrainingContext,
+        listed_items: tf.Tensor | None = None,
+    ) -> SampledNegatives:
+        """Negatives for int32 targets [S, B].
+
+        Args:
+            listed_items: int32 [S, B, M], without gaps from the left; the first `config.num_listed` negatives of an
+                example are drawn from these, each alike.
+        """
         keys = training.keys("negatives")
         shape = [tf.shape(target_item)[1], self._config.num_negatives]
         uniform = tf.stack([draw_uniform(shape, keys[s]) for s in range(keys.shape[0])])  # [S, B, n] in [0, 1)
         items = getattr(self, f"_{self._config.negatives}")(target_item, uniform)
+        if listed_items is not None:
+            items = _with_listed(items, uniform, listed_items, self._config.num_listed)
         is_valid = items != target_item[:, :, None]
         is_valid &= (items <= self._num_items) & (target_item <= self._num_items)[:, :, None]
         if self._config.exclude_own_items:
@@ -97,6 +110,14 @@ class NegativeSampler(tf.Module):
         point += tf.where(point >= start, end - start, 0.0)  # Step over the target's own share.
         flat = tf.searchsorted(self._cumulative, tf.reshape(point, [-1]), side="right")
         return tf.minimum(tf.reshape(flat, tf.shape(uniform)), self._num_items)
+
+
+def _with_listed(items: tf.Tensor, uniform: tf.Tensor, listed: tf.Tensor, count: int) -> tf.Tensor:
+    """The negatives [S, B, n], the first `count` of them from the lists [S, B, M] where these have any item."""
+    length = tf.math.count_nonzero(listed, axis=2, dtype=tf.int32, keepdims=True)  # [S, B, 1]
+    place = _below(uniform[:, :, :count], tf.repeat(length, count, axis=2))
+    drawn = tf.where(length > 0, tf.gather(listed, place, batch_dims=2), items[:, :, :count])
+    return tf.concat([drawn, items[:, :, count:]], axis=2)
 
 
 def _below(uniform: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seqrec.core.batch import TrainBatch
+from seqrec.core.batch import ListedBatch, TrainBatch
 from seqrec.models.layers.training_context import TrainingContext
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.objectives.negatives import NegativeSampler, SampledNegatives
@@ -17,15 +17,19 @@ class SampledSoftmax(Objective):
 
     reads = "windows"
     shared_settings = frozenset(
-        {"num_negatives", "negatives", "popularity_exponent", "correct_log_q", "exclude_own_items"}
+        {
+            *("num_negatives", "negatives", "popularity_exponent", "correct_log_q", "exclude_own_items"),
+            "candidates_share",
+        }
     )
 
     def __init__(self, config: LossConfig, options: Any, train_count: np.ndarray) -> None:
         super().__init__(config, options, train_count)
         self.sampler = NegativeSampler(config, train_count)
 
-    def loss(self, model: Any, batch: TrainBatch, training: TrainingContext) -> Loss:
-        negatives = self.sampler.draw(batch.target_item, batch.history, training)
+    def loss(self, model: Any, batch: TrainBatch | ListedBatch, training: TrainingContext) -> Loss:
+        listed = batch.listed_items if isinstance(batch, ListedBatch) else None
+        negatives = self.sampler.draw(batch.target_item, batch.history, training, listed)
         candidates = candidates_of(batch.target_item, negatives)
         state = model.encode(batch.history, training)
         logits = model.score(state, candidates, training)

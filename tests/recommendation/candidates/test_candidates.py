@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
-from seqrec.neighbours.config import CandidatesConfig
-from seqrec.recommendation.candidates.stage import CANDIDATES, candidates_recipe, run_candidates
+from seqrec.neighbours.config import CANDIDATES, CandidatesConfig
+from seqrec.recommendation.candidates.stage import candidates_recipe, run_candidates
 from tests.recommendation.conftest import SMALL
 from tests.recommendation.world import NUM_USERS, PLANTED, events_of, read_candidates, users, write_world
 
