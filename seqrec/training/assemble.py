@@ -26,10 +26,10 @@ from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.loop import Trainer, train
 from seqrec.training.objectives.objective import Objective
 from seqrec.training.objectives.registry import build_objective
+from seqrec.training.objectives.target_lists import list_files, list_length
 from seqrec.training.optimizers import Adam, WeightAverage, build_optimizer
 from seqrec.training.reporting.reporter import Reporter
 from seqrec.training.reporting.status import StatusWriter
-from seqrec.training.target_lists import list_files, list_length
 from seqrec.training.train_step import Batch, StepOutcome, TrainStep
 from seqrec.training.validation import CatalogueValidation, Validation
 from seqrec.training.warm_start import start_from_run

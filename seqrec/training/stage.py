@@ -37,7 +37,7 @@ from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob, TrainingState, stop_error
 from seqrec.training.learning_rate import plan_learning_rate
 from seqrec.training.objectives.registry import check_objective, reads_of
-from seqrec.training.target_lists import read_target_lists
+from seqrec.training.objectives.target_lists import read_target_lists
 from seqrec.training.worker import run_worker
 from seqrec.training.workers.horovod_build import require_horovod
 from seqrec.training.workers.watcher import launch
@@ -129,7 +129,10 @@ def _output(storage: Storage, run: str, inputs: _Inputs, force: bool) -> StageOu
 
 
 def _current(output: StageOutput, training: TrainingConfig) -> Manifest | None:
-    return output.current(lambda it: _is_finished(it, training), lambda it: f"{it.details['epochs']} epochs")
+    def is_finished(run: Manifest) -> bool:
+        return run.details["stopped_early"] or run.details["epochs"] >= training.num_epochs
+
+    return output.current(is_finished, lambda run: f"{run.details['epochs']} epochs")
 
 
 def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
@@ -150,10 +153,6 @@ def _recipe(storage: Storage, inputs: _Inputs) -> Recipe:
         own["num_epochs"] = training.num_epochs
     settings = {"model": recipe_settings(inputs.model), "training": own, "seed": inputs.seed}
     return Recipe(stage="train", settings=settings, inputs=contents)
-
-
-def _is_finished(manifest: Manifest, training: TrainingConfig) -> bool:
-    return manifest.details["stopped_early"] or manifest.details["epochs"] >= training.num_epochs
 
 
 def _begin(output: StageOutput, inputs: _Inputs) -> Attempt:
@@ -216,10 +215,8 @@ def _launch(
 
 def _ending(state: TrainingState, training: TrainingConfig) -> str:
     why = "no better metric for a while" if state.stopped_early else "all epochs done"
-    return (
-        f"after epoch {state.epoch} ({why}); best is epoch {state.best_epoch + 1}, "
-        f"{training.metric} {state.best_value:.4f}."
-    )
+    best = f"{training.metric} {state.best_value:.4f}"
+    return f"after epoch {state.epoch} ({why}); best is epoch {state.best_epoch + 1}, {best}."
 
 
 def _write_description(attempt: Attempt, inputs: _Inputs, recipe: Recipe) -> None:
