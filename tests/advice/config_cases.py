@@ -151,6 +151,13 @@ CASES: list[Case] = [
     ("training.hang_timeout=9", "training.hang_timeout=10"),
     ("training.launcher=in_process; training.num_workers=2", "training.num_workers=1"),
     ("training.launcher=in_process; training.num_workers=2", "training.launcher=spark"),
+    ("training.loss.candidates_share=1.5", "training.loss.candidates_share=1"),
+    ("training.loss.candidates_share=0.1", "training.loss.candidates_share=0.25"),
+    (
+        "training.loss.candidates_share=0.5; training.loss.correct_log_q=true",
+        "training.loss.candidates_share=0.5; training.loss.correct_log_q=false",
+    ),
+    ("candidates.train_share=0", "candidates.train_share=0.1"),
     ("training.loss.popularity_exponent=-1", "training.loss.popularity_exponent=0"),
     ("training.global_batch_size=8; training.loss.negatives=in_batch", "training.global_batch_size=16"),
     ("training.global_batch_size=8; training.loss.negatives=in_batch", "training.loss.negatives=uniform"),

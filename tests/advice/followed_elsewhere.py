@@ -25,6 +25,8 @@ FOLLOWED: dict[str, str] = {
     "set training.scratch": f"{_TRAIN}test_run_train_copies_the_vocabulary_by_way_of_its_scratch",
     "set training.max_gradient_norm": f"{_TRAIN}test_run_train_stops_at_a_loss_that_is_no_number",
     "a ranking model. Name a run of": f"{_CANDIDATES}test_run_candidates_refuses_a_run_of_a_ranking_model",
+    "or set training.loss.candidates_share=0": "tests/training/test_target_lists.py::"
+    "test_training_without_the_lists_names_the_job_that_makes_them",
     "use candidates.histories=latest": f"{_CANDIDATES}test_measured_candidates_refuse_a_run_that_was_trained_on_other_data",
     "evaluation.protocol=sampled.": "tests/evaluation/test_full_within_groups.py::"
     "test_run_evaluate_refuses_groups_in_which_nothing_competes",

@@ -22,11 +22,13 @@ def no_history(num_streams, batch):
     return history_of(np.zeros([num_streams, batch, 1], np.int32))
 
 
-def draw(config, train_count, targets, training=None, history=None):
+def draw(config, train_count, targets, training=None, history=None, listed=None):
     targets = tf.constant(targets, tf.int32)
     training = training or context(list(range(targets.shape[0])))
     history = history or no_history(*targets.shape)
-    return NegativeSampler(config, np.asarray(train_count)).draw(targets, history, training)
+    return NegativeSampler(config, np.asarray(train_count)).draw(
+        targets, history, training, None if listed is None else tf.constant(listed, tf.int32)
+    )
 
 
 def shares(items, num_items):

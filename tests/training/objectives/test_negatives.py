@@ -92,3 +92,29 @@ def test_log_q_is_the_log_of_the_share_of_each_item():
 
     np.testing.assert_allclose(log_q, np.log([0.75, 0.25]), rtol=1e-6)
     assert NegativeSampler(LossConfig(), np.array([0, 6, 2])).log_q(tf.constant([1])) is None
+
+
+def test_draw_takes_a_share_from_the_lists_each_item_alike_and_the_rest_as_before():
+    config = LossConfig(num_negatives=40_000, negatives="popularity", candidates_share=0.75)
+    counts, targets = [0, 6, 5, 3, 1], [[2, 4, 3]]
+    listed = [[[3, 1, 0], [1, 0, 0], [0, 0, 0]]]
+    plain = draw(LossConfig(num_negatives=40_000, negatives="popularity"), counts, targets)
+
+    negatives = draw(config, counts, targets, listed=listed)
+
+    of_lists, others = negatives.items[:, :, :30_000].numpy(), negatives.items[:, :, 30_000:].numpy()
+    np.testing.assert_allclose(shares(of_lists[0, 0], 4), [0, 0.5, 0, 0.5, 0], atol=0.02)
+    assert set(np.unique(of_lists[0, 1])) == {1}
+    assert np.array_equal(of_lists[0, 2], plain.items[0, 2, :30_000])  # An empty list: as without lists.
+    assert np.array_equal(others, plain.items[:, :, 30_000:])
+    assert negatives.is_valid.numpy().all()
+
+
+def test_a_share_of_lists_that_is_no_negative_is_refused():
+    with pytest.raises(ValueError, match="give at least 0.25"):
+        LossConfig(num_negatives=4, candidates_share=0.2)
+
+
+def test_lists_do_not_go_with_the_correction():
+    with pytest.raises(ValueError, match="set correct_log_q to false"):
+        LossConfig(num_negatives=4, candidates_share=0.5, correct_log_q=True)
