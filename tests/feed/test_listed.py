@@ -15,10 +15,11 @@ from tests.feed.prepared_data import write_prepared, write_rows
 
 LAYOUT = Layout(seed=1, num_streams=4, global_batch_size=40, files_per_group=2)
 L, M = 12, 3
+Listed = tuple[Storage, Manifest, tuple[FileEntry, ...]]
 
 
 @pytest.fixture(scope="module")
-def listed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Storage, Manifest, tuple[FileEntry, ...]]:
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Listed:
     """Prepared data; beside each target t a list that tells t: 0 to 4 items, 1000 * t + 1, 1000 * t + 2, ..."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -40,9 +41,7 @@ def list_of(target: int) -> list[int]:
     return [1000 * target + place for place in range(1, 1 + target % 5)]
 
 
-def feed_of(
-    listed: tuple[Storage, Manifest, tuple[FileEntry, ...]], worker_rank: int = 0, **changes: Any
-) -> ListedFeed:
+def feed_of(listed: Listed, worker_rank: int = 0, **changes: Any) -> ListedFeed:
     storage, manifest, files = listed
     return ListedFeed(
         storage,
