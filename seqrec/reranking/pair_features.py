@@ -18,6 +18,7 @@ from seqrec.neighbours.table import NeighbourTable
 from seqrec.reranking.neighbour_sums import SUMS, neighbour_sums, pair_keys, recent_events
 
 PLACE = "place"
+TOGETHER = "runs_together"
 _NUM_RECENT = 20  # Events of a history that neighbours are summed over.
 _RECENT_DAYS = (30, 90, 365)
 _BY_CATEGORY = "category_popularity"  # Its keys are categories.
@@ -72,13 +73,17 @@ class PairFeatures:
         return {
             "places": (PLACE,),
             "neighbours": tuple(f"{table}_{each}" for table in self.tables for each in SUMS),
-            "runs": tuple(f"{run}_{each}" for run in self.runs for each in ("logit", "behind_best", "place")),
+            "runs": tuple(f"{run}_{each}" for run in self._judges() for each in ("logit", "behind_best", "place")),
             "items": ("count",),
             "recency": (*(f"events_{n}_days" for n in _RECENT_DAYS), "events", "trend", "age_days", "idle_days"),
             "users": ("history_length", "history_days", "mean_count", "last_count", "times_taken"),
             "gaps": ("days_since_last",),
             "categories": ("is_last_category", "category_share"),
         }
+
+    def _judges(self) -> tuple[str, ...]:
+        """The runs, and beside several the sum of their logits: runs that differ in their seed err in other places."""
+        return (*self.runs, TOGETHER) if len(self.runs) > 1 else self.runs
 
     def _columns_of(
         self, group: str, pairs: "_Pairs", candidates: Candidates, logits: Sequence[np.ndarray]
@@ -89,7 +94,8 @@ class PairFeatures:
         if group == "neighbours":
             return self._neighbours(pairs)
         if group == "runs":
-            return [each[pairs.row, pairs.column] for run in logits for each in _of_run(candidates, run)]
+            judges = [*logits, np.sum(logits, axis=0)] if len(logits) > 1 else logits
+            return [each[pairs.row, pairs.column] for run in judges for each in _of_run(candidates, run)]
         if group == "items":
             return [self._log_count(pairs.item)]
         if group == "recency":

@@ -132,6 +132,22 @@ def test_padding_gives_no_pair_and_the_other_features_are_as_named(world):
         assert named["category_share"][pair] == pytest.approx(share)
 
 
+def test_several_runs_are_also_judged_by_the_sum_of_their_logits(world):
+    features, histories, candidates, logits, _ = world
+    other = np.where(candidates.items % 2, 3.0, -1.0).astype(np.float32)
+    two = PairFeatures(**{**vars(features), "runs": ("run", "other")})
+
+    rows = two.build(histories, candidates, [logits, other])
+
+    named = dict(zip(two.names, rows.values.T, strict=True))
+    total = named["run_logit"] + named["other_logit"]
+    np.testing.assert_allclose(named["runs_together_logit"], total, rtol=1e-6)
+    for user in np.unique(rows.row):
+        mine = total[rows.row == user]
+        assert (named["runs_together_place"][rows.row == user] == [(mine >= each).sum() for each in mine]).all()
+    assert not any(name.startswith("runs_together") for name in features.names)
+
+
 def test_groups_can_be_left_out(world):
     features, *_ = world
     without = PairFeatures(**{**vars(features), "without": frozenset({"recency", "runs", "gaps"})})
