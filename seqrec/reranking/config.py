@@ -30,7 +30,7 @@ class RankerConfig:
     num_leaves: int = 7  # Most leaves of a tree.
     min_leaf_rows: int = 300  # Fewest rows of a leaf.
     l2: float = 5.0  # Penalty of the squares of leaf values.
-    patience: int = 20  # Trees without a better NDCG@10 of the users held out, after which the fit stops.
+    patience: int = 50  # Trees without a better NDCG of the users held out, after which the fit stops.
     num_replicates: int = 1000  # Bootstrap replicates of the measured intervals.
     confidence: float = 0.95  # Share of the replicates that an interval holds.
     batch_size: int = speed_only(256)  # Users whose candidates are scored at once.

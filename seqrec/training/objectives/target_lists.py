@@ -6,8 +6,6 @@ from seqrec.core.storage import Storage
 from seqrec.events.histories import files_digest
 from seqrec.neighbours.config import CANDIDATES, TRAINING, candidates_name
 
-_MAKE = "Run the job 'candidates' with candidates.histories=train"
-
 
 def read_target_lists(storage: Storage, prepared: Manifest) -> Manifest:
     """`candidates/<name>-train`, found for the training targets as they are prepared now.
@@ -19,12 +17,15 @@ def read_target_lists(storage: Storage, prepared: Manifest) -> Manifest:
     manifest = Dataset(storage, CANDIDATES, name).manifest()
     if manifest is None:
         raise DataError(
-            f"training.loss.candidates_share: candidates '{name}' are not there or not finished. {_MAKE} first, or "
-            "set training.loss.candidates_share=0."
+            f"training.loss.candidates_share: candidates '{name}' are not there or not finished. Run the job 'candidates' "
+            "with candidates.histories=train first, or set training.loss.candidates_share=0."
         )
     found_in = (manifest.inputs["prepared"], manifest.inputs.get("files"))
     if found_in != (prepared.content, files_digest(prepared, TRAINING)):
-        raise DataError(f"candidates '{name}' are not of the data as prepared now. {_MAKE} again.")
+        raise DataError(
+            f"candidates '{name}' are not of the data as prepared now. Run the job 'candidates' with "
+            "candidates.histories=train again."
+        )
     return manifest
 
 
