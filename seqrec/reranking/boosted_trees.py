@@ -58,8 +58,8 @@ def fit_trees(
 ) -> BoostedTrees:
     """Adds trees until NDCG of the users held out has not risen for `config.patience` trees.
 
-    NDCG is that of their whole lists: the one at 10 places rests on the few targets near the top, and its noise stopped a
-    fit after 13 trees that another seed's run took past 150.
+    NDCG is that of their whole lists: the one at 10 places rests on the few targets near the top, and its noise stopped
+    a fit after 13 trees that goes past 150 by the whole lists.
 
     Raises:
         ConfigError: LightGBM is not installed.

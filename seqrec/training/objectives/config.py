@@ -40,8 +40,8 @@ class LossConfig:
             )
         if self.candidates_share and self.correct_log_q:
             raise ValueError(
-                "correct_log_q is true with candidates_share, but how likely an item of a list is drawn differs between "
-                "users. Set correct_log_q to false."
+                "correct_log_q is true with candidates_share, but how likely an item of a list is drawn differs "
+                "between users. Set correct_log_q to false."
             )
 
     @property

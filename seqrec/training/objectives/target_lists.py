@@ -17,8 +17,8 @@ def read_target_lists(storage: Storage, prepared: Manifest) -> Manifest:
     manifest = Dataset(storage, CANDIDATES, name).manifest()
     if manifest is None:
         raise DataError(
-            f"training.loss.candidates_share: candidates '{name}' are not there or not finished. Run the job 'candidates' "
-            "with candidates.histories=train first, or set training.loss.candidates_share=0."
+            f"training.loss.candidates_share: candidates '{name}' are not there or not finished. Run the job "
+            "'candidates' with candidates.histories=train first, or set training.loss.candidates_share=0."
         )
     found_in = (manifest.inputs["prepared"], manifest.inputs.get("files"))
     if found_in != (prepared.content, files_digest(prepared, TRAINING)):
