@@ -1,6 +1,7 @@
 """The last stage on a small world in which an item follows from the one before; what it must learn, and must not."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from benchmarks.planted_leak import leak
 from seqrec.core.errors import DataError
 from seqrec.core.metrics import ndcg
 from seqrec.core.storage import Storage
@@ -120,6 +122,22 @@ def test_with_targets_of_others_it_is_no_better_than_popularity(spark: SparkSess
     popular = measured["places"]["ndcg@10"]
     low, high = popular["interval"]
     assert measured["ranker"]["ndcg@10"]["value"] < popular["value"] + (high - low)
+
+
+def test_a_leak_into_the_tables_would_show(spark: SparkSession, tmp_path: Path):
+    """Where nothing can be learned, tables that count the targets lift the last stage far above popularity."""
+    found = {}
+    for kind, context in (("honest", nullcontext()), ("leaky", leak())):
+        storage = Storage(str(tmp_path / kind))
+        write_planted(storage, shuffle_targets=True)
+        with context:
+            find(spark, storage, "validation")
+        found[kind] = run_rank(spark, storage, "planted", LINEAR, seed=1).details["measured"]
+
+    popular = found["honest"]["places"]["ndcg@10"]
+    width = popular["interval"][1] - popular["interval"][0]
+    assert found["honest"]["ranker"]["ndcg@10"]["value"] < popular["value"] + width
+    assert found["leaky"]["ranker"]["ndcg@10"]["value"] > popular["value"] + 2 * width
 
 
 def test_the_logits_of_a_run_are_features(spark: SparkSession, tmp_path: Path):
