@@ -123,6 +123,14 @@ CASES: list[Case] = [
         "features=[{name: a, column: brand, kind: categorical}, {name: a, column: price, kind: continuous}]",
         "features=[{name: a, column: brand, kind: categorical}, {name: b, column: price, kind: continuous}]",
     ),
+    (
+        "features=[{name: a, column: title, kind: multi, words: 0}]",
+        "features=[{name: a, column: title, kind: multi, words: 1}]",
+    ),
+    (
+        "features=[{name: a, column: brand, kind: categorical, words: 3}]",
+        "features=[{name: a, column: brand, kind: categorical, words: 0}]",
+    ),
     ("model.features=concat", "model.feature_dim=1"),
     ("model.feature_dim=4", "model.feature_dim=0"),
     ("model.id_dropout=1", "model.id_dropout=0.5"),

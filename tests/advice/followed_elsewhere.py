@@ -4,6 +4,9 @@
 _STAGE = "tests/advice/test_stage_advice.py::"
 _TRAIN = "tests/training/test_stage.py::"
 _RUN_AGAIN = "tests/core/test_stage.py::test_a_result_of_another_recipe_or_too_short_or_forced_is_not_current"
+_FILES = "tests/advice/test_named_files.py::"
+_WORKERS = "tests/advice/test_worker_advice.py::"
+_DRIFT = "tests/evaluation/drift/test_drift.py::"
 _CANDIDATES = "tests/recommendation/candidates/test_retrieval_source.py::"
 
 FOLLOWED: dict[str, str] = {
@@ -32,37 +35,49 @@ FOLLOWED: dict[str, str] = {
     "test_run_evaluate_refuses_groups_in_which_nothing_competes",
     "preparation.groups: no review is of": "tests/preparation/test_stage.py::"
     "test_run_prepare_names_a_group_that_is_not_there",
+    "histories_file: ": f"{_FILES}test_a_file_of_histories_is_read_once_it_is_as_the_message_says",
+    "users_file: ": f"{_FILES}test_a_file_of_users_is_read_once_it_is_as_the_message_says",
+    "cannot read the config file": f"{_FILES}test_a_config_is_read_once_it_is_as_the_message_says",
+    "no such config file": f"{_FILES}test_a_config_that_is_not_named_rightly",
+    "--config is empty": f"{_FILES}test_a_config_that_is_not_named_rightly",
+    "not valid YAML": f"{_FILES}test_a_config_is_read_once_it_is_as_the_message_says",
+    "expected a mapping of sections": f"{_FILES}test_a_config_is_read_once_it_is_as_the_message_says",
+    "expected the name of a key": f"{_FILES}test_a_config_is_read_once_it_is_as_the_message_says",
+    "is given a second time": f"{_FILES}test_a_config_is_read_once_it_is_as_the_message_says",
+    "training.num_workers is above 1": f"{_WORKERS}test_one_worker_needs_no_horovod",
+    "slots: submit with": f"{_WORKERS}test_as_many_workers_as_spark_has_slots_are_started",
+    "tuning.resume=never": f"{_WORKERS}test_a_study_that_cannot_be_resumed_starts_over",
+    "there are no events of": f"{_DRIFT}test_a_day_without_events_on_one_side_is_moved",
+    "drift.fail_above=": f"{_DRIFT}test_one_shifted_feature_is_named_and_no_other",
+    "more than evaluation.max_catalogue": "tests/evaluation/rankings/test_baseline_tables.py::"
+    "test_read_catalogue_refuses_a_large_one_for_a_ranking_model_only",
+    "sequences/validation has no rows": "tests/training/test_checks.py::"
+    "test_run_train_refuses_data_without_validation_rows_before_it_writes",
+    "Use the same model settings": "tests/training/test_warm_start.py::test_run_train_starts_from_another_run",
+    "is declared otherwise there": "tests/training/test_features.py::"
+    "test_a_run_is_continued_only_with_features_of_the_same_declaration",
+    "do not say which histories": "tests/recommendation/lists/test_changed_users.py::"
+    "test_nobody_is_listed_where_nothing_has_changed",
+    "Set ingestion.compiled=false": "tests/ingestion/compiled/test_parts.py::test_all_ways_of_reading_give_the_same_tables_and_counts",
+    "Use recommendation.over=catalogue": "tests/recommendation/lists/test_recommend.py::"
+    "test_run_recommend_gives_popular_items_where_a_retrieval_run_knows_no_item",
 }
 _ANOTHER_FILE = "the remedy is another file or other text in it, not a setting"
 _BY_STAGE = "the stage's own test sees the refusal; following it would train or score once more"
 NOT_FOLLOWED: dict[str, str] = {  # And why.
-    "histories_file: ": _ANOTHER_FILE,
-    "users_file: ": _ANOTHER_FILE,
-    "config file": _ANOTHER_FILE,
-    "--config is empty": _ANOTHER_FILE,
-    "not valid YAML": _ANOTHER_FILE,
-    "expected a mapping of sections": _ANOTHER_FILE,
-    "expected the name of a key": _ANOTHER_FILE,
-    "is given a second time": _ANOTHER_FILE,
     "so this is not a file of lines": _ANOTHER_FILE,
     "no line holds a review": _ANOTHER_FILE,
     "but source.kind is": "the job that it names is run first",
     "no section 'model'": "the run is trained again",
     "compatibility is": "the type of the key refuses the same value first",
-    "sequences/validation has no rows": _BY_STAGE,
     "evaluation.full_candidates=all.": _BY_STAGE,
-    "more than evaluation.max_catalogue": _BY_STAGE,
     "more than recommendation.max_catalogue": _BY_STAGE,
-    "Use recommendation.over=catalogue": _BY_STAGE,
     "recommendation.histories is": _BY_STAGE,
     "Raise ranker.held_out_share": _BY_STAGE,
     "ranker.num_ranked": _BY_STAGE,
     "ranker.runs: run": _BY_STAGE,
     "--set candidates.histories": _BY_STAGE,
     "--set preparation.vocabulary": _BY_STAGE,
-    "training.start_from=": _BY_STAGE,
-    "tuning.resume=never": _BY_STAGE,
-    "slots: submit with": _BY_STAGE,
     "lower preparation.max_targets_per_file": "no input is known that leads to it",
     "export.mlflow_tracking_uri is": _BY_STAGE,
 }

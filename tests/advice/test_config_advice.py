@@ -20,7 +20,7 @@ from tests.advice.followed_elsewhere import FOLLOWED, NOT_FOLLOWED
 _ABOUT_SETTINGS = re.compile(
     r"config\.py$|models/(a2s|gru|sas|sli|reg)|objectives/|/tuning/s.*_|output\.py|secrets\.py"
 )
-_LEAST_FOLLOWED = 0.75
+_LEAST_FOLLOWED = 0.9
 
 
 def settle(overrides: list[str]) -> None:

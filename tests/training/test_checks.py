@@ -23,6 +23,8 @@ def test_run_train_refuses_data_without_validation_rows_before_it_writes(tmp_pat
     with pytest.raises(DataError, match=r"prepared 'toy': sequences/validation has no rows.*prepare the data again"):
         run_train(storage, "toy", "r", small_model(), small_training(), SEED, False)
     assert not storage.exists("runs/r")
+    _, prepared = write_prepared(tmp_path / "again", num_users=150)
+    check_prepared(prepared, small_model(), small_training())
 
 
 @pytest.mark.parametrize(

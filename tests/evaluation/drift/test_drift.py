@@ -92,6 +92,15 @@ def test_one_shifted_feature_is_named_and_no_other(storage):
     page = storage.read_bytes("drift/new/drift.html").decode()
     assert page.count('<tr class="changed">') == 1
     assert run_drift(storage, "new", DriftConfig(reference="old", fail_above=None)).differences[0].name == "price"
+    assert run_drift(storage, "new", DriftConfig(reference="old", fail_above=9.9)).differences[0].name == "price"
+
+
+def test_a_day_without_events_on_one_side_is_moved(storage):
+    world(storage, "still")
+
+    with pytest.raises(DataError, match=r"there are no events of still since 1970-12-31\. Move drift\.since"):
+        run_drift(storage, "still", DriftConfig(fail_above=None, since="1970-12-31"))
+    assert run_drift(storage, "still", DriftConfig(fail_above=None, since="1970-01-31")).num_events[1] > 0
 
 
 def test_later_events_are_compared_with_earlier_ones(storage):

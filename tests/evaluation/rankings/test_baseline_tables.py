@@ -156,3 +156,6 @@ def test_read_catalogue_refuses_a_large_one_for_a_ranking_model_only(inputs: Bas
     with pytest.raises(DataError, match="has 40 items, more than evaluation.max_catalogue"):
         read_catalogue(*data, [retrieval, ranking])
     assert len(read_catalogue(*data, [retrieval]).items) == NUM_ITEMS
+    for followed in ({"full_candidates": "group"}, {"max_catalogue": NUM_ITEMS}):
+        told = (*data[:-1], dataclasses.replace(config, **followed))
+        assert len(read_catalogue(*told, [retrieval, ranking]).items) == NUM_ITEMS
