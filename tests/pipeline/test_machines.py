@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from seqrec.core.manifest import Dataset
 from seqrec.core.storage import Storage
+from tests.pipeline.test_shells import shadow
 
 ROOT = Path(__file__).parents[2]
 USERS = ("Zo\u00eb", "\u0418\u0432\u0430\u043d", "\u5c0f\u660e", "\u0131\u0130iI", "\U0001f600", "a", "b", "c")
@@ -56,6 +58,7 @@ class Machine:
     needs_root: bool = False
     needs: str | None = None  # A program, a library or a folder.
     jobs: tuple[str, ...] = ("ingest",)
+    shadowed: bool = False  # Whether the job is called in a folder with modules of the names of those that it needs.
 
 
 def speaking(**variables: str | None) -> Machine:
@@ -121,6 +124,7 @@ MACHINES = {
     "Persian": speaking(LC_ALL="fa_IR.UTF-8", JAVA_TOOL_OPTIONS="-Duser.language=fa"),
     "Thai": speaking(JAVA_TOOL_OPTIONS="-Duser.language=th -Duser.country=TH"),
     "Latin-1": speaking(LC_ALL="de_DE", PYTHONIOENCODING="latin-1", PYTHONUTF8="0"),
+    "a folder of other modules": Machine(jobs=("ingest", "prepare"), shadowed=sys.version_info >= (3, 11)),
     "256 open files": Machine(limited("-n 256")),
     "no core files": Machine(limited("-c 0")),
     "Java 25": Machine(
@@ -165,7 +169,8 @@ def run(job: str, folder: Path, machine: Machine) -> subprocess.CompletedProcess
         environment.pop(name, None)
         if value is not None:
             environment[name] = value
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
+    place = shadow(folder / f"shadow-{job}") if machine.shadowed else folder
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=place)
 
 
 KINDS = {"ingest": "ingested", "prepare": "prepared"}

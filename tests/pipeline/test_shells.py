@@ -128,6 +128,22 @@ def test_a_checkout_that_is_copied_or_moved_says_so(tmp_path: Path, move) -> Non
     assert {path: time for path, time in contents(tmp_path).items() if not path.endswith(".venv.lock")} == before
 
 
+def shadow(folder: Path) -> Path:
+    """A folder with modules of the same names as those of the package, of what it needs, and of Python."""
+    for name in ("seqrec", "pyspark", "pyarrow", "yaml", "random", "platform", "runpy", "json", "logging", "numpy"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('{name} of another folder')\n")
+    return folder
+
+
+def test_modules_in_the_folder_of_the_call_are_not_imported(checkout: Path, tmp_path: Path) -> None:
+    here = shadow(tmp_path / "shadow")
+
+    check_help(call("bash", str(checkout / "spark-submit.sh"), "ingest", "--help", cwd=here))
+    own = finished(tmp_path / "own")
+    check_help(call("bash", str(own / "spark-submit.sh"), "ingest", "--help", cwd=here, SEQREC_ENV=""))
+
+
 def test_the_scripts_keep_to_bash_3_2() -> None:
     for script in SCRIPTS:
         for number, line in enumerate(script.read_text().splitlines(), start=1):
