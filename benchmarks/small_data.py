@@ -64,7 +64,7 @@ def main(folder: Path, checkout: Path, overrides: list[str]) -> None:
         enter = "" if counted is None else f"echo $$ >{counted}/cgroup.procs; "
         before, started = 0 if counted is None else int((counted / "cpuacct.usage").read_text()), time.monotonic()
         command = ["sh", "-c", f'{enter}exec "$@"', "sh", str(checkout / "spark-submit.sh"), stage, *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)
         seconds = f"{time.monotonic() - started:.1f} s"
