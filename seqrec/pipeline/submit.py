@@ -16,6 +16,7 @@ from seqrec.pipeline.cluster_environment import shipping_settings, wants_shippin
 from seqrec.pipeline.command_line import Arguments, help_text, parse_arguments, report
 from seqrec.pipeline.config import LoadedConfig, RunConfig, folder_of, load_run_config
 from seqrec.pipeline.machine_environment import prepare_environment
+from seqrec.pipeline.small_data import FAST_START, is_small
 from seqrec.pipeline.stages import STAGES, Stage
 from seqrec.scoring.library_log import name_log
 
@@ -65,7 +66,10 @@ def build_command(
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         settings["spark.driver.memory"] = f"{driver_memory_mb(stage, config.run)}m"
         settings["spark.ui.enabled"] = "false"
-    settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
+    java_options = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
+    if _is_local(options, block) and is_small(arguments.job, config.run):
+        java_options += f" {FAST_START}"
+    settings["spark.driver.extraJavaOptions"] = java_options
     settings |= {**_object_store_settings(), **(shipped or {})}
     settings |= block
     for key, value in settings.items():

@@ -75,6 +75,31 @@ def test_tuning_has_what_training_needs_where_it_compares_with_several_workers()
     assert "spark.task.maxFailures" not in settings_in(command_of("tune"))
 
 
+def starts_fast(job, overrides, options=()):
+    return "TieredStopAtLevel=1" in settings_in(command_of(job, overrides, options))["spark.driver.extraJavaOptions"]
+
+
+def test_a_jvm_for_small_data_has_one_compiler(tmp_path):
+    raw = tmp_path / "reviews.json"
+    files = [f"workdir={tmp_path}", "name=small", "source.kind=files", f"source.reviews={raw}"]
+    raw.write_bytes(b"x" * 1000)
+    manifest = tmp_path / "ingested" / "small" / "_manifest.json"
+
+    assert starts_fast("ingest", files)
+    assert not starts_fast("ingest", files, ["--master", "spark://host:7077"])
+    assert not starts_fast("ingest", [*files, f"source.metadata={tmp_path}/*.gz"])  # Whatever the pattern finds.
+    assert not starts_fast("ingest", [*files, "source.metadata=s3://bucket/meta.json"])
+    assert not starts_fast("prepare", files)  # There is nothing yet that says how much it is.
+    manifest.parent.mkdir(parents=True)
+    for reviews, small in ((3_200, True), (100_001, False)):
+        manifest.write_text(json.dumps({"counts": {"reviews": reviews}}))
+        assert starts_fast("prepare", files) == starts_fast("evaluate", files) == small
+    assert starts_fast("synthesize", ["synthesis.num_reviews=3200", "synthesis.num_users=400"])
+    with raw.open("wb") as file:
+        file.truncate(1 << 25)
+    assert not starts_fast("ingest", files)
+
+
 def test_a_cluster_is_left_its_own_master_and_memory():
     command = command_of("prepare", options=["--master", "spark://host:7077"])
 
