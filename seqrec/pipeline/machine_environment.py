@@ -27,11 +27,13 @@ def prepare_environment(environment: MutableMapping[str, str], *, is_local: bool
         is_local: whether Spark runs on this machine only.
 
     Raises:
-        ConfigError: Java is of a version that Spark cannot run with, or the user has no name and cannot be given one.
+        ConfigError: Java is of a version that Spark cannot run with, the user has no name and cannot be given one, or
+            there is no loopback.
     """
     _use_utf8(environment)
     _name_user(environment)
     _check_java(environment)
+    _check_loopback()
     if is_local and not _resolves(socket.gethostname()):
         environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         environment.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
@@ -101,6 +103,18 @@ def java_version(home: Path) -> int | None:
         if stated:
             return int(stated[1])
     return None
+
+
+def _check_loopback() -> None:
+    """Refuses a machine without 127.0.0.1, as containers with IPv6 alone are: Python and its JVM talk by it."""
+    try:
+        with socket.socket(socket.AF_INET) as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        raise ConfigError(
+            f"this machine has no address 127.0.0.1 ({error.strerror}), by which Python and Java talk: add it (ip addr "
+            "add 127.0.0.1/8 dev lo)."
+        ) from None
 
 
 def _resolves(host: str) -> bool:

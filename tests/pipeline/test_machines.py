@@ -112,6 +112,7 @@ MACHINES = {
             'ip link set lo up && ip addr del 127.0.0.1/8 dev lo && exec "$@"',
             "sh",
         ),
+        refused="this machine has no address 127.0.0.1 .*, by which Python and Java talk: add it",
         needs_root=True,
         needs="ip",
     ),
