@@ -3,6 +3,7 @@
 Names of files, users and items have letters of several scripts, which must come through whatever the language is.
 """
 
+import contextlib
 import ctypes.util
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ USERS = ("Zo\u00eb", "\u0418\u0432\u0430\u043d", "\u5c0f\u660e", "\u0131\u0130iI
 ITEMS = ("Caf\u00e9", "\u0447\u0430\u0439", "\u304a\u8336", "INF\u0130", "\u20ac", "x")
 AS_ROOT = os.geteuid() == 0
 JAVA_25 = "/usr/lib/jvm/temurin-25-jdk-amd64"
+GROUP = f"seqrec-test-{os.getpid()}"
 WRAPPER = "libnss_wrapper"
 
 
@@ -38,7 +41,7 @@ def limited(limits: str) -> tuple[str, ...]:
 
 def in_group(memory_mb: int, cores: float) -> tuple[str, ...]:
     """A command prefix that runs in a control group of its own, of the first version of control groups."""
-    folder = f"seqrec-test-{os.getpid()}-{memory_mb}"
+    folder = f"{GROUP}-{memory_mb}"
     memory, processor = f"/sys/fs/cgroup/memory/{folder}", f"/sys/fs/cgroup/cpu/{folder}"
     return (
         "sh",
@@ -193,6 +196,14 @@ def made(folder: Path, machine: Machine) -> dict[str, tuple[int, str]]:
 
 def library(name: str) -> str | None:
     return ctypes.util.find_library(name.removeprefix("lib"))
+
+
+@pytest.fixture(autouse=True)
+def _no_groups_are_left() -> Iterator[None]:
+    yield
+    for folder in Path("/sys/fs/cgroup").glob(f"*/{GROUP}-*"):
+        with contextlib.suppress(OSError):  # A process may still end.
+            folder.rmdir()
 
 
 @pytest.fixture(scope="module")
