@@ -8,6 +8,7 @@ import locale
 import os
 import pwd
 import re
+import resource
 import shutil
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from seqrec.core.errors import ConfigError
 
 _JAVA_NEEDED = range(8, 24)  # Later ones have no security manager, which Hadoop's login asks for.
+_FILES_NEEDED, _FILES_WANTED = 512, 4096
 _WRAPPER = "nss_wrapper"  # The library that reads users from a file of ours.
 
 
@@ -27,13 +29,14 @@ def prepare_environment(environment: MutableMapping[str, str], *, is_local: bool
         is_local: whether Spark runs on this machine only.
 
     Raises:
-        ConfigError: Java is of a version that Spark cannot run with, the user has no name and cannot be given one, or
-            there is no loopback.
+        ConfigError: Java is of a version that Spark cannot run with, the user has no name and cannot be given one,
+            there is no loopback, or too few files may be open at a time.
     """
     _use_utf8(environment)
     _name_user(environment)
     _check_java(environment)
     _check_loopback()
+    _allow_open_files()
     if is_local and not _resolves(socket.gethostname()):
         environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         environment.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
@@ -115,6 +118,20 @@ def _check_loopback() -> None:
             f"this machine has no address 127.0.0.1 ({error.strerror}), by which Python and Java talk: add it (ip addr "
             "add 127.0.0.1/8 dev lo)."
         ) from None
+
+
+def _allow_open_files() -> None:
+    """Raises the soft limit of open files as far as it may be; Spark's JVM opens hundreds of archives of classes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    most = _FILES_WANTED if hard == unlimited else min(hard, _FILES_WANTED)
+    if soft != unlimited and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if hard != unlimited and hard < _FILES_NEEDED:
+        raise ConfigError(
+            f"this user may have only {hard} files open at a time, and Spark needs {_FILES_NEEDED}: raise the limit "
+            "(ulimit -n 4096)."
+        )
 
 
 def _resolves(host: str) -> bool:

@@ -129,7 +129,12 @@ MACHINES = {
     "Thai": speaking(JAVA_TOOL_OPTIONS="-Duser.language=th -Duser.country=TH"),
     "Latin-1": speaking(LC_ALL="de_DE", PYTHONIOENCODING="latin-1", PYTHONUTF8="0"),
     "a folder of other modules": Machine(jobs=("ingest", "prepare"), shadowed=sys.version_info >= (3, 11)),
-    "256 open files": Machine(limited("-n 256")),
+    "256 open files, unless it asks for more": Machine(limited("-S -n 256")),
+    "512 open files": Machine(limited("-n 512")),
+    "256 open files": Machine(
+        limited("-n 256"),
+        refused="this user may have only 256 files open at a time, and Spark needs 512: raise the limit",
+    ),
     "no core files": Machine(limited("-c 0")),
     "Java 25": Machine(
         variables={"JAVA_HOME": JAVA_25},
