@@ -15,11 +15,12 @@ _FEW_BYTES = 1 << 24  # Of raw files, as they lie on disk.
 
 def is_small(job: str, run: RunConfig) -> bool:
     """Whether a job's data is known to be small; only folders of this machine are looked at."""
-    if job == "synthesize":
+    begins = job in ("ingest", "pipeline")  # What the pipeline makes is not there yet.
+    if job == "synthesize" or (job == "pipeline" and run.source.kind == "synthetic"):
         return run.synthesis.num_reviews <= _FEW_REVIEWS
-    if job == "ingest" and run.source.kind == "files":
+    if begins and run.source.kind == "files":
         return _bytes_of(run.source.reviews) + _bytes_of(run.source.metadata) <= _FEW_BYTES
-    if job == "ingest":
+    if begins:
         counts = _counts(Path(run.workdir, "raw", run.name))
         return 0 < counts.get("reviews", 0) <= _FEW_REVIEWS or 0 < counts.get("bytes", 0) <= _FEW_BYTES
     return 0 < _counts(Path(run.workdir, "ingested", run.name)).get("reviews", 0) <= _FEW_REVIEWS

@@ -86,6 +86,8 @@ def test_a_jvm_for_small_data_has_one_compiler(tmp_path):
     manifest = tmp_path / "ingested" / "small" / "_manifest.json"
 
     assert starts_fast("ingest", files)
+    assert starts_fast("pipeline", files)
+    assert not starts_fast("pipeline", ["synthesis.num_reviews=200000"])
     assert not starts_fast("ingest", files, ["--master", "spark://host:7077"])
     assert not starts_fast("ingest", [*files, f"source.metadata={tmp_path}/*.gz"])  # Whatever the pattern finds.
     assert not starts_fast("ingest", [*files, "source.metadata=s3://bucket/meta.json"])
