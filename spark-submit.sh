@@ -64,6 +64,12 @@ fi
 # shellcheck source=conf/environment.sh
 source "$ROOT/conf/environment.sh"
 ensure_environment
+# Names are UTF-8 whatever the language is; a screen of another encoding shows letters that it lacks as numbers.
+export PYTHONUTF8=1
+case "${PYTHONIOENCODING:-}" in
+    "" | *:*) ;;
+    *) export PYTHONIOENCODING="$PYTHONIOENCODING:backslashreplace" ;;
+esac
 # Not by `python -m`, which imports from the folder that it is called in before all others.
 exec "$PYTHON" -c 'import sys
 sys.path[0] = sys.argv.pop(1)

@@ -44,6 +44,7 @@ def prepare_environment(environment: MutableMapping[str, str], *, is_local: bool
 
 def _use_utf8(environment: MutableMapping[str, str]) -> None:
     """Gives all processes one language: in others Java loses letters of file names, or takes `i` for no `I`."""
+    environment["PYTHONUTF8"] = "1"
     before = locale.setlocale(locale.LC_CTYPE)
     for name in ("C.UTF-8", "en_US.UTF-8"):
         try:

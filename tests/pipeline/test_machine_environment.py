@@ -53,6 +53,7 @@ def test_all_processes_speak_utf8(tmp_path: Path) -> None:
 
     assert environment["LC_ALL"].endswith(".UTF-8")
     assert environment["LC_ALL"] != "tr_TR.UTF-8"
+    assert environment["PYTHONUTF8"] == "1"
 
 
 @pytest.mark.parametrize("is_local", [True, False])

@@ -179,7 +179,9 @@ def run(job: str, folder: Path, machine: Machine) -> subprocess.CompletedProcess
         if value is not None:
             environment[name] = value
     place = shadow(folder / f"shadow-{job}") if machine.shadowed else folder
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=place)
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment, cwd=place
+    )
 
 
 KINDS = {"ingest": "ingested", "prepare": "prepared"}
