@@ -51,6 +51,10 @@ FOLLOWED: dict[str, str] = {
     "drift.fail_above=": f"{_DRIFT}test_one_shifted_feature_is_named_and_no_other",
     "more than evaluation.max_catalogue": "tests/evaluation/rankings/test_baseline_tables.py::"
     "test_read_catalogue_refuses_a_large_one_for_a_ranking_model_only",
+    "no line holds a review": "tests/ingestion/test_broken_files.py::"
+    "test_ingest_reads_reviews_once_the_file_that_is_named_holds_some",
+    "evaluation.full_candidates=all.": "tests/evaluation/rankings/test_baseline_tables.py::"
+    "test_read_catalogue_needs_no_metadata_where_all_items_compete",
     "sequences/validation has no rows": "tests/training/test_checks.py::"
     "test_run_train_refuses_data_without_validation_rows_before_it_writes",
     "Use the same model settings": "tests/training/test_warm_start.py::test_run_train_starts_from_another_run",
@@ -66,11 +70,9 @@ _ANOTHER_FILE = "the remedy is another file or other text in it, not a setting"
 _BY_STAGE = "the stage's own test sees the refusal; following it would train or score once more"
 NOT_FOLLOWED: dict[str, str] = {  # And why.
     "so this is not a file of lines": _ANOTHER_FILE,
-    "no line holds a review": _ANOTHER_FILE,
     "but source.kind is": "the job that it names is run first",
     "no section 'model'": "the run is trained again",
     "compatibility is": "the type of the key refuses the same value first",
-    "evaluation.full_candidates=all.": _BY_STAGE,
     "more than recommendation.max_catalogue": _BY_STAGE,
     "recommendation.histories is": _BY_STAGE,
     "Raise ranker.held_out_share": _BY_STAGE,

@@ -63,6 +63,12 @@ def test_ingest_names_a_file_it_cannot_read(ingested, raw, tmp_path, name, conte
     fails(ingested, tmp_path, match, raw(name, content))
 
 
+def test_ingest_reads_reviews_once_the_file_that_is_named_holds_some(ingested, raw, review, tmp_path):
+    fails(ingested, tmp_path, "no line holds a review. Check the files of source.reviews", raw("r.json", b"\n\n"))
+
+    assert ingested(raw("r.json", [review()])).counts_of("r.json")["written"] == 1
+
+
 def test_ingest_names_a_folder_without_files(ingested, tmp_path):
     (tmp_path / "nothing" / "inside").mkdir(parents=True)
 

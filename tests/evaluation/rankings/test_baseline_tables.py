@@ -148,6 +148,17 @@ def test_read_catalogue_lets_items_compete_within_their_main_group(inputs: Basel
     assert len(catalogue.competitors(0)) == NUM_ITEMS - 2
 
 
+def test_read_catalogue_needs_no_metadata_where_all_items_compete(inputs: BaselineInputs) -> None:
+    nowhere = dataclasses.replace(inputs.prepared, name="without metadata")
+    config = EvaluationConfig(protocol="full", full_candidates="group")
+
+    with pytest.raises(DataError, match="has no metadata, .*: use evaluation.full_candidates=all"):
+        read_catalogue(inputs.spark, inputs.storage, nowhere, inputs.vocabulary, config, [])
+    config = EvaluationConfig(protocol="full", full_candidates="all")
+    found = read_catalogue(inputs.spark, inputs.storage, nowhere, inputs.vocabulary, config, [])
+    assert len(found.items) == NUM_ITEMS
+
+
 def test_read_catalogue_refuses_a_large_one_for_a_ranking_model_only(inputs: BaselineInputs) -> None:
     config = EvaluationConfig(protocol="full", max_catalogue=NUM_ITEMS - 1)
     data = (inputs.spark, inputs.storage, inputs.prepared, inputs.vocabulary, config)
