@@ -28,10 +28,17 @@ def test_a_loss_that_is_no_number_ends_in_our_line(num_workers: int, tmp_path: P
     command = [str(ROOT / "spark-submit.sh"), "train"]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    # The screen shows both streams, and spark-submit makes one of them.
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
 
-    assert done.returncode == 1
-    *before, log, last = done.stderr.splitlines()
+    assert done.returncode == 1, done.stdout
+    *before, log, last = done.stdout.splitlines()
     assert re.fullmatch(
         r"seqrec train: error: .*The loss is (nan|inf) between steps \d+ and \d+: lower "
         r"training.optimizer.learning_rate or set training.max_gradient_norm.",
