@@ -10,7 +10,7 @@ from seqrec.pipeline.config import RunConfig
 # minutes would take more.
 FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _FEW_REVIEWS = 100_000
-_FEW_BYTES = 1 << 24  # Of raw files, as they lie on disk.
+_FEW_BYTES = 1 << 24  # Raw files, as they lie on disk.
 
 
 def is_small(job: str, run: RunConfig) -> bool:
