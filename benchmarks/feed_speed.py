@@ -1,10 +1,10 @@
 """How many training examples per second the feed alone gives on one core, at history 50: windows, and runs of events.
 
-    taskset -c 0 python -m benchmarks.feed_speed [--events 4000000]
+    taskset -c 0 python -m benchmarks.feed_speed [--events 4000000] [--reader pyarrow]
 
 Writes segments as the preparation does (users of 5 to 200 events, zstd, one row group per file), then reads a whole
-epoch through Petastorm into batches of 400 windows and of 400 runs, and reports how much of it was reading and how much
-cutting; for runs also the cost of counting them when training starts.
+epoch, through Petastorm or by pyarrow alone, into batches of 400 windows and of 400 runs, and reports how much of it
+was reading and how much cutting; for runs also the cost of counting them when training starts.
 """
 
 import argparse
@@ -62,17 +62,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--history", type=int, default=50)
+    parser.add_argument("--reader", choices=("petastorm", "pyarrow"), default="petastorm")
     arguments = parser.parse_args()
+    reader = arguments.reader
     windows, runs, counts = [], [], []
     for longest in (20, 200):
         with tempfile.TemporaryDirectory(prefix="seqrec-feed-") as folder:
             files = write_segments(Path(folder), arguments.events, longest)
             storage = Storage(folder)
             before = time.process_time()
-            events = sum(len(read_segments(storage, [file]).items.values) for file in files)
+            events = sum(len(read_segments(storage, [file], reader=reader).items.values) for file in files)
             reading = time.process_time() - before
-            windows.append(measure_windows(storage, files, longest, arguments.history, events, reading))
-            rows = measure_runs(storage, files, longest, arguments.history, events)
+            windows.append(measure_windows(storage, files, reader, longest, arguments.history, events, reading))
+            rows = measure_runs(storage, files, reader, longest, arguments.history, events)
             runs.append(rows[0])
             counts.append(rows[1])
     print("| users' events | examples | epoch, s | examples/s | reading alone, events/s | cutting alone, examples/s |")
@@ -88,10 +90,10 @@ def layout() -> Layout:
 
 
 def measure_windows(
-    storage: Storage, files: list[FileEntry], longest: int, history: int, events: int, reading: float
+    storage: Storage, files: list[FileEntry], reader: str, longest: int, history: int, events: int, reading: float
 ) -> str:
     """A line of the table of windows."""
-    feed = WindowFeed(storage, files, layout(), worker_rank=0, max_history_length=history)
+    feed = WindowFeed(storage, files, layout(), worker_rank=0, max_history_length=history, reader=reader)
     used, started = time.process_time(), time.monotonic()
     examples = sum(batch.target_item.size for batch in feed.batches(0))
     seconds, used = time.monotonic() - started, time.process_time() - used
@@ -101,12 +103,14 @@ def measure_windows(
     )
 
 
-def measure_runs(storage: Storage, files: list[FileEntry], longest: int, history: int, events: int) -> tuple[str, str]:
+def measure_runs(
+    storage: Storage, files: list[FileEntry], reader: str, longest: int, history: int, events: int
+) -> tuple[str, str]:
     """A line of the table of runs, and a line about counting them."""
     used = time.process_time()
     count_runs(storage, files, history)
     counting = time.process_time() - used
-    feed = RunFeed(storage, files, layout(), worker_rank=0, max_history_length=history)
+    feed = RunFeed(storage, files, layout(), worker_rank=0, max_history_length=history, reader=reader)
     used, started = time.process_time(), time.monotonic()
     runs = targets = slots = filled = 0
     for batch in feed.batches(0):

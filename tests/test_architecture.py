@@ -18,7 +18,7 @@ LAYERS = [
 ]
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
-    "petastorm": {"feed"},
+    "petastorm": {"feed/readers/by_petastorm.py"},
     "horovod": {"training/workers/exchange.py", "training/workers/launchers.py"},
     "tensorflow": {"feed", "models", "scoring", "training", "recommendation/export"},
     "pyspark": {

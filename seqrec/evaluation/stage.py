@@ -36,6 +36,7 @@ from seqrec.evaluation.statistics.measure import paired_test, ranker_results, sl
 from seqrec.evaluation.statistics.score_bins import auc, dropped_bits, shares
 from seqrec.evaluation.statistics.slices import build_slicer
 from seqrec.events.vocabulary import read_vocabulary
+from seqrec.feed.config import DEFAULT_FEED, FeedConfig
 from seqrec.scoring.run import read_run
 from seqrec.tables.files import read_table
 from seqrec.tables.prepared_schemas import EVALUATION
@@ -50,7 +51,13 @@ _TOP_K = 10
 
 
 def current_evaluation(
-    storage: Storage, name: str, run: str, config: EvaluationConfig, seed: int, force: bool = False
+    storage: Storage,
+    name: str,
+    run: str,
+    config: EvaluationConfig,
+    seed: int,
+    force: bool = False,
+    feed: FeedConfig = DEFAULT_FEED,
 ) -> Evaluation | None:
     """The evaluation of `runs/<run>`, if it is up to date; its report is written and its table printed again."""
     evaluation = read_evaluation(storage, run, config.split, config.protocol)
@@ -60,7 +67,7 @@ def current_evaluation(
     if evaluation.recipe != inputs.recipe():
         return None
     log_skipped("evaluate", run)
-    _report(inputs, evaluation)
+    _report(inputs, evaluation, feed)
     return evaluation
 
 
@@ -72,6 +79,7 @@ def run_evaluate(
     config: EvaluationConfig,
     seed: int,
     force: bool = False,
+    feed: FeedConfig = DEFAULT_FEED,
 ) -> Evaluation:
     """Evaluates `runs/<run>` on the split `config.split` of `prepared/<name>`, unless that is up to date.
 
@@ -80,7 +88,7 @@ def run_evaluate(
     Raises:
         DataError: the run or the data is not there, they do not belong together, or the split leaks.
     """
-    if (current := current_evaluation(storage, name, run, config, seed, force)) is not None:
+    if (current := current_evaluation(storage, name, run, config, seed, force, feed)) is not None:
         return current
     inputs = _read_inputs(storage, name, run, config, seed)
     storage.check_writable()
@@ -90,7 +98,7 @@ def run_evaluate(
     steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in evaluation.seconds.items())
     _LOG.info("evaluate: %s rows: %s", f"{evaluation.setup['num_rows']:,}", steps)
     storage.write_bytes(evaluation_path(run, config.split, config.protocol), evaluation.to_json().encode())
-    _report(inputs, evaluation)
+    _report(inputs, evaluation, feed)
     return evaluation
 
 
@@ -107,10 +115,10 @@ def _read_inputs(storage: Storage, name: str, run: str, config: EvaluationConfig
     )
 
 
-def _report(inputs: EvaluationInputs, evaluation: Evaluation) -> None:
+def _report(inputs: EvaluationInputs, evaluation: Evaluation, feed: FeedConfig) -> None:
     config, run = inputs.config, inputs.runs[0]
     if config.importance_rows:
-        update_importance(inputs.storage, run, inputs.prepared, config.importance_rows, inputs.seed)
+        update_importance(inputs.storage, run, inputs.prepared, config.importance_rows, inputs.seed, feed)
     if config.report:
         _LOG.info("evaluate: report in %s", write_report(inputs.storage, run.name, config.report_runs))
     print_table(comparison_table([evaluation]))

@@ -1,5 +1,7 @@
 """The vocabulary as arrays over item indices. Models take it as it is, and reading it needs no JVM."""
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError, reason_of
+from seqrec.core.errors import DataError, StorageError, reason_of
 from seqrec.core.manifest import Manifest, Table
-from seqrec.core.storage import Storage
+from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.features import ItemFeatures, read_item_features
 
 ITEMS = "vocabulary/items"
@@ -89,6 +91,33 @@ def read_names(storage: Storage, table: Table, index_column: str, name_column: s
     index = columns[index_column].to_numpy().astype(np.int64)
     order = np.argsort(index, kind="stable")
     return index[order], columns[name_column].combine_chunks().take(pa.array(order))
+
+
+def copy_table(storage: Storage, table: Table, path: str, scratch: str | None) -> None:
+    """Writes all files of a table of the vocabulary as one, reading one row group at a time."""
+    try:
+        with scratch_folder(scratch) as folder:
+            local = folder / "table.parquet"
+            writer: pq.ParquetWriter | None = None
+            for part in _row_groups(storage, table):
+                writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
+                writer.write_table(part)
+            if writer is None:
+                raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
+            writer.close()
+            storage.upload(local, path)
+    except OSError as error:
+        raise StorageError(
+            f"{storage.uri(path)}: cannot copy the vocabulary by way of {scratch or tempfile.gettempdir()}: "
+            f"{error.strerror or error}. Free some space or set training.scratch."
+        ) from error
+
+
+def _row_groups(storage: Storage, table: Table) -> Iterator[pa.Table]:
+    for file in table.files:
+        with storage.open_input(file.path) as stream:
+            source = pq.ParquetFile(stream)
+            yield from map(source.read_row_group, range(source.num_row_groups))
 
 
 def _check_indices(index: np.ndarray, num_items: int, where: str) -> None:

@@ -14,6 +14,7 @@ from seqrec.core.keyed_random import keyed
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.rows import TargetRows
+from seqrec.feed.config import PETASTORM
 from seqrec.feed.reader import read_target_rows
 
 _SALT = 51  # Sets these draws apart from others of the same seed.
@@ -50,6 +51,7 @@ class EvaluationFeed:
     max_rows: int | None = None  # How many rows of the table are used, from the first on; None uses all.
     sample: RowSample | None = None  # Use only a sample of these rows.
     scratch: str | None = None  # Local folder for copies of remote files.
+    reader: str = PETASTORM  # See `FeedConfig`.
 
     @property
     def own_rows(self) -> np.ndarray:
@@ -89,7 +91,7 @@ class EvaluationFeed:
         for file in self.files:
             start, stop = np.searchsorted(own_rows, [first, first + file.rows])
             if start < stop:
-                rows = read_target_rows(self.storage, [file], self.scratch)
+                rows = read_target_rows(self.storage, [file], self.scratch, self.reader)
                 width = width or rows.negative_items.shape[1]
                 if rows.negative_items.shape[1] != width:
                     raise DataError(

@@ -1,60 +1,45 @@
-"""Reading sequence files through Petastorm, which only this module uses.
+"""Reading sequence files, by the library that `feed.reader` names.
 
-It uses only the features of Petastorm 0.12.1 that were found to lose no rows: the dummy pool, one pass, a new reader
-for every group of files, no filters, and none of its shuffling. A `TransformSpec` turns a row group into one row of
-flat arrays, because lists of unequal length cannot be collated. The rows and targets of every pass are compared with
-the manifest. Petastorm reads local files only, so other files are copied to scratch first and deleted afterwards.
+Each library has a module in `readers/`, which is imported when it first reads. Whichever it is, the rows and targets of
+every pass are compared with the manifest. Files that are not local are copied to scratch first and deleted afterwards:
+Petastorm reads local files only.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrec.core import columns as C
-from seqrec.core.errors import DataError, reason_of
+from seqrec.core.errors import ConfigError, DataError, reason_of
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage, scratch_folder
 from seqrec.events.ragged import Ragged
 from seqrec.events.rows import TargetRows
 from seqrec.events.windows import Segments
+from seqrec.feed.config import PETASTORM
+from seqrec.feed.readers.flat_columns import LENGTHS, Columns, FlatColumns
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Petastorm imports deprecated modules, and its version is pinned.
-    from petastorm import make_batch_reader
-    from petastorm.transform import TransformSpec
-
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\..*")
-
+_MODULES = {PETASTORM: "seqrec.feed.readers.by_petastorm", "pyarrow": "seqrec.feed.readers.by_pyarrow"}
 _NOT_IN_URLS = set("#?")  # These characters end the path of a URL; files with them in their names are read by a link.
-_LENGTHS = "lengths"  # Name of the flat column that holds the length of each row's lists.
 
 
-class Columns(NamedTuple):
-    """Columns to read, by name, with the NumPy type of their values."""
-
-    lists: Mapping[str, Any]  # Lists, which have one length within a row.
-    scalars: Mapping[str, Any]
-    matrices: Mapping[str, Any]  # Lists, which have one length in all rows.
-
-    @property
-    def dtypes(self) -> dict[str, Any]:
-        return {**self.lists, **self.scalars, **self.matrices}
-
-
-def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> Segments:
+def read_segments(
+    storage: Storage, files: Sequence[FileEntry], scratch: str | None = None, reader: str = PETASTORM
+) -> Segments:
     """All segments of `files`, in a fixed order.
 
     Args:
         scratch: local folder for copies of remote files; the system's temporary folder if None.
+        reader: see `FeedConfig`.
 
     Raises:
+        ConfigError: the reader is not installed.
         DataError: a file is missing, cut off or broken, or its columns, rows or targets are not those that the
             manifest lists.
     """
@@ -62,13 +47,14 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
         storage,
         files,
         scratch,
+        reader,
         Columns(
             lists={C.ITEM_INDICES: np.int32, C.TIMESTAMPS: np.int64},
             scalars={C.FIRST_TIMESTAMP: np.int64, C.NUM_CONTEXT: np.int32},
             matrices={},
         ),
     )
-    items = Ragged.from_lengths(flat[C.ITEM_INDICES], flat[_LENGTHS])
+    items = Ragged.from_lengths(flat[C.ITEM_INDICES], flat[LENGTHS])
     segments = Segments(items, flat[C.TIMESTAMPS], flat[C.FIRST_TIMESTAMP], flat[C.NUM_CONTEXT])
     found = int(np.maximum(items.lengths - segments.num_context, 0).sum())
     listed = sum(file.targets or 0 for file in files)
@@ -80,12 +66,15 @@ def read_segments(storage: Storage, files: Sequence[FileEntry], scratch: str | N
     return segments
 
 
-def read_target_rows(storage: Storage, files: Sequence[FileEntry], scratch: str | None = None) -> TargetRows:
+def read_target_rows(
+    storage: Storage, files: Sequence[FileEntry], scratch: str | None = None, reader: str = PETASTORM
+) -> TargetRows:
     """All rows of validation or test `files`, in a fixed order; raises as `read_segments`."""
     flat = _read(
         storage,
         files,
         scratch,
+        reader,
         Columns(
             lists={C.HISTORY_ITEMS: np.int32, C.HISTORY_TIMESTAMPS: np.int64},
             scalars={C.FIRST_TIMESTAMP: np.int64, C.TARGET_ITEM: np.int32, C.TARGET_TIMESTAMP: np.int64},
@@ -93,12 +82,12 @@ def read_target_rows(storage: Storage, files: Sequence[FileEntry], scratch: str 
         ),
     )
     return TargetRows(
-        items=Ragged.from_lengths(flat[C.HISTORY_ITEMS], flat[_LENGTHS]),
+        items=Ragged.from_lengths(flat[C.HISTORY_ITEMS], flat[LENGTHS]),
         timestamps=flat[C.HISTORY_TIMESTAMPS],
         first_timestamps=flat[C.FIRST_TIMESTAMP],
         as_of=flat[C.TARGET_TIMESTAMP],
         target_items=flat[C.TARGET_ITEM],
-        negative_items=flat[C.NEGATIVE_ITEMS].reshape(len(flat[_LENGTHS]), -1),
+        negative_items=flat[C.NEGATIVE_ITEMS].reshape(len(flat[LENGTHS]), -1),
     )
 
 
@@ -106,31 +95,20 @@ def _read(
     storage: Storage,
     files: Sequence[FileEntry],
     scratch: str | None,
+    reader: str,
     columns: Columns,
-) -> dict[str, np.ndarray]:
-    """Flat columns of all files by name, and the column `_LENGTHS`."""
-    dtypes = columns.dtypes
-    transform = TransformSpec(
-        lambda frame: _flatten(frame, columns),
-        edit_fields=[(name, dtype, (None,), False) for name, dtype in {**dtypes, _LENGTHS: np.int64}.items()],
-    )
+) -> FlatColumns:
+    """Flat columns of all files."""
+    read_row_groups = _function_of(reader)
     with _local_copies(storage, files, scratch) as paths:
         for file, path in zip(files, paths, strict=True):
             _check_file(storage.uri(file.path), file, path, columns)
         try:
-            with make_batch_reader(
-                [f"file://{path}" for path in paths],  # Petastorm expects the path without percent-encoding.
-                schema_fields=[f"^{name}$" for name in dtypes],
-                reader_pool_type="dummy",
-                shuffle_row_groups=False,
-                num_epochs=1,
-                transform_spec=transform,
-            ) as reader:
-                groups = list(reader)
+            groups = read_row_groups(paths, columns)
         except (OSError, pa.ArrowException, RuntimeError, ValueError) as error:
             raise DataError(f"{_names(storage, files)}: {reason_of(error)}.") from error
-    flat = {name: np.concatenate([getattr(group, name)[0] for group in groups]) for name in [*dtypes, _LENGTHS]}
-    rows, listed = len(flat[_LENGTHS]), sum(file.rows for file in files)
+    flat = {name: np.concatenate([group[name] for group in groups]) for name in [*columns.dtypes, LENGTHS]}
+    rows, listed = len(flat[LENGTHS]), sum(file.rows for file in files)
     if rows != listed:
         raise DataError(
             f"{_names(storage, files)}: {rows} rows read, the manifest lists {listed}. "
@@ -139,26 +117,19 @@ def _read(
     return flat
 
 
-def _flatten(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """One row that holds a whole row group: each column is one flat array."""
-    if not len(frame):
-        raise DataError("a row group without rows")
-    for name in [*columns.lists, *columns.matrices]:
-        if frame[name].isna().any():
-            raise DataError(f"{name} holds nulls in place of lists. Prepare the data again (--set force=true).")
-    lengths = [frame[name].map(len).to_numpy(np.int64) for name in columns.lists]
-    if any((other != lengths[0]).any() for other in lengths[1:]):
-        raise DataError(f"{' and '.join(columns.lists)} differ in length within a row")
-    for name in columns.matrices:
-        if frame[name].map(len).nunique() != 1:
-            raise DataError(f"{name} differs in length between rows")
-    flat = {name: np.concatenate(frame[name].to_list()) for name in [*columns.lists, *columns.matrices]}
-    flat |= {name: frame[name].to_numpy() for name in columns.scalars}
-    for name, dtype in columns.dtypes.items():
-        if flat[name].dtype != dtype:  # A null turns whole numbers into floats, which a cast makes -2147483648.
-            raise DataError(f"{name} holds nulls or {flat[name].dtype}, expected {np.dtype(dtype).name}")
-    flat[_LENGTHS] = lengths[0]
-    return pd.DataFrame({name: [values] for name, values in flat.items()})
+def _function_of(reader: str) -> Callable[[Sequence[Path], Columns], list[FlatColumns]]:
+    """The function `read_row_groups` of a reader."""
+    try:
+        function: Callable[[Sequence[Path], Columns], list[FlatColumns]] = importlib.import_module(
+            _MODULES[reader]
+        ).read_row_groups
+    except ImportError as error:
+        if reader != PETASTORM:
+            raise
+        raise ConfigError(
+            f"feed.reader is petastorm, which cannot be imported: {error}. Set feed.reader=pyarrow."
+        ) from error
+    return function
 
 
 def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> None:
@@ -191,7 +162,7 @@ def _check_file(where: str, file: FileEntry, path: Path, columns: Columns) -> No
 
 @contextmanager
 def _local_copies(storage: Storage, files: Sequence[FileEntry], scratch: str | None) -> Iterator[list[Path]]:
-    """The local paths at which Petastorm reads `files`: the files themselves, or copies that are deleted afterwards."""
+    """The local paths at which `files` are read: the files themselves, or copies that are deleted afterwards."""
     paths = [storage.local(file.path) for file in files]
     local = [path for path in paths if path is not None and not _NOT_IN_URLS & set(str(path))]
     if len(local) == len(files):

@@ -19,6 +19,7 @@ from seqrec.core.storage import Storage
 from seqrec.events.ragged import column, lists
 from seqrec.events.runs import RunEvents, build_runs, cut_runs, num_runs_of
 from seqrec.events.windows import Segments
+from seqrec.feed.config import PETASTORM
 from seqrec.feed.layout import Layout
 from seqrec.feed.streams import Arrays, TrainingFeed
 
@@ -51,10 +52,13 @@ class RunFeed(TrainingFeed[RunBatch]):
         max_history_length: int,
         num_runs: Sequence[int] | None = None,
         scratch: str | None = None,
+        reader: str = PETASTORM,
     ):
         if num_runs is None:
             num_runs = count_runs(storage, files, max_history_length)
-        super().__init__(storage, files, layout, worker_rank=worker_rank, num_runs=num_runs, scratch=scratch)
+        super().__init__(
+            storage, files, layout, worker_rank=worker_rank, num_runs=num_runs, scratch=scratch, reader=reader
+        )
         self._max_history_length = max_history_length
         self._widths = run_widths(max_history_length)
 

@@ -14,6 +14,7 @@ import numpy as np
 from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments
+from seqrec.feed.config import PETASTORM
 from seqrec.feed.layout import Layout
 from seqrec.feed.plan import EpochPlan, Group, example_permutation, plan_epoch
 from seqrec.feed.reader import read_segments
@@ -32,6 +33,7 @@ class TrainingFeed(ABC, Generic[Batch]):
         files: the files of `sequences/train`.
         num_runs: see `plan_epoch`.
         scratch: local folder for copies of remote files; the system's temporary folder if None.
+        reader: see `FeedConfig`.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class TrainingFeed(ABC, Generic[Batch]):
         worker_rank: int,
         num_runs: Sequence[int] | None = None,
         scratch: str | None = None,
+        reader: str = PETASTORM,
     ):
         self._storage = storage
         self._files = tuple(files)
         self._layout = layout
         self._num_runs = num_runs
         self._scratch = scratch
+        self._reader = reader
         self.stream_ids = layout.owned_streams(worker_rank)
 
     @abstractmethod
@@ -133,5 +137,6 @@ class TrainingFeed(ABC, Generic[Batch]):
 
     def _load(self, epoch: int, group: Group) -> tuple[Any, np.ndarray]:
         """Reads a group; its events, and its examples in the order in which they are used."""
-        events, examples = self._lay_out(read_segments(self._storage, group.files, self._scratch), group.files)
+        segments = read_segments(self._storage, group.files, self._scratch, self._reader)
+        events, examples = self._lay_out(segments, group.files)
         return events, examples[example_permutation(len(examples), self._layout.seed, epoch, group)]

@@ -11,6 +11,7 @@ from seqrec.core.errors import ConfigError
 from seqrec.core.secrets import refuse_secret
 from seqrec.evaluation.config import EvaluationConfig
 from seqrec.evaluation.drift.config import DriftConfig
+from seqrec.feed.config import FeedConfig
 from seqrec.ingestion.config import DownloadConfig, IngestionConfig, SourceConfig, SynthesisConfig
 from seqrec.models.config import ModelConfig
 from seqrec.neighbours.config import CandidatesConfig
@@ -55,6 +56,7 @@ class RunConfig:
     ingestion: IngestionConfig = field(default_factory=IngestionConfig)
     preparation: PreparationConfig = field(default_factory=PreparationConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    feed: FeedConfig = field(default_factory=FeedConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

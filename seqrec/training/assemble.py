@@ -154,6 +154,7 @@ def _training_feed(
         worker_rank=workers.rank,
         max_history_length=job.model.max_history_length,
         scratch=job.training.scratch,
+        reader=job.feed.reader,
         **more,
     )
 
@@ -172,6 +173,7 @@ def _validation(
         num_workers=workers.size,
         max_rows=config.max_validation_rows,
         scratch=config.scratch,
+        reader=job.feed.reader,
     )
     sampled = Validation(model, feed, workers, config.metrics_at, config.metric)
     if not config.metric.startswith(CATALOGUE):

@@ -7,6 +7,7 @@ from typing import Any
 from seqrec.core import errors
 from seqrec.core.errors import SeqrecError, TrainingError
 from seqrec.core.manifest import Manifest
+from seqrec.feed.config import FeedConfig
 from seqrec.models.config import ModelConfig
 from seqrec.training.config import TrainingConfig
 
@@ -23,6 +24,7 @@ class TrainingJob:
     model: ModelConfig
     training: TrainingConfig
     seed: int
+    feed: FeedConfig = field(default_factory=FeedConfig)
     # Runs of events in each training file (see `count_runs`). None: there are none, or the worker counts them itself.
     num_runs: tuple[int, ...] | None = None
 

@@ -2,22 +2,19 @@
 
 import json
 import logging
-import tempfile
-from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from seqrec.core.config import plain, recipe_settings
-from seqrec.core.errors import StorageError, TrainingError, check_all
+from seqrec.core.errors import TrainingError, check_all
 from seqrec.core.manifest import Attempt, Dataset, FileEntry, Manifest, Recipe, Table
 from seqrec.core.stage import StageOutput
-from seqrec.core.storage import Storage, scratch_folder, stream_digest
+from seqrec.core.storage import Storage, stream_digest
 from seqrec.events.features import copy_features
-from seqrec.events.vocabulary import CATEGORIES, ITEMS
+from seqrec.events.vocabulary import CATEGORIES, ITEMS, copy_table
+from seqrec.feed.config import DEFAULT_FEED, FeedConfig
 from seqrec.feed.plan import advise_on_left_over, describe_plan, plan_epoch
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import load_options
@@ -71,7 +68,14 @@ def current_run(
 
 
 def run_train(
-    storage: Storage, name: str, run: str, model: ModelConfig, training: TrainingConfig, seed: int, force: bool
+    storage: Storage,
+    name: str,
+    run: str,
+    model: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    force: bool,
+    feed: FeedConfig = DEFAULT_FEED,
 ) -> Manifest:
     """Trains on `prepared/<name>` and writes `runs/<run>`; resumes an earlier attempt that was cut off.
 
@@ -95,7 +99,7 @@ def run_train(
     earlier = output.earlier if output.resumes else None
     attempt = _begin(output, inputs)
     _LOG.info("%s", plan)
-    state = _launch(attempt, inputs, earlier, num_runs)
+    state = _launch(attempt, inputs, feed, earlier, num_runs)
     _LOG.info("train: run '%s' ends %s", run, _ending(state, inputs.training))
     return _publish(attempt, inputs, state)
 
@@ -185,7 +189,11 @@ def _refuse_other_settings(output: StageOutput) -> None:
 
 
 def _launch(
-    attempt: Attempt, inputs: _Inputs, earlier: Manifest | None, num_runs: tuple[int, ...] | None
+    attempt: Attempt,
+    inputs: _Inputs,
+    feed: FeedConfig,
+    earlier: Manifest | None,
+    num_runs: tuple[int, ...] | None,
 ) -> TrainingState:
     """Runs the workers to the end; `earlier` is a finished run to resume from, if there is one.
 
@@ -201,6 +209,7 @@ def _launch(
         model=inputs.model,
         training=inputs.training,
         seed=inputs.seed,
+        feed=feed,
         num_runs=num_runs,
         lists=None if inputs.lists is None else inputs.lists.to_json(),
     )
@@ -229,34 +238,7 @@ def _write_description(attempt: Attempt, inputs: _Inputs, recipe: Recipe) -> Non
         table = inputs.prepared.table(name)
         has_rows = table.rows > 0  # Data without metadata has no categories.
         if has_rows and not attempt.storage.exists(f"{attempt.path}/{name}.parquet"):
-            _copy_table(attempt.storage, table, f"{attempt.path}/{name}.parquet", inputs.training.scratch)
-
-
-def _copy_table(storage: Storage, table: Table, path: str, scratch: str | None) -> None:
-    """Writes all files of a table as one, reading one row group at a time."""
-    try:
-        with scratch_folder(scratch) as folder:
-            local = folder / "table.parquet"
-            writer: pq.ParquetWriter | None = None
-            for part in _row_groups(storage, table):
-                writer = writer or pq.ParquetWriter(local, part.schema, compression="zstd")
-                writer.write_table(part)
-            if writer is None:
-                raise StorageError(f"{storage.uri(path)}: the vocabulary has no files. Prepare the data again.")
-            writer.close()
-            storage.upload(local, path)
-    except OSError as error:
-        raise StorageError(
-            f"{storage.uri(path)}: cannot copy the vocabulary by way of {scratch or tempfile.gettempdir()}: "
-            f"{error.strerror or error}. Free some space or set training.scratch."
-        ) from error
-
-
-def _row_groups(storage: Storage, table: Table) -> Iterator[pa.Table]:
-    for file in table.files:
-        with storage.open_input(file.path) as stream:
-            source = pq.ParquetFile(stream)
-            yield from map(source.read_row_group, range(source.num_row_groups))
+            copy_table(attempt.storage, table, f"{attempt.path}/{name}.parquet", inputs.training.scratch)
 
 
 def _publish(attempt: Attempt, inputs: _Inputs, state: TrainingState) -> Manifest:

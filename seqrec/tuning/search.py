@@ -11,6 +11,7 @@ from typing import Any
 from seqrec.core.config import plain
 from seqrec.core.errors import ConfigError, TrainingError, first_line
 from seqrec.core.manifest import Manifest
+from seqrec.feed.config import DEFAULT_FEED, FeedConfig
 from seqrec.models.registry import check_settings
 from seqrec.tuning.config import TuningConfig
 from seqrec.tuning.executors import Executor, Running
@@ -37,6 +38,7 @@ class Search:
     executor: Executor
     num_threads: int | None  # Number of TensorFlow threads of a trial.
     seed: int  # Seed of every trial's training.
+    feed: FeedConfig = DEFAULT_FEED
 
 
 @dataclass
@@ -169,6 +171,7 @@ def _start(search: Search, record: TrialRecord) -> _Followed:
         prepared=without_test_split(search.prepared).to_json(),
         model=model,
         training=training,
+        feed=plain(search.feed),
         seed=search.seed,
         asks=search.config.pruning.enabled,
         max_seconds=search.config.max_trial_seconds,

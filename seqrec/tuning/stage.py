@@ -15,6 +15,7 @@ from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
+from seqrec.feed.config import DEFAULT_FEED, FeedConfig
 from seqrec.models.config import ModelConfig
 from seqrec.models.registry import check_settings
 from seqrec.training.checks import check_prepared, train_files_digest, with_metric
@@ -48,6 +49,7 @@ class TuningInputs:
     tuning: TuningConfig
     evaluation: EvaluationConfig
     seed: int  # Seed of every trial's training; the comparison uses those that follow it.
+    feed: FeedConfig = DEFAULT_FEED
 
     @property
     def metric(self) -> str:
@@ -95,6 +97,7 @@ def run_tune(spark: "SparkSession", inputs: TuningInputs, force: bool = False) -
         executor=_executor(spark, inputs.tuning),
         num_threads=_num_threads(spark, inputs.tuning),
         seed=inputs.seed,
+        feed=inputs.feed,
     )
     found = search(plan)
     best = best_of(found.records)
@@ -186,7 +189,7 @@ def _compare(spark: "SparkSession", inputs: TuningInputs, plan: Search, best: Tr
             run = f"{inputs.study}-{kind}-{seed}"
             _LOG.info("tune: training %s", run)
             own = dataclasses.replace(chosen, run=run, metric=plan.metric, dry_run=False)
-            run_train(inputs.storage, inputs.name, run, model, own, seed, False)
+            run_train(inputs.storage, inputs.name, run, model, own, seed, False, inputs.feed)
             runs[kind].append(run)
     resampling = Resampling(plan.seed, plan.config.num_replicates, plan.config.confidence)
     compared = ComparedRuns(tuple(runs["tuned"]), tuple(runs["default"]), tuple(seeds))

@@ -16,13 +16,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seqrec.core.config import load_section
 from seqrec.core.errors import SeqrecError, first_line
 from seqrec.core.storage import Storage, scratch_folder
+from seqrec.feed.config import FeedConfig
 from seqrec.models.config import ModelConfig
 from seqrec.scoring.tensorflow_process import QUIET
 from seqrec.training.config import TrainingConfig
@@ -47,6 +48,7 @@ class TrialTask:
     seed: int
     asks: bool  # Wait for the study's answer after each epoch.
     max_seconds: int | None
+    feed: dict[str, Any] = field(default_factory=dict)
 
 
 class TrialPrunedError(Exception):
@@ -155,6 +157,7 @@ def _training_job(task: TrialTask, control: str) -> TrainingJob:
         model=load_section(ModelConfig, task.model, "model"),
         training=load_section(TrainingConfig, task.training, "training"),
         seed=task.seed,
+        feed=load_section(FeedConfig, task.feed, "feed"),
     )
 
 

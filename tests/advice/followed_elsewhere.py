@@ -22,6 +22,7 @@ FOLLOWED: dict[str, str] = {
     "set index.kind=exact": f"{_STAGE}test_packages_that_are_not_installed",
     "with ranker.learner=linear": f"{_STAGE}test_packages_that_are_not_installed",
     "or set it to null.": f"{_STAGE}test_packages_that_are_not_installed",
+    "Set feed.reader=pyarrow": "tests/feed/test_reader.py::test_without_petastorm_pyarrow_reads_and_petastorm_names_it",
     "seed=…: give": "tests/feed/test_plan.py::test_plan_epoch_refuses_a_seed_below_0",
     "Set ingestion.csv_columns": "tests/ingestion/test_ingest.py::test_ingest_takes_the_order_of_ratings_that_it_is_told",
     "set training.resume=never to start over": f"{_TRAIN}test_run_train_starts_over_when_told_to",

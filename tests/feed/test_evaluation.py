@@ -8,13 +8,16 @@ from seqrec.core.batch import EvalBatch
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
 from seqrec.feed.evaluation import EvaluationFeed, RowSample
+from tests.feed import chosen_reader
 from tests.feed.prepared_data import write_rows
 from tests.feed.test_reader import evaluation_row
+
+pytestmark = pytest.mark.usefixtures("reader")
 
 
 def feed_of(prepared: tuple[Storage, Manifest], **changes: Any) -> EvaluationFeed:
     storage, manifest = prepared
-    values: dict[str, Any] = {"batch_size": 64, "max_history_length": 6, **changes}
+    values: dict[str, Any] = {"batch_size": 64, "max_history_length": 6, "reader": chosen_reader.NAME, **changes}
     return EvaluationFeed(storage=storage, files=manifest.table("sequences/validation").files, **values)
 
 
@@ -28,7 +31,9 @@ def rows_of(batches: list[tuple[EvalBatch, int]]) -> np.ndarray:
 
 def test_batches_cut_histories_and_put_the_target_first(empty_storage: Storage) -> None:
     table = write_rows(empty_storage, "t", [[evaluation_row(1, 2, 3), evaluation_row(4)]])
-    feed = EvaluationFeed(storage=empty_storage, files=table.files, batch_size=3, max_history_length=2)
+    feed = EvaluationFeed(
+        storage=empty_storage, files=table.files, batch_size=3, max_history_length=2, reader=chosen_reader.NAME
+    )
 
     ((batch, num_rows),) = feed.batches()
 

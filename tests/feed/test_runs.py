@@ -16,8 +16,10 @@ from seqrec.feed import streams
 from seqrec.feed.layout import Layout
 from seqrec.feed.plan import describe_plan
 from seqrec.feed.runs import RunFeed, count_runs, run_widths
+from tests.feed import chosen_reader
 from tests.feed.prepared_data import write_rows
 
+pytestmark = pytest.mark.usefixtures("reader")
 LAYOUT = Layout(seed=1, num_streams=4, global_batch_size=40, files_per_group=1)
 L = 12
 NUM_USERS, NUM_FILES = 400, 8
@@ -46,7 +48,14 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 def feed_of(segments: Prepared, worker_rank: int = 0, **changes: Any) -> RunFeed:
     storage, files = segments
-    return RunFeed(storage, files, replace(LAYOUT, **changes), worker_rank=worker_rank, max_history_length=L)
+    return RunFeed(
+        storage,
+        files,
+        replace(LAYOUT, **changes),
+        worker_rank=worker_rank,
+        max_history_length=L,
+        reader=chosen_reader.NAME,
+    )
 
 
 def arrays_of(batch: RunBatch) -> tuple[np.ndarray, ...]:
@@ -93,7 +102,7 @@ def test_batches_of_short_runs_are_narrow(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     row = {C.ITEM_INDICES: [1, 2, 3], C.TIMESTAMPS: [1, 2, 3], C.FIRST_TIMESTAMP: 1, C.NUM_CONTEXT: 1}
     files = write_rows(storage, "train", [[row] * 20] * 4).files
-    feed = RunFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=50)
+    feed = RunFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=50, reader=chosen_reader.NAME)
 
     assert {batch.target_items.shape for batch in feed.batches(0)} == {(4, 10, 8)}
 

@@ -15,7 +15,9 @@ from seqrec.feed.layout import Layout
 from seqrec.feed.prefetching import prefetched
 from seqrec.feed.reader import read_segments
 from seqrec.feed.windows import WindowFeed
+from tests.feed import chosen_reader
 
+pytestmark = pytest.mark.usefixtures("reader")
 LAYOUT = Layout(seed=1, num_streams=4, global_batch_size=40, files_per_group=1)
 L = 12
 
@@ -23,7 +25,14 @@ L = 12
 def feed_of(prepared: tuple[Storage, Manifest], worker_rank: int = 0, **changes: Any) -> WindowFeed:
     storage, manifest = prepared
     files = manifest.table("sequences/train").files
-    return WindowFeed(storage, files, replace(LAYOUT, **changes), worker_rank=worker_rank, max_history_length=L)
+    return WindowFeed(
+        storage,
+        files,
+        replace(LAYOUT, **changes),
+        worker_rank=worker_rank,
+        max_history_length=L,
+        reader=chosen_reader.NAME,
+    )
 
 
 def examples_of(batch: TrainBatch) -> list[tuple[int, ...]]:
@@ -46,7 +55,7 @@ def test_batches_have_the_shapes_of_the_contract(prepared: tuple[Storage, Manife
 
 def test_batches_use_no_example_twice_and_leave_out_few(prepared: tuple[Storage, Manifest]) -> None:
     storage, manifest = prepared
-    segments = read_segments(storage, manifest.table("sequences/train").files)
+    segments = read_segments(storage, manifest.table("sequences/train").files, reader=chosen_reader.NAME)
     available: Counter = Counter()
     for items, times, first in _split(segments):
         for k in range(1, len(items)):
@@ -133,7 +142,7 @@ def test_batches_differ_between_seeds_and_epochs(prepared: tuple[Storage, Manife
 def test_batches_raise_when_a_file_has_gone(prepared: tuple[Storage, Manifest]) -> None:
     storage, manifest = prepared
     files = [replace(file, size=file.size + 1) for file in manifest.table("sequences/train").files]
-    feed = WindowFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=L)
+    feed = WindowFeed(storage, files, LAYOUT, worker_rank=0, max_history_length=L, reader=chosen_reader.NAME)
 
     with pytest.raises(DataError, match="the manifest lists"):
         list(prefetched(feed.batches(0), 2))

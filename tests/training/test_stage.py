@@ -10,6 +10,7 @@ import yaml
 from seqrec.core.errors import ConfigError, DataError, StorageError, TrainingError
 from seqrec.core.manifest import Dataset, Manifest
 from seqrec.core.storage import Storage
+from seqrec.feed.config import FeedConfig
 from seqrec.training.objectives.config import LossConfig
 from seqrec.training.optimizer_config import OptimizerConfig
 from seqrec.training.stage import run_train
@@ -52,6 +53,17 @@ def test_run_train_publishes_the_best_weights(prepared: tuple[Storage, Manifest]
     assert len(rows) == 4
     assert finished.details["best"]["epoch"] == int(best["epoch"])
     assert not differing(weights, arrays(storage, f"{path}/checkpoints/best.npz"))
+
+
+def test_run_train_gives_the_same_bits_with_either_reader(
+    prepared: tuple[Storage, Manifest], finished: Manifest
+) -> None:
+    reader = FeedConfig(reader="pyarrow")
+
+    read = run_train(prepared[0], "toy", "by-pyarrow", small_model(), small_training(num_epochs=4), SEED, False, reader)
+
+    assert read.content == finished.content
+    assert not differing(newest_checkpoint(prepared[0], read), newest_checkpoint(prepared[0], finished))
 
 
 def test_run_train_writes_what_describes_a_run(prepared: tuple[Storage, Manifest], finished: Manifest) -> None:

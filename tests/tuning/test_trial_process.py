@@ -35,6 +35,15 @@ def test_run_process_ends_with_the_error_of_the_training(task):
     assert "Traceback" in outcome(task)["traceback"]
 
 
+def test_run_process_reads_by_the_reader_of_the_study(task):
+    task.feed["reader"] = "papyrus"
+
+    run_process(task)
+
+    assert outcome(task)["state"] == "failed"
+    assert "expected 'petastorm' or 'pyarrow', got 'papyrus'" in outcome(task)["error"]
+
+
 def test_run_process_kills_a_trial_that_takes_too_long(task):
     object.__setattr__(task, "max_seconds", 1)
 

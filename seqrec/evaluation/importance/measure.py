@@ -16,6 +16,7 @@ import numpy as np
 from seqrec.core.batch import CatalogueBatch
 from seqrec.core.manifest import Manifest, digest_of
 from seqrec.core.storage import Storage
+from seqrec.feed.config import FeedConfig
 from seqrec.scoring.intervals import interval, poisson_weights
 from seqrec.scoring.run import TrainedRun
 from seqrec.scoring.scorer import stored_model, vocabulary_of
@@ -60,12 +61,14 @@ def read_importance(storage: Storage, run: str) -> ImportanceTable | None:
     return ImportanceTable(**stored | {"inputs": [Importance(**each) for each in stored["inputs"]]})
 
 
-def update_importance(storage: Storage, run: TrainedRun, prepared: Manifest, num_rows: int, seed: int) -> None:
+def update_importance(
+    storage: Storage, run: TrainedRun, prepared: Manifest, num_rows: int, seed: int, feed: FeedConfig
+) -> None:
     """Measures a run on at most `num_rows` rows of validation and stores the table, unless that is up to date."""
     key = digest_of([1, run.manifest.content, prepared.content, num_rows, seed])
     current = read_importance(storage, run.name)
     if current is None or current.key != key:
-        table = _measured(storage, run, prepared, num_rows, seed, key)
+        table = _measured(storage, run, prepared, num_rows, seed, key, feed)
         storage.write_bytes(importance_path(run.name), json.dumps(asdict(table), indent=1).encode())
         for each in table.inputs:
             _LOG.info("importance: %s: %.4f (%.4f to %.4f)", each.name, each.loss, each.low, each.high)
@@ -79,7 +82,7 @@ def update_importance(storage: Storage, run: TrainedRun, prepared: Manifest, num
 
 
 def _measured(
-    storage: Storage, run: TrainedRun, prepared: Manifest, num_rows: int, seed: int, key: str
+    storage: Storage, run: TrainedRun, prepared: Manifest, num_rows: int, seed: int, key: str, feed: FeedConfig
 ) -> ImportanceTable:
     quieten_tensorflow()
     from seqrec.evaluation.importance.permuted import inputs_of, permuted, permuted_batch
@@ -89,14 +92,15 @@ def _measured(
 
     model = read_model(stored_model(storage, run, vocabulary_of(storage, run), num_threads=1))
     num_items = prepared.details["num_items"]
-    feed = EvaluationFeed(
+    rows = EvaluationFeed(
         storage=storage,
         files=prepared.table("sequences/validation").files,
         batch_size=CatalogueRanker(model, num_items).batch_size,
         max_history_length=run.config.max_history_length,
         sample=RowSample(num_rows, seed),
+        reader=feed.reader,
     )
-    batches = list(feed.catalogue_batches())
+    batches = list(rows.catalogue_batches())
 
     def gains(name: str, number: int) -> np.ndarray:
         """float64 [rows], NDCG@10 of each row with one input permuted."""
