@@ -1,19 +1,23 @@
-"""Two checkouts of the project, the same commands: are their results equal, to the bit?
+"""Two checkouts of the project, or two environments, the same commands: are their results equal, to the bit?
 
     python -m benchmarks.same_results OLD_CHECKOUT NEW_CHECKOUT FOLDER [--data DATA] [--cases demo gift_cards beauty]
+        [--new-python /tmp/spark4/bin/python] [--new-spark "--conf spark.sql.ansi.enabled=false"] [--models a2svd]
 
-Both checkouts run in the environment of this Python, with one training worker and one thread, so that equal programs
-give equal bits. DATA holds `Gift_Cards_5.json.gz`, `meta_Gift_Cards.json.gz` and `reviews_Beauty_5.json.gz`. The script
-compares the recipe, the content digests, the counts and what was measured of every manifest, the weights of every run,
-the metrics of each evaluation, and the rows of the lists. The table says "equal" or where the first difference is; exit
-status 1 if any. A case that FOLDER holds already is not run again.
+Both checkouts run in the environment of this Python, or of the ones given, with one training worker and one thread, so
+that equal programs give equal bits. `--new-spark` and `--new-set` hold further options of spark-submit, and settings.
+DATA holds `Gift_Cards_5.json.gz`, `meta_Gift_Cards.json.gz` and `reviews_Beauty_5.json.gz`. The script compares the
+recipe, the content digests, the counts and what was measured of every manifest, the weights of every run, the metrics
+of each evaluation, and the rows of the lists. The table says "equal" or where the first difference is; exit status 1 if
+any. A case that FOLDER holds already is not run again.
 """
 
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,6 @@ import pyarrow.parquet as pq
 MODELS = ("a2svd", "sli_rec", "gru")
 EVERYWHERE = {
     "pipeline.one_process": "true",
-    "pipeline.models": f"[{', '.join(MODELS)}]",
     "training.num_workers": "1",
     "training.num_threads": "1",
     "training.num_epochs": "2",
@@ -46,25 +49,37 @@ NOT_COMPARED = {"created", "evaluated", "seconds", "versions", "id", "files"}  #
 SUMS = {"hits", "gain"}  # Counts of lists that only older checkouts keep; their means, in `measured`, are compared.
 
 
-def run_case(checkout: Path, case: str, workdir: Path, data: str) -> None:
+@dataclass(frozen=True)
+class Side:
+    """A checkout, and what it runs with."""
+
+    checkout: Path
+    python: str
+    spark: tuple[str, ...]  # Options of spark-submit.
+    settings: tuple[str, ...]
+
+
+def run_case(side: Side, case: str, workdir: Path, data: str, models: list[str]) -> None:
     """The pipeline for all models, then candidates and lists, measured on the test split."""
     config, settings = CASES[case]
-    settings = {**EVERYWHERE, **settings, "workdir": str(workdir)}
+    settings = {**EVERYWHERE, "pipeline.models": f"[{', '.join(models)}]", **settings, "workdir": str(workdir)}
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value.format(data=data)}")]
+    words += [word for each in side.settings for word in ("--set", each)]
     measured = ["--set", "candidates.histories=test", "--set", "recommendation.histories=test"]
-    _submit(checkout, ["pipeline", "--config", config, *words])
-    _submit(checkout, ["candidates", "--config", config, *words, *measured])
-    for model in MODELS:
-        _submit(checkout, ["recommend", "--config", config, *words, *measured, "--set", f"model.name={model}"])
+    _submit(side, ["pipeline", "--config", config, *words])
+    _submit(side, ["candidates", "--config", config, *words, *measured])
+    for model in models:
+        _submit(side, ["recommend", "--config", config, *words, *measured, "--set", f"model.name={model}"])
 
 
-def _submit(checkout: Path, words: list[str]) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "SEQREC_ENV": "current"}
-    done = subprocess.run(
-        [sys.executable, "-m", "seqrec.pipeline", *words], cwd=checkout, env=environment, capture_output=True, text=True
-    )
+def _submit(side: Side, words: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(side.checkout), "SEQREC_ENV": "current"}
+    environment |= dict.fromkeys(("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"), side.python)
+    environment["PATH"] = f"{Path(side.python).parent}{os.pathsep}{environment['PATH']}"
+    command = [side.python, "-m", "seqrec.pipeline", *words, "--", *side.spark]
+    done = subprocess.run(command, cwd=side.checkout, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"{checkout}: {' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        raise SystemExit(f"{side.checkout}: {' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
 
 def results_of(workdir: Path) -> dict[str, Any]:
@@ -116,6 +131,11 @@ def main() -> int:
     parser.add_argument("new", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", default="../shared/data")
+    for side in ("old", "new"):
+        parser.add_argument(f"--{side}-python", default=sys.executable)
+        parser.add_argument(f"--{side}-spark", default="")
+        parser.add_argument(f"--{side}-set", nargs="*", default=[])
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     arguments = parser.parse_args()
     data, num_different = str(Path(arguments.data).resolve()), 0
@@ -125,7 +145,14 @@ def main() -> int:
         for side in ("old", "new"):
             workdir = (arguments.folder / side / case).resolve()
             if not (workdir / "complete").exists():
-                run_case(getattr(arguments, side).resolve(), case, workdir, data)
+                given = vars(arguments)
+                what = Side(
+                    given[side].resolve(),
+                    given[f"{side}_python"],
+                    tuple(shlex.split(given[f"{side}_spark"])),
+                    tuple(given[f"{side}_set"]),
+                )
+                run_case(what, case, workdir, data, arguments.models)
                 (workdir / "complete").touch()
             found.append(results_of(workdir))
         old, new = found
