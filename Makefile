@@ -3,15 +3,21 @@ RUN = bash conf/environment.sh
 # Three at a time, as tests wait for processes that start; each file in one process, which makes a Spark session and its
 # fixtures once.
 PARALLEL = -n 3 --dist loadfile
-SOURCES = seqrec jobs tests benchmarks docs setup.py
+SOURCES = seqrec jobs tests benchmarks docs conf setup.py
 
-.PHONY: environment lock format lint docs test test-all
+.PHONY: environment lock format lint docs test test-all audit sbom
 
 environment: # All of it, also what is otherwise built when it is first wanted.
 	@$(RUN) python -m seqrec.training.workers.horovod_build
 
 lock: # Needs uv.
 	@$(RUN) python conf/setup/make_lock.py
+
+audit: # Needs uv and the network; see docs/dependencies.md.
+	@$(RUN) python conf/setup/audit.py
+
+sbom: # Needs uv.
+	@$(RUN) uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-file sbom.json .venv/bin/python
 
 format:
 	@$(RUN) ruff check --quiet --fix $(SOURCES)

@@ -14,18 +14,19 @@ ON_LINUX_CPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"  # Whe
 CORE = [
     "pyarrow>=14.0.1,<15",  # 15 breaks petastorm; below 14.0.1 has CVE-2023-47248.
     "numpy>=1.23,<2",  # petastorm and pyarrow 14 are built for numpy 1.
-    "pandas>=1.5.3,<3",
-    "pydantic>=2.6,<3",
+    "pandas>=1.5.3,<3",  # petastorm and pyarrow 14 are built for pandas 1 and 2.
+    "pydantic>=2.6,<3",  # A major version changes the messages, which config.py reads.
     "pyyaml>=6",
     "tqdm>=4.60",
     "rich>=13",
     "matplotlib>=3.7",
     "psutil>=5.9",
     "requests>=2.28",
-    "isal>=1.6,<2",  # Half of zlib's time for a .gz; where it is missing zlib is used.
+    "urllib3>=1.26",  # Its `Retry`; requests brings it.
+    "isal>=1.6",  # Half of zlib's time for a .gz; where it is missing zlib is used.
     "rapidgzip>=0.14",
     "zstandard>=0.20",
-    "optuna>=5,<6",
+    "optuna>=5,<6",  # A major version changes the samplers, so the trials of a study that is resumed.
 ]
 SPARK = [
     "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
@@ -46,9 +47,9 @@ TRAIN = [
     f"tensorflow-cpu>=2.16,<2.19; {ON_LINUX_CPU}",  # A third of the size of tensorflow, which has CUDA's code too.
     "tensorflow>=2.16,<2.19; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
-IN_DATABRICKS = {"pyarrow", "numpy", "pandas", "tqdm", "matplotlib", "psutil", "pyyaml", "requests"}
-INDEX = ["faiss-cpu>=1.12,<2"]  # Approximate indexes of item vectors.
-RANKER = ["lightgbm>=4.3,<5"]  # The trees of the learned last stage.
+IN_DATABRICKS = {"pyarrow", "numpy", "pandas", "tqdm", "matplotlib", "psutil", "pyyaml", "requests", "urllib3"}
+INDEX = ["faiss-cpu>=1.12"]  # Approximate indexes of item vectors.
+RANKER = ["lightgbm>=4.3"]  # The trees of the learned last stage.
 
 
 def requirements(runtime: str) -> list[str]:
@@ -89,15 +90,16 @@ setup(
         "recommend": [*INDEX, *RANKER],
         "index": INDEX,
         "ranker": RANKER,
-        "mlflow": ["mlflow-skinny>=2.10,<4"],
+        "mlflow": ["mlflow-skinny>=2.10"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.90",
-            "lightgbm>=4.3,<5",
+            *RANKER,
             "ruff>=0.6",
             "mypy>=1.8",
             "scikit-learn>=1.3",
+            "scipy>=1.10",
             "types-PyYAML",
             "types-requests",
             "types-tqdm",

@@ -1,13 +1,15 @@
 """How many training examples per second the feed alone gives on one core, at history 50: windows, and runs of events.
 
-    taskset -c 0 python -m benchmarks.feed_speed [--events 4000000] [--reader pyarrow]
+    taskset -c 0 python -m benchmarks.feed_speed [--events 4000000] [--reader pyarrow] [--digest]
 
 Writes segments as the preparation does (users of 5 to 200 events, zstd, one row group per file), then reads a whole
 epoch, through Petastorm or by pyarrow alone, into batches of 400 windows and of 400 runs, and reports how much of it
-was reading and how much cutting; for runs also the cost of counting them when training starts.
+was reading and how much cutting; for runs also the cost of counting them when training starts. `--digest` prints a
+digest of all batches instead, to compare readers and versions of pyarrow.
 """
 
 import argparse
+import hashlib
 import resource
 import tempfile
 import time
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--reader", choices=("petastorm", "pyarrow"), default="petastorm")
+    parser.add_argument("--digest", action="store_true")
     arguments = parser.parse_args()
     reader = arguments.reader
     windows, runs, counts = [], [], []
@@ -70,6 +73,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="seqrec-feed-") as folder:
             files = write_segments(Path(folder), arguments.events, longest)
             storage = Storage(folder)
+            if arguments.digest:
+                print(longest, digest_of_batches(storage, files, reader, arguments.history))
+                continue
             before = time.process_time()
             events = sum(len(read_segments(storage, [file], reader=reader).items.values) for file in files)
             reading = time.process_time() - before
@@ -77,6 +83,8 @@ def main() -> None:
             rows = measure_runs(storage, files, reader, longest, arguments.history, events)
             runs.append(rows[0])
             counts.append(rows[1])
+    if arguments.digest:
+        return
     print("| users' events | examples | epoch, s | examples/s | reading alone, events/s | cutting alone, examples/s |")
     print("|---|---|---|---|---|---|", *windows, sep="\n")
     print("\n| users' events | runs | targets | epoch, s | runs/s | targets/s | batch slots that hold an event |")
@@ -87,6 +95,18 @@ def main() -> None:
 
 def layout() -> Layout:
     return Layout(seed=1, num_streams=8, global_batch_size=400, files_per_group=4)
+
+
+def digest_of_batches(storage: Storage, files: list[FileEntry], reader: str, history: int) -> str:
+    """SHA-256 of every array of an epoch of windows and one of runs, with types and shapes."""
+    digest = hashlib.sha256()
+    for kind in (WindowFeed, RunFeed):
+        feed = kind(storage, files, layout(), worker_rank=0, max_history_length=history, reader=reader)
+        for batch in feed.batches(0):
+            for part in batch:
+                for array in part if isinstance(part, tuple) else (part,):
+                    digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def measure_windows(

@@ -17,6 +17,7 @@ from seqrec.core.manifest import FileEntry
 from seqrec.core.storage import Storage
 from seqrec.events.ragged import Ragged, lists, ranges
 from seqrec.events.windows import Segments, WindowEvents, build_events, cut_examples
+from seqrec.feed.config import PETASTORM
 from seqrec.feed.layout import Layout
 from seqrec.feed.streams import Arrays, TrainingFeed
 
@@ -47,8 +48,9 @@ class ListedFeed(TrainingFeed[ListedBatch]):
         list_files: Sequence[FileEntry],
         list_length: int,
         scratch: str | None = None,
+        reader: str = PETASTORM,
     ):
-        super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch)
+        super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch, reader=reader)
         self._max_history_length = max_history_length
         self._lists_of = {file.path: beside for file, beside in zip(files, list_files, strict=True)}
         self._list_length = list_length

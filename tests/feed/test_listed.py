@@ -11,8 +11,10 @@ from seqrec.core.storage import Storage
 from seqrec.feed.layout import Layout
 from seqrec.feed.listed import ListedFeed
 from seqrec.feed.windows import WindowFeed
+from tests.feed import chosen_reader
 from tests.feed.prepared_data import write_prepared, write_rows
 
+pytestmark = pytest.mark.usefixtures("reader")
 LAYOUT = Layout(seed=1, num_streams=4, global_batch_size=40, files_per_group=2)
 L, M = 12, 3
 Listed = tuple[Storage, Manifest, tuple[FileEntry, ...]]
@@ -51,6 +53,7 @@ def feed_of(listed: Listed, worker_rank: int = 0, **changes: Any) -> ListedFeed:
         max_history_length=L,
         list_files=files,
         list_length=M,
+        reader=chosen_reader.NAME,
     )
 
 

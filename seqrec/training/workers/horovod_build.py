@@ -150,6 +150,7 @@ def _compile(folder: Path, place: Path, log: Path, say: Say, is_short: bool) -> 
     jobs = max(1, min(cores, usable_memory() // _COMPILER_BYTES))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     settings = {**_SWITCHES, "HOROVOD_CMAKE": cmake, "MAKEFLAGS": f"-j{jobs}", "PATH": path}
+    # Its own dependencies (cloudpickle, packaging, psutil, PyYAML) are in the environment already.
     command = [*_pip("wheel"), "--verbose", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--require-hashes"]
     command += ["--no-binary", "horovod", "--wheel-dir", str(folder / "wheels"), "-r", str(wanted)]
     _run(command, log, settings, say)
