@@ -1,6 +1,6 @@
 """Breaks training in every way that we could think of, and reports how each case ended and after how long.
 
-    python -m benchmarks.training_chaos [--launcher horovodrun|spark] [CASE ...]
+    python -m benchmarks.training_chaos [--launcher horovodrun|spark|processes] [CASE ...]
 
 Every case must end in a result or in a clear error in bounded time. Where training was cut off, it is run again and
 must then end in the variables of a run that nothing disturbed. Needs two cores and about five minutes; the case of the
@@ -92,6 +92,7 @@ CASES = [
 def settings_of(case: Case, launcher: str) -> TrainingConfig:
     values: dict[str, Any] = {"num_epochs": 16, "global_batch_size": 80, "num_streams": 4, "files_per_group": 1}
     values |= {"num_workers": 2, "num_threads": 1, "patience": 0, "launcher": launcher, **case.settings}
+    values["exchange"] = "tensorflow" if launcher == "processes" else "horovod"
     return TrainingConfig(**values)
 
 
@@ -237,7 +238,7 @@ def workdir_of(case: Case) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "spark"])
+    parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "spark", "processes"])
     parser.add_argument("--train", metavar="WORKDIR", help="run the job of one case itself")
     parser.add_argument("cases", nargs="*", help="only cases whose names contain one of these")
     arguments = parser.parse_args()

@@ -24,6 +24,13 @@ from tests.training.small_runs import counting
 RAISED = "raised"  # A file whose time says when a worker ran into its fault.
 
 
+_SIGNS_OF_A_WORKER = ("run_task", "gloo_exec_fn", "seqrec.training.workers.processes")
+
+
+def _rank_in(tf_config: str | None) -> str | None:
+    return str(json.loads(tf_config)["task"]["index"]) if tf_config else None
+
+
 @dataclass
 class Job:
     """A running job, seen from outside."""
@@ -37,8 +44,10 @@ class Job:
         while self.process.poll() is None:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    is_worker = any("run_task" in part or "gloo_exec_fn" in part for part in child.cmdline()[:4])
-                    if is_worker and child.environ().get("HOROVOD_RANK") == str(rank):
+                    is_worker = any(sign in part for part in child.cmdline()[:4] for sign in _SIGNS_OF_A_WORKER)
+                    environment = child.environ()
+                    given = environment.get("HOROVOD_RANK") or _rank_in(environment.get("TF_CONFIG"))
+                    if is_worker and given == str(rank):
                         return child
             time.sleep(0.05)
         raise SystemExit("The job ended before its worker could be found: train for longer.")

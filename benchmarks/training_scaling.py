@@ -1,6 +1,7 @@
 """What two workers reach together, beside two independent runs of one thread each on the same two cores.
 
     python -m benchmarks.training_scaling [--models sli_rec a2svd] [--global-batch-size 1600] [--rounds 2]
+        [--exchange tensorflow]
 
 Both sides are measured in turn, launch, tracing and validation excluded: examples a second over all epochs but the
 first, from `history.csv`. Also the share of the time that the loop waited for data, and the processor time that all
@@ -29,7 +30,7 @@ from tests.feed.prepared_data import write_prepared
 ROOT = Path(__file__).parents[1]
 
 
-def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> None:
+def train(workdir: str, run: str, model: str, exchange: str, num_workers: int, batch: int, num_epochs: int) -> None:
     from seqrec.training import stage
 
     stage.run_worker = run_and_note_processor_time
@@ -42,7 +43,8 @@ def train(workdir: str, run: str, model: str, num_workers: int, batch: int, num_
         patience=0,
         max_validation_rows=100,
         resume="never",
-        launcher="in_process" if num_workers == 1 else "horovodrun",
+        launcher="in_process" if num_workers == 1 else {"horovod": "horovodrun", "tensorflow": "processes"}[exchange],
+        exchange="tensorflow" if exchange == "tensorflow" else "horovod",
     )
     stage.run_train(Storage(workdir), "toy", run, ModelConfig(name=model), training, 1, True)
 
@@ -68,8 +70,10 @@ def examples_of(workdir: Path, run: str, batch: int) -> int:
     return sum(batch * int(row["steps"]) for row in rows_of(workdir, run))
 
 
-def start(workdir: Path, run: str, model: str, num_workers: int, batch: int, num_epochs: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchmarks.training_scaling", "--train", str(workdir), run, model]
+def start(
+    workdir: Path, run: str, model: str, exchange: str, num_workers: int, batch: int, num_epochs: int
+) -> subprocess.Popen:
+    command = [sys.executable, "-m", "benchmarks.training_scaling", "--train", str(workdir), run, model, exchange]
     command += [str(num_workers), str(batch), str(num_epochs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -99,13 +103,13 @@ class Round:
     together_processor: float
 
 
-def measure(workdir: Path, model: str, batch: int, num_epochs: int, number: int) -> Round:
+def measure(workdir: Path, model: str, exchange: str, batch: int, num_epochs: int, number: int) -> Round:
     names = [f"alone-{model}-{number}-{side}" for side in "ab"]
-    processes = [start(workdir, name, model, 1, batch, num_epochs) for name in names]
+    processes = [start(workdir, name, model, exchange, 1, batch, num_epochs) for name in names]
     if any([process.wait() for process in processes]):
         sys.exit("an independent run failed")
     together = f"together-{model}-{number}"
-    if start(workdir, together, model, 2, batch, num_epochs).wait():
+    if start(workdir, together, model, exchange, 2, batch, num_epochs).wait():
         sys.exit("the run of two workers failed")
     speed_together, waited = speed(workdir, together, batch)
     return Round(
@@ -124,19 +128,23 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["sli_rec", "a2svd"])
     parser.add_argument("--global-batch-size", type=int, default=1600)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--exchange", choices=("horovod", "tensorflow"), default="horovod")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--users", type=int, default=6_000)
-    parser.add_argument("--train", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--train", nargs=7, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:
-        workdir, run, model, *numbers = arguments.train
-        train(workdir, run, model, *map(int, numbers))
+        workdir, run, model, exchange, *numbers = arguments.train
+        train(workdir, run, model, exchange, *map(int, numbers))
         return
     with tempfile.TemporaryDirectory(prefix="seqrec-scaling-") as folder:
         workdir = Path(folder)
         write_prepared(workdir, num_users=arguments.users, num_items=20_000, num_events=(5, 25))
         batch = arguments.global_batch_size
-        print(f"load before: {os.getloadavg()[0]:.1f}; global batch {batch}, 8 streams, one thread a worker\n")
+        print(
+            f"load before: {os.getloadavg()[0]:.1f}; global batch {batch}, 8 streams, one thread a worker, "
+            f"exchange by {arguments.exchange}\n"
+        )
         print(
             "| model | round | two independent runs, examples/s | two workers | ratio | waiting for data "
             "| processor seconds per 1,000 examples, independent | two workers | ratio |"
@@ -144,7 +152,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|---|---|")
         for model in arguments.models:
             for number in range(arguments.rounds):
-                found = measure(workdir, model, batch, arguments.epochs, number)
+                found = measure(workdir, model, arguments.exchange, batch, arguments.epochs, number)
                 print(
                     f"| {model} | {number + 1} | {found.alone:,.0f} | {found.together:,.0f} "
                     f"| {found.together / found.alone:.2f} | {found.waited:.1%} | {found.alone_processor:.3f} "

@@ -98,7 +98,7 @@ def _horovod_beside(loaded: LoadedConfig, steps: Sequence[Step]) -> Iterator[Bac
         ConfigError: training will want it, and it cannot be built here.
     """
     run = loaded.run
-    is_wanted = choose_launcher(run.training) != "in_process" and not run.training.dry_run
+    is_wanted = choose_launcher(run.training) not in ("in_process", "processes") and not run.training.dry_run
     models = [step.model for step in steps if step.job == "train"] if is_wanted and not is_ready() else []
     build = BackgroundBuild(any(_current_training(_for_model(loaded, model)) is None for model in models))
     try:

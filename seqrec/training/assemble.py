@@ -56,6 +56,7 @@ def train_run(
     check_prepared(prepared, job.model, job.training)
     check_memory(prepared, job.model, job.training)
     set_up_devices(job.training.num_threads, workers)
+    workers.connect()
     learner = _build_learner(job, read_vocabulary(storage, prepared))
     checkpoints = Checkpoints(storage, job.attempt_path, job.training.keep_last, job.training.scratch)
     state = _resume_or_start(job, workers, storage, prepared, checkpoints, learner)

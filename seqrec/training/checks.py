@@ -151,7 +151,9 @@ def choose_launcher(training: TrainingConfig) -> str:
     """The launcher to use: the one that is set, or for `auto` the one that fits the number of workers."""
     if training.launcher != "auto":
         return training.launcher
-    return "in_process" if training.num_workers == 1 else "spark"
+    if training.num_workers == 1:
+        return "in_process"
+    return "spark" if training.exchange == "horovod" else "processes"
 
 
 def train_files_digest(prepared: Manifest) -> str:

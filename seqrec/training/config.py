@@ -61,8 +61,12 @@ class TrainingConfig:
     # Finished run whose weights training starts from, with items matched by id; null: draw the weights.
     start_from: str | None = not_tunable(None)
     dry_run: bool = speed_only(False)  # Only show the plan: steps, examples of streams and workers, memory.
-    # How workers start; auto: a single worker in this process, several by Spark.
-    launcher: Literal["auto", "in_process", "spark", "horovodrun"] = speed_only("auto")
+    # How workers start; auto: a single worker in this process, several by Spark, or as processes if they exchange by
+    # tensorflow.
+    launcher: Literal["auto", "in_process", "spark", "horovodrun", "processes"] = speed_only("auto")
+    # What workers exchange gradients by: horovod, or tensorflow's own collectives between processes of this machine
+    # (launcher processes). It changes rounding only.
+    exchange: Literal["horovod", "tensorflow"] = speed_only("horovod")
     # Compression of dense gradients during the exchange; fp16 clips values to ±8.
     gradient_compression: Literal["none", "fp16"] = "none"
     checkpoint_every_steps: int = speed_only(0)  # Steps between checkpoints within an epoch; 0: none within it.
@@ -110,9 +114,19 @@ class TrainingConfig:
         refuse_secret("mlflow", self.mlflow)
         if self.hang_timeout < 10:
             raise ValueError(f"hang_timeout is {self.hang_timeout}: give at least 10 seconds.")
+        if self.num_workers > 1 and self.launcher not in ("auto", "in_process"):
+            self._check_exchange()
         if self.launcher == "in_process" and self.num_workers > 1:
             raise ValueError(
                 f"launcher is in_process but num_workers is {self.num_workers}: use one worker, or another launcher."
+            )
+
+    def _check_exchange(self) -> None:
+        fitting = {"horovod": ("spark", "horovodrun"), "tensorflow": ("processes",)}[self.exchange]
+        if self.launcher not in fitting:
+            raise ValueError(
+                f"launcher is {self.launcher} but exchange is {self.exchange}: set launcher to "
+                f"{' or '.join(fitting)}, or to auto."
             )
 
     def _check_learning_rate(self) -> None:

@@ -214,7 +214,7 @@ def _launch(
         lists=None if inputs.lists is None else inputs.lists.to_json(),
     )
     launcher = choose_launcher(inputs.training)
-    if launcher != "in_process":
+    if launcher not in ("in_process", "processes"):
         require_horovod()
     state = launch(job, launcher, run_worker)
     if not state.is_complete(inputs.training.num_epochs):

@@ -4,12 +4,15 @@ import os
 import signal
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqrec.core.storage import Storage
 from seqrec.scoring.tensorflow_process import load_tensorflow
 from seqrec.training.job import TrainingJob, TrainingState
 from seqrec.training.reporting.status import DONE, FAILED, FOLLOWED, STOPPED, StatusWriter, WorkerStatus, is_followed
+
+if TYPE_CHECKING:
+    from seqrec.training.workers.exchange import Workers
 
 
 def run_worker(job: TrainingJob, after_epoch: Callable[[TrainingState], None] | None = None) -> TrainingState:
@@ -20,10 +23,9 @@ def run_worker(job: TrainingJob, after_epoch: Callable[[TrainingState], None] | 
     Returns: the state in which training ended, the same on every worker.
     """
     load_tensorflow()
-    from seqrec.training.workers.exchange import HorovodWorkers, Workers
+    from seqrec.training.workers.exchange import Workers
 
-    several = job.training.num_workers > 1
-    workers = HorovodWorkers(job.training.gradient_compression == "fp16") if several else Workers()
+    workers = _one_of_several(job) if job.training.num_workers > 1 else Workers()
     status = WorkerStatus(rank=workers.rank, host=workers.host, pid=os.getpid())
     writer = StatusWriter(Storage(job.control), status)
     workers.tick = writer.tick
@@ -40,6 +42,17 @@ def run_worker(job: TrainingJob, after_epoch: Callable[[TrainingState], None] | 
         raise
     writer.end(DONE if state.is_complete(job.training.num_epochs) else STOPPED)
     return state
+
+
+def _one_of_several(job: TrainingJob) -> "Workers":
+    compress = job.training.gradient_compression == "fp16"
+    if job.training.exchange == "tensorflow":
+        from seqrec.training.workers.collectives import TensorFlowWorkers
+
+        return TensorFlowWorkers(compress)
+    from seqrec.training.workers.exchange import HorovodWorkers
+
+    return HorovodWorkers(compress)
 
 
 class StopAtSigterm:

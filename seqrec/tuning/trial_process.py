@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from seqrec.scoring.tensorflow_process import QUIET
 from seqrec.training.config import TrainingConfig
 from seqrec.training.job import TrainingJob
 from seqrec.training.worker import run_worker
+from seqrec.training.workers.processes import end_with_parent
 from seqrec.tuning.trial_records import DONE, FAILED, PRUNED
 
 HISTORY, WORD, OUTCOME, LOG = "history.json", "word.json", "outcome.json", "log.txt"
@@ -165,18 +165,6 @@ def _write(storage: Storage, path: str, content: Any) -> None:
     storage.write_bytes(path, json.dumps(content).encode())
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it has ended: nobody would read the outcome."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
-
-
 if __name__ == "__main__":
-    _end_with_parent()
+    end_with_parent()
     train_trial(TrialTask(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

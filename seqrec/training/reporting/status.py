@@ -17,7 +17,10 @@ BEAT_SECONDS = 1.0
 STOP, ABORT = "stop", "abort"  # What the driver may ask of the workers.
 RUNNING, DONE, STOPPED, FAILED, FOLLOWED = "running", "done", "stopped", "failed", "followed"
 # The word "horovod" alone would not do: it is in the paths of every traceback of a worker that horovodrun has started.
-_SIGNS_OF_AN_EXCHANGE = ("Horovod", "horovod_all", "horovod_broadcast", "gloo/transport", "Connection closed by peer")
+_SIGNS_OF_AN_EXCHANGE = (
+    *("Horovod", "horovod_all", "horovod_broadcast", "gloo/transport", "Connection closed by peer"),
+    "Collective ops is aborted",
+)
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Exchanges between workers. Only this module and `launchers.py`, which starts them, know Horovod.
 
-`Workers` is a single worker, for which every exchange is the identity; `HorovodWorkers` is one of several. The rest of
-training cannot tell them apart. All workers must call every method that exchanges something, in the same order.
+`Workers` is a single worker, for which every exchange is the identity; `HorovodWorkers` is one of several, and so is
+`TensorFlowWorkers` (`collectives.py`). The rest of training cannot tell them apart. All workers must call every method
+that exchanges something, in the same order.
 """
 
 import json
@@ -33,6 +34,9 @@ class Workers:
     def __init__(self) -> None:
         self.host = socket.gethostname()
         self.tick: Callable[[], None] = lambda: None  # Called where progress is made; see `WorkerStatus.num_ticks`.
+
+    def connect(self) -> None:
+        """Finds the other workers; called once, after the threads and devices of TensorFlow are set."""
 
     def exchange(
         self, gradients: Sequence[Gradient | None], statistics: tf.Tensor
@@ -73,7 +77,27 @@ class Workers:
         """
 
 
-class HorovodWorkers(Workers):
+class SeveralWorkers(Workers):
+    """One of several workers, whatever carries their exchanges."""
+
+    def broadcast(self, value: Any) -> Any:
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8) if self.rank == 0 else np.zeros(0, np.uint8)
+        return json.loads(bytes(self.gather_rows(text)))
+
+    def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
+        sums = np.array([[checksum(variable) for variable in variables.values()]], np.int64)
+        all_sums = self.gather_rows(sums)
+        for rank in range(1, self.size):
+            differing = np.flatnonzero(all_sums[rank] != all_sums[0])
+            if len(differing):
+                name = list(variables)[differing[0]]
+                raise TrainingError(
+                    f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
+                    "differ from worker 0's, as when gradients are not averaged. Start from an earlier checkpoint."
+                )
+
+
+class HorovodWorkers(SeveralWorkers):
     """One of several workers, started by one of the launchers.
 
     Args:
@@ -130,10 +154,6 @@ class HorovodWorkers(Workers):
     def largest(self, value: float) -> float:
         return float(self._hvd.allreduce(tf.constant(value, tf.float64), op=self._hvd.Max, name="largest").numpy())
 
-    def broadcast(self, value: Any) -> Any:
-        text = np.frombuffer(json.dumps(value).encode(), np.uint8) if self.rank == 0 else np.zeros(0, np.uint8)
-        return json.loads(bytes(self.gather_rows(text)))
-
     def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
         for number, variable in enumerate(variables):
             # In blocks: what arrives is a copy, so a whole table would take its size once more.
@@ -143,18 +163,6 @@ class HorovodWorkers(Workers):
                 if self.rank > 0:
                     assign_rows(variable, start, stop, values)
                 self.tick()
-
-    def check_equal(self, variables: Mapping[str, tf.Variable]) -> None:
-        sums = np.array([[checksum(variable) for variable in variables.values()]], np.int64)
-        all_sums = self.gather_rows(sums)
-        for rank in range(1, self.size):
-            differing = np.flatnonzero(all_sums[rank] != all_sums[0])
-            if len(differing):
-                name = list(variables)[differing[0]]
-                raise TrainingError(
-                    f"Workers have drifted apart: {len(differing)} variables of worker {rank}, '{name}' among them, "
-                    "differ from worker 0's, as when gradients are not averaged. Start from an earlier checkpoint."
-                )
 
 
 def to_half(gradient: tf.Tensor, num_workers: int) -> tf.Tensor:

@@ -144,7 +144,7 @@ def _signals_ask_to_stop(callbacks: Callbacks | None) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     theirs = gloo_run.register_shutdown_event
     if callbacks is not None:
-        gloo_run.register_shutdown_event = lambda: _event_of_second_signal(callbacks)
+        gloo_run.register_shutdown_event = lambda: signals_of_a_driver(callbacks)
     try:
         yield
     finally:
@@ -153,7 +153,7 @@ def _signals_ask_to_stop(callbacks: Callbacks | None) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _event_of_second_signal(callbacks: Callbacks) -> threading.Event:
+def signals_of_a_driver(callbacks: Callbacks) -> threading.Event:
     """The event that makes Horovod end its workers; a second signal to the driver sets it."""
     numbers: list[int] = []
 

@@ -26,6 +26,7 @@ from seqrec.training.reporting.status import (
     write_word,
 )
 from seqrec.training.workers.launchers import Callbacks, launch_by_horovodrun, launch_on_spark
+from seqrec.training.workers.processes import launch_processes
 from seqrec.training.workers.status_board import StatusBoard
 
 Worker: TypeAlias = Callable[[TrainingJob], TrainingState]
@@ -40,7 +41,7 @@ def launch(job: TrainingJob, launcher: str, worker: Worker) -> TrainingState:
     """Runs all workers of a job to their end; returns the final state.
 
     Args:
-        launcher: "in_process", "spark" or "horovodrun".
+        launcher: "in_process", "spark", "horovodrun" or "processes".
         worker: what each worker runs; a function of a module, so that other processes find it by name.
 
     Raises:
@@ -57,12 +58,12 @@ def launch(job: TrainingJob, launcher: str, worker: Worker) -> TrainingState:
         from seqrec.tables.sessions import spark_session
 
         with spark_session("train") as spark:
-            return _launch_watched(job, worker, spark)
-    return _launch_watched(job, worker, None)
+            return _launch_watched(job, worker, launcher, spark)
+    return _launch_watched(job, worker, launcher, None)
 
 
-def _launch_watched(job: TrainingJob, worker: Worker, spark: Any) -> TrainingState:
-    """Runs the workers on Spark, or by horovodrun where `spark` is None, with a watcher beside them."""
+def _launch_watched(job: TrainingJob, worker: Worker, launcher: str, spark: Any) -> TrainingState:
+    """Runs the workers on Spark, by horovodrun or as processes, with a watcher beside them."""
     config = job.training
     is_local = config.hosts is None if spark is None else spark.sparkContext.master.startswith("local")
     job, folder = _with_control(job, is_local)
@@ -71,6 +72,8 @@ def _launch_watched(job: TrainingJob, worker: Worker, spark: Any) -> TrainingSta
     try:
         if spark is not None:
             return launch_on_spark(worker, job, config.num_workers, config.start_timeout, spark, callbacks)
+        if launcher == "processes":
+            return launch_processes(worker, job, config.num_workers, callbacks)
         return launch_by_horovodrun(worker, job, config.num_workers, config.start_timeout, config.hosts, callbacks)
     except SeqrecError:
         raise
