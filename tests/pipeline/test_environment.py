@@ -158,6 +158,29 @@ def test_an_environment_keeps_its_kind_of_tensorflow(scripts, tmp_path, installe
     assert done.stdout == f"{expected}\n", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("installed", "asked_for", "expected"),
+    [(None, "", "spark_3_5"), (None, "4.0", "spark_4_0"), ("4.0.5", "", "spark_4_0"), ("4.0.5", "3.5", "spark_3_5")],
+)
+def test_an_environment_keeps_its_line_of_spark_until_another_is_asked_for(
+    scripts, tmp_path, installed, asked_for, expected
+):
+    if installed is not None:
+        (tmp_path / "lib" / "python3.11" / "site-packages" / f"pyspark-{installed}.dist-info").mkdir(parents=True)
+
+    done = asked(scripts, f"VENV='{tmp_path}'; spark_list", SEQREC_SPARK=asked_for)
+
+    assert done.stdout == f"{expected}\n", done.stderr
+
+
+def test_a_line_of_spark_that_is_not_locked_is_refused_in_one_line(scripts):
+    done = asked(scripts, "ensure_environment", SEQREC_SPARK="2.4")
+
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "SEQREC_SPARK is '2.4': set it to 3.5 or 4.0, or unset it" in line
+
+
 def settings(folder: Path, text: str, **more: str) -> list[str]:
     (folder / "pip.conf").write_text(text)
     variables = {"HOME": str(folder), "PIP_CONFIG_FILE": str(folder / "pip.conf"), "PATH": os.environ["PATH"], **more}
@@ -218,7 +241,9 @@ def pins(text: str) -> dict[str, set[str]]:
 
 def test_the_lock_holds_what_the_constraints_pin():
     listed = pins((ROOT / "conf" / "constraints.txt").read_text())
-    locked = pins("\n".join(path.read_text() for path in (ROOT / "conf" / "lock").glob("*.txt")))
+    lists = {path.stem: path.read_text() for path in (ROOT / "conf" / "lock").glob("*.txt")}
+    other_spark = pins(lists.pop("spark_4_0"))
+    locked = pins("\n".join(lists.values()))
     source = (ROOT / "seqrec" / "training" / "workers" / "horovod_build.py").read_text()
     built = {
         "horovod": re.findall('^VERSION = "(.*?)"', source, re.MULTILINE),
@@ -226,6 +251,7 @@ def test_the_lock_holds_what_the_constraints_pin():
     }
 
     not_listed = {name for name in locked if name not in listed and not name.startswith("nvidia-")}
+    assert other_spark == {"pyspark": {"4.0.5"}}
     assert not_listed == {"cffi", "pycparser"}, "they are for PyPy"
     assert {name: versions for name, versions in listed.items() if name not in built} == {
         name: versions for name, versions in locked.items() if name in listed
