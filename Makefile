@@ -5,7 +5,7 @@ RUN = bash conf/environment.sh
 PARALLEL = -n 3 --dist loadfile
 SOURCES = seqrec jobs tests benchmarks docs conf setup.py
 
-.PHONY: environment lock format lint docs test test-all audit sbom
+.PHONY: environment lock format lint docs site test test-all audit sbom
 
 environment: # All of it, also what is otherwise built when it is first wanted.
 	@$(RUN) python -m seqrec.training.workers.horovod_build
@@ -33,6 +33,10 @@ docs:
 	@$(RUN) python docs/make_messages.py
 	@$(RUN) python docs/make_tree.py
 	@$(RUN) python -m pytest tests/docs/test_pages.py
+
+WORKDIR ?= work
+site: # An index page of all results in a workdir.
+	@$(RUN) python -m seqrec.interface.site "$(WORKDIR)"
 
 test: # Horovod is built beside the checks that do not need it.
 	@$(RUN)

@@ -21,6 +21,7 @@ LAYERS = (
     ("evaluation", "recommendation"),
     ("tuning",),
     ("pipeline",),
+    ("interface",),
 )
 
 

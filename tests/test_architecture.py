@@ -1,6 +1,8 @@
 """The folder layout is the architecture; these tests keep it true."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,8 +17,10 @@ LAYERS = [
     {"evaluation", "recommendation"},
     {"tuning"},
     {"pipeline"},
+    {"interface"},
 ]
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
+ROOT_FILE = "__init__.py"  # `seqrec` itself stands above all layers.
 OWNERS = {
     "petastorm": {"feed/readers/by_petastorm.py"},
     "horovod": {"training/workers/exchange.py", "training/workers/launchers.py"},
@@ -104,9 +108,25 @@ def test_imports_point_down_the_layers() -> None:
             top, *rest = module.split(".")
             assert top != "jobs", f"{relative} imports {module}: jobs call the library, never the reverse"
             if top == "seqrec" and rest and rest[0] != package:
-                assert RANK[rest[0]] < RANK[package], f"{relative} may not import {module}: layers go {LAYERS}"
+                rank = len(LAYERS) if package == ROOT_FILE else RANK[package]
+                assert RANK[rest[0]] < rank, f"{relative} may not import {module}: layers go {LAYERS}"
             if top in OWNERS:
                 assert owns(relative, OWNERS[top]), f"only {OWNERS[top]} may import {top}, not {relative}"
+
+
+def test_the_package_itself_names_only_the_functions_of_its_interface() -> None:
+    named = {module for module in imported_modules(ROOT / "seqrec" / ROOT_FILE) if module.startswith("seqrec")}
+
+    assert named
+    assert all(module.startswith("seqrec.interface.") for module in named)
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys, seqrec; dir(seqrec); print(*(name for name in sys.modules if name.startswith('seqrec')))"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["seqrec"]
 
 
 def test_a_module_fits_in_one_sitting() -> None:

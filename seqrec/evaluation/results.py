@@ -12,7 +12,7 @@ from rich.text import Text
 from seqrec.core.console import print_table
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset
-from seqrec.core.metrics import METRICS
+from seqrec.core.metrics import METRICS, cutoff_of
 from seqrec.core.storage import Storage
 from seqrec.evaluation.config import EvaluationConfig
 
@@ -113,7 +113,7 @@ def current_evaluations(storage: Storage, run: str) -> list[Evaluation]:
         evaluation = read_evaluation(storage, run, split, protocol)
         if evaluation is None:
             continue
-        if _is_current(storage, evaluation):
+        if is_current(storage, evaluation):
             current.append(evaluation)
         else:
             path = storage.uri(evaluation_path(run, split, protocol))
@@ -125,7 +125,7 @@ def current_evaluations(storage: Storage, run: str) -> list[Evaluation]:
     return current
 
 
-def _is_current(storage: Storage, evaluation: Evaluation) -> bool:
+def is_current(storage: Storage, evaluation: Evaluation) -> bool:
     """Whether the run still has the evaluated weights, and so has the run it was compared with, unless that is gone."""
 
     def content(run: dict[str, Any]) -> str | None:
@@ -165,15 +165,23 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> Table:
     return table
 
 
+def varies(name: str, evaluation: Evaluation) -> bool:
+    """Whether a metric can differ between rankings: the hit rate@k among k or fewer candidates is 1 for all of them."""
+    k = cutoff_of(name)
+    is_hit_rate = k is not None and METRICS["hit_rate"].is_name(name)
+    return not is_hit_rate or k < evaluation.setup.get("num_candidates", 1 << 62)
+
+
 def _shown_metrics(evaluation: Evaluation) -> list[str]:
     """Few enough for a screen of 80 columns: metrics with a heading, each with its smallest and its largest k.
 
-    A k that is not less than the number of candidates is left out: every ranker hits there.
+    Where it can be, k is less than the number of candidates.
     """
     num_candidates = evaluation.setup.get("num_candidates", 1 << 62)
     chosen: list[str] = []
     for metric in METRICS.values():
-        own = [name for name in evaluation.results[0].metrics if metric.heading and metric.is_name(name)]
+        measured = [name for name in evaluation.results[0].metrics if varies(name, evaluation)]
+        own = [name for name in measured if metric.heading and metric.is_name(name)]
         if metric.has_cutoff:
             own = [name for name in own if int(name.partition("@")[2]) < num_candidates] or own
         chosen += dict.fromkeys([*own[:1], *own[-1:]])

@@ -1,8 +1,8 @@
 """The configuration of a run, which one YAML file describes in sections. Free of Spark and TensorFlow."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,12 @@ class LoadedConfig:
     run: RunConfig
     spark: dict[str, dict[str, str]]  # Section -> Spark settings of its stage.
 
+    def with_model(self, name: str | None) -> "LoadedConfig":
+        """These settings for another model; the same ones for None."""
+        if name is None:
+            return self
+        return replace(self, run=replace(self.run, model=replace(self.run.model, name=name)))
+
 
 def folder_of(name: str) -> Path:
     """The folder `jobs` or `conf`: beside the package in a checkout, inside it in an installed wheel."""
@@ -131,26 +137,50 @@ def _found(path: str) -> str:
     return str(packaged) if given.parent == Path("conf") and not given.exists() and packaged.exists() else path
 
 
-def load_run_config(path: str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_run_config(
+    path: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    values: Mapping[str, Any] | None = None,
+    values_place: str = "values",
+) -> LoadedConfig:
     """Reads a YAML file and the `--set` overrides; without a path, the defaults and the overrides.
+
+    Args:
+        values: keys that win over those of the file, sections as mappings.
+        values_place: what an error names as the place of `values`.
 
     Raises:
         ConfigError: one line with the file (or `--set`), the key, the value and what was expected.
     """
     if path == "":
         raise ConfigError("--config is empty: give a YAML, or leave it out for the defaults.")
-    values = read_yaml(_found(path)) if path else {}
+    content = read_yaml(_found(path)) if path else {}
     origins: dict[str, str] = {}
+    _merge(content, values or {}, origins, values_place)
     for override in overrides:
-        apply_override(values, override, origins)
-    _write_out_features(values)
-    where = path or "--set"
+        apply_override(content, override, origins)
+    _write_out_features(content)
+    where = path or ("--set" if values is None else values_place)
     spark = {
-        section: _spark_settings(content.pop(SPARK), _spark_place(section, where, origins))
-        for section, content in values.items()
-        if isinstance(content, dict) and SPARK in content
+        section: _spark_settings(keys.pop(SPARK), _spark_place(section, where, origins))
+        for section, keys in content.items()
+        if isinstance(keys, dict) and SPARK in keys
     }
-    return LoadedConfig(run=load_section(RunConfig, values, where, origins), spark=spark)
+    return LoadedConfig(run=load_section(RunConfig, content, where, origins), spark=spark)
+
+
+def _merge(
+    content: dict[str, Any], values: Mapping[str, Any], origins: dict[str, str], place: str, at: str = ""
+) -> None:
+    """Puts `values` into `content`, key by key where both hold a mapping; `origins` notes where each came from."""
+    for key, value in values.items():
+        name = f"{at}{key}"
+        if isinstance(value, Mapping) and isinstance(content.get(key, {}), dict):
+            _merge(content.setdefault(key, {}), value, origins, place, f"{name}.")
+        else:
+            content[key] = value
+            origins[name] = place
 
 
 def _write_out_features(values: dict[str, Any]) -> None:

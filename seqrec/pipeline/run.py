@@ -77,7 +77,7 @@ def pipeline(loaded: LoadedConfig) -> None:
         for number, step in enumerate(steps, start=1):
             _LOG.info("\n[%d/%d] %s", number, len(steps), step.title)
             step_started = time.monotonic()
-            config = _for_model(loaded, step.model)
+            config = loaded.with_model(step.model)
             if step.job == "train":
                 horovod.check()
             if loaded.run.pipeline.one_process:
@@ -100,7 +100,7 @@ def _horovod_beside(loaded: LoadedConfig, steps: Sequence[Step]) -> Iterator[Bac
     run = loaded.run
     is_wanted = choose_launcher(run.training) not in ("in_process", "processes") and not run.training.dry_run
     models = [step.model for step in steps if step.job == "train"] if is_wanted and not is_ready() else []
-    build = BackgroundBuild(any(_current_training(_for_model(loaded, model)) is None for model in models))
+    build = BackgroundBuild(any(_current_training(loaded.with_model(model)) is None for model in models))
     try:
         yield build
     finally:
@@ -122,13 +122,6 @@ def _session(config: LoadedConfig) -> Any:
     from seqrec.tables.sessions import spark_session
 
     return spark_session("pipeline", config.spark.get("pipeline"))
-
-
-def _for_model(config: LoadedConfig, model: str | None) -> LoadedConfig:
-    if model is None:
-        return config
-    run = dataclasses.replace(config.run, model=dataclasses.replace(config.run.model, name=model))
-    return dataclasses.replace(config, run=run)
 
 
 def _submit(step: Step) -> None:
@@ -154,5 +147,5 @@ def _print_results(config: LoadedConfig) -> None:
     from seqrec.evaluation.results import print_comparison
 
     run = config.run
-    runs = [_for_model(config, model).run.run for model in run.pipeline.models]
+    runs = [config.with_model(model).run.run for model in run.pipeline.models]
     print_comparison(Storage(run.workdir), runs, run.evaluation)

@@ -166,7 +166,7 @@ def run_stage(job: str, config: LoadedConfig) -> Any:
     if (result := take_shortcut(job, config)) is not None:
         return result
     try:
-        if "spark" not in inspect.signature(load_function(stage.run)).parameters:
+        if not takes_session(job):
             return _call(stage.run, stage, config)
         from seqrec.tables.sessions import spark_session
 
@@ -174,6 +174,11 @@ def run_stage(job: str, config: LoadedConfig) -> Any:
             return _call(stage.run, stage, config, spark)
     except SmallDataError as error:
         raise with_training(error, config.run) from None
+
+
+def takes_session(job: str) -> bool:
+    """Whether the stage's function is given a Spark session."""
+    return "spark" in inspect.signature(load_function(STAGES[job].run)).parameters
 
 
 def with_training(error: SmallDataError, run: RunConfig) -> DataError:

@@ -63,19 +63,37 @@ def build_command(
     if _is_local(options, block):
         if not _gives(options, "--master", "spark.master") and "spark.master" not in block:
             command += ["--master", f"local[{_local_slots(stage, config.run)}]"]
-        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        settings["spark.driver.memory"] = f"{driver_memory_mb(stage, config.run)}m"
-        settings["spark.ui.enabled"] = "false"
-    java_options = f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"
+        settings |= _local_settings(stage, config.run)
+    settings |= _log_settings()
     if _is_local(options, block) and is_small(arguments.job, config.run):
-        java_options += f" {FAST_START}"
-    settings["spark.driver.extraJavaOptions"] = java_options
+        settings["spark.driver.extraJavaOptions"] += f" {FAST_START}"
     settings |= {**_object_store_settings(), **(shipped or {})}
     settings |= block
     for key, value in settings.items():
         if not _gives(options, {"spark.driver.memory": "--driver-memory"}.get(key, key), key):
             command += ["--conf", f"{key}={value}"]
     return [*command, *options, str(folder_of("jobs") / f"{arguments.job}.py"), *arguments.for_job()]
+
+
+def session_settings(job: str, config: LoadedConfig) -> dict[str, str]:
+    """Spark settings of a local session that a Python program starts for a job, and then keeps for others."""
+    stage = STAGES[job]
+    settings = _EVERYWHERE | _local_settings(Stage(section="", run="", reads=()), config.run)
+    settings |= {"spark.master": f"local[{_local_slots(stage, config.run)}]", **_log_settings()}
+    return {**settings, **_object_store_settings(), **config.spark.get(stage.section, {})}
+
+
+def _local_settings(stage: Stage, run: RunConfig) -> dict[str, str]:
+    return {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": f"{driver_memory_mb(stage, run)}m",
+        "spark.ui.enabled": "false",
+    }
+
+
+def _log_settings() -> dict[str, str]:
+    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{folder_of('conf')}/log4j2.properties"}
 
 
 def driver_memory_mb(stage: Stage, run: RunConfig) -> int:

@@ -26,8 +26,11 @@ class RecommendationConfig:
     # File of histories to use instead of users: JSON lines or Parquet with user_id, item_ids (list of strings) and
     # timestamps (list of seconds).
     histories_file: str | None = not_in_recipe(None)
-    # Print this one person's last items and recommendations; nothing is written.
+    # Print this one person's last items and recommendations; nothing is written but the page, if `page` is set.
     user: str | None = not_in_recipe(None)
+    # With `user`: also write an HTML page, pages/people/RUN/USER.html in the workdir: the list with scores and what
+    # found each item, and the history with times and titles.
+    page: bool = not_in_recipe(False)
     exclude_own_items: bool = True  # Never recommend an item of the user's history.
     # Recommend as of this UTC day or time (ISO); null is the time of the newest event, also of a histories file. A
     # user's later events are ignored, and their items may be recommended. Candidates, popularity and the run itself
@@ -58,6 +61,8 @@ class RecommendationConfig:
         chosen = [name for name in limiting if getattr(self, name) is not None]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} are both set: give one of them.")
+        if self.page and self.user is None:
+            raise ValueError("page is true, but user is not set: give recommendation.user, whose page it is.")
         for name in ("histories_file", "user", "changed_since"):
             if getattr(self, name) is not None and self.histories != "latest":
                 raise ValueError(f"histories is {self.histories!r}, but {name} is set: leave one of them out.")

@@ -59,8 +59,12 @@ def _running_session() -> SparkSession | None:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
-    is_running = SparkContext._active_spark_context is not None or _ON_DATABRICKS in os.environ
-    return SparkSession.builder.getOrCreate() if is_running else None
+    return SparkSession.builder.getOrCreate() if is_running() else None
+
+
+def is_running() -> bool:
+    """Whether Spark runs in this process, so that a session need not be started."""
+    return SparkContext._active_spark_context is not None or _ON_DATABRICKS in os.environ
 
 
 def keep_jvm_at_interrupts() -> None:

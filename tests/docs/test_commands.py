@@ -91,3 +91,15 @@ def run(copy: Path) -> Callable[[Block], None]:
 def test_the_commands_of_a_page_run(page: Path, run: Callable[[Block], None]) -> None:
     for block in to_run(page):
         run(block)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_python_page_runs(copy: Path) -> None:
+    code = "\n".join(block.text for block in blocks_of(ROOT / "docs" / "python.md") if block.language == "python")
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "co_visitation" in done.stdout
+    assert "rejected" in done.stdout

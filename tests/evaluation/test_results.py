@@ -65,6 +65,18 @@ def test_comparison_table_keeps_other_candidates_apart() -> None:
     assert shown.count("popularity") == 2
 
 
+@pytest.mark.parametrize(("num_candidates", "is_shown"), [(10, False), (11, True), (None, True)])
+def test_a_hit_rate_that_cannot_vary_is_not_shown(num_candidates: int | None, is_shown: bool) -> None:
+    one = evaluation("first", 0.71)
+    metrics = {"auc": 0.7, "hit_rate@10": 1.0, "ndcg@10": 0.4}
+    setup = one.setup | ({} if num_candidates is None else {"num_candidates": num_candidates})
+    one = dataclasses.replace(one, results=[dataclasses.replace(one.results[0], metrics=metrics)], setup=setup)
+
+    assert ("hit@10" in text(one)) == is_shown
+    assert ("hit_rate@10" in markdown_table([one])) == is_shown
+    assert "ndcg@10" in text(one)  # Among few candidates too, the rank decides it.
+
+
 def test_comparison_table_fits_80_columns() -> None:
     table = comparison_table([evaluation("demo-sli_rec", 0.71)])
 

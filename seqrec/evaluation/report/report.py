@@ -15,7 +15,7 @@ from seqrec.core.metrics import METRICS, Reads, metrics_that_read
 from seqrec.core.storage import Storage
 from seqrec.evaluation.importance.measure import ImportanceTable, read_importance
 from seqrec.evaluation.report import charts
-from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult, current_evaluations
+from seqrec.evaluation.results import MODEL, Evaluation, RankerResult, SliceResult, current_evaluations, varies
 
 _SLICE_METRIC = "group_auc"
 _CHART_METRICS = ("auc", "group_auc", "ndcg@10", "hit_rate@10", "mrr")
@@ -89,7 +89,7 @@ def build_report(
 
 def _evaluation_section(evaluation: Evaluation) -> str:
     results = evaluation.results
-    metrics, beyond = _split_metrics(results[0])
+    metrics, beyond = _split_metrics(evaluation)
     parts = [_definitions((key, evaluation.setup.get(key)) for key in _SETUP)]
     parts += [f'<p class="note">{_text(note)}</p>' for note in evaluation.notes]
     parts.append(_table(["ranking", *metrics], [_result_row(result, metrics) for result in results], _classes(results)))
@@ -109,7 +109,7 @@ def _evaluation_section(evaluation: Evaluation) -> str:
         parts += ["<h3>Corrected for sampling</h3>", f"<p>{_text(str(evaluation.setup['correction']))}</p>"]
         parts.append(_table(["ranking", *names], rows, _classes(results)))
     if evaluation.comparison:
-        parts.append(_comparison_part(evaluation.comparison))
+        parts.append(_comparison_part(evaluation, evaluation.comparison))
     parts.append(_slices_part(evaluation))
     parts.append("<h3>What the numbers are</h3>")
     meanings = [(metric.at("k"), metric.meaning) for metric in METRICS.values()]
@@ -117,11 +117,12 @@ def _evaluation_section(evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def _split_metrics(result: RankerResult) -> tuple[list[str], list[str]]:
-    """Names of the metrics of accuracy, and of those of the first items, which have no intervals."""
+def _split_metrics(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    """Names of the metrics of accuracy that can vary, and of those of the first items, which have no intervals."""
     of_top_items = {metric.name for metric in metrics_that_read(Reads.TOP_ITEMS)}
-    beyond = [name for name in result.metrics if name.split("@")[0] in of_top_items]
-    return [name for name in result.metrics if name not in beyond], beyond
+    measured = [name for name in evaluation.results[0].metrics if varies(name, evaluation)]
+    beyond = [name for name in measured if name.split("@")[0] in of_top_items]
+    return [name for name in measured if name not in beyond], beyond
 
 
 def _result_row(result: RankerResult, metrics: Sequence[str]) -> list[str]:
@@ -136,7 +137,7 @@ def _result_row(result: RankerResult, metrics: Sequence[str]) -> list[str]:
     return cells
 
 
-def _comparison_part(comparison: Mapping[str, Any]) -> str:
+def _comparison_part(evaluation: Evaluation, comparison: Mapping[str, Any]) -> str:
     rows = [
         [
             _text(name),
@@ -145,6 +146,7 @@ def _comparison_part(comparison: Mapping[str, Any]) -> str:
             f"{each['p_value']:.4f}",
         ]
         for name, each in comparison["metrics"].items()
+        if varies(name, evaluation)
     ]
     heading = f"<h3>Against the run {_text(comparison['other'])}</h3><p>{_text(comparison['test'])}</p>"
     return heading + _table(["metric", "difference", "interval", "p"], rows)
@@ -158,15 +160,16 @@ def _slices_part(evaluation: Evaluation) -> str:
     baselines = [result for result in evaluation.results if result.kind != MODEL]
     best = max(baselines, key=lambda result: result.metrics[_SLICE_METRIC], default=None)
     shown = [model] if best is None else [model, best.name]
+    measured = list(evaluation.slices[0].metrics[model]) if evaluation.slices else []
+    names = [name for name in measured if varies(name, evaluation)]
     images, rows = [], []
     for slicing, parts in by_slicing.items():
         if len(parts) > 1:
             images.append((charts.draw_slices(parts, shown, _SLICE_METRIC), f"{_SLICE_METRIC} by {slicing}"))
             images.append((charts.draw_rows(parts), f"rows by {slicing}"))
         for part in parts:
-            own = part.metrics[model]
-            rows.append([_text(f"{slicing}: {part.label}"), f"{part.num_rows:,}", *(_number(v) for v in own.values())])
-    names = list(evaluation.slices[0].metrics[model]) if evaluation.slices else []
+            values = (_number(part.metrics[model][name]) for name in names)
+            rows.append([_text(f"{slicing}: {part.label}"), f"{part.num_rows:,}", *values])
     table = _table(["slice", "rows", *names], rows)
     return f"<h3>By slice</h3>{_charts(images)}<details><summary>The model in every slice</summary>{table}</details>"
 
@@ -176,7 +179,7 @@ def _runs_section(evaluations: Sequence[Evaluation]) -> str:
     parts = []
     for kind in dict.fromkeys((each.split, each.protocol, each.setup["candidates_key"]) for each in evaluations):
         same = [each for each in evaluations if (each.split, each.protocol, each.setup["candidates_key"]) == kind]
-        metrics, _ = _split_metrics(same[0].results[0])
+        metrics, _ = _split_metrics(same[0])
         settings = [{"model": each.model, **each.lineage["runs"][0]["model"]} for each in same]
         for own in settings:
             own.pop("name", None)  # This repeats the model's name.
@@ -242,7 +245,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence
         for place, row in enumerate(rows)
     )
     titles = "".join(f"<th>{_text(name)}</th>" for name in head)
-    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _charts(images: Iterable[tuple[str, str]]) -> str:

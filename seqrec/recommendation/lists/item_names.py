@@ -76,6 +76,8 @@ class ItemNames:
 
 def names_of(storage: Storage, prepared: Manifest, items: np.ndarray) -> dict[int, tuple[str, str | None]]:
     """Id and title of a few item indices, without Spark."""
+    if not len(items):
+        return {}
     wanted = pa.array(np.unique(items), pa.int32())
     ids: dict[int, str] = {}
     for file in prepared.table(ITEMS).files:

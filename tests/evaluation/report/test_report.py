@@ -53,6 +53,16 @@ def test_build_report_keeps_accuracy_and_the_kind_of_items_apart(page: str) -> N
     assert "<td>0.1250</td><td>1,234.5</td><td>12.3</td>" in page
 
 
+def test_build_report_leaves_out_what_cannot_vary() -> None:
+    among_ten = dataclasses.replace(evaluation(), setup=evaluation().setup | {"num_candidates": 10})
+
+    page = build_report("books-a2svd", {"books-a2svd": [among_ten]}, {"books-a2svd": []})
+
+    assert "<th>hit_rate@10</th>" not in page
+    assert "Chart: hit_rate@10" not in page
+    assert "<th>ndcg@10</th>" in page
+
+
 def test_build_report_draws_every_run_beside_the_others(page: str) -> None:
     section = page[page.index('id="runs-beside-each-other"') : page.index('id="training"')]
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +276,19 @@ def test_show_user_prints_the_lists_that_the_job_writes(world: Storage, everyone
     assert places == sorted(places)
     assert all(item_id(index) in text for index in events_of(4)[0])
     assert f"Title of {events_of(4)[0][-1]}" in text or events_of(4)[0][-1] == 3
+
+
+def test_show_user_writes_a_page_with_the_item_that_led_to_each(world: Storage, everyone):
+    _, lists = everyone
+
+    show_user(world, "small", "a2svd", RecommendationConfig(k=7, user="user004", page=True), Console(record=True))
+
+    page = world.read_bytes("pages/people/a2svd/user004.html").decode()
+    own = {item_id(index) for index in events_of(4)[0]} | {f"Title of {index}" for index in events_of(4)[0]}
+    leading = re.findall("people who took (.*?)</bdi>", page)
+    assert all(item in page for item in items_of(lists["user004"]))
+    assert leading
+    assert set(leading) <= own
 
 
 def test_show_user_says_that_nothing_is_known(world: Storage):
