@@ -18,7 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqrec.interface.reading import history, read_table, results
+    from seqrec.interface.reading import explain, history, read_table, results, write_page
     from seqrec.interface.settings import Config, configure
     from seqrec.interface.site import write_site
     from seqrec.interface.stages import evaluate, ingest, prepare, recommend, run_job, train
@@ -27,6 +27,7 @@ __all__ = [
     "Config",
     "configure",
     "evaluate",
+    "explain",
     "history",
     "ingest",
     "prepare",
@@ -35,12 +36,13 @@ __all__ = [
     "results",
     "run_job",
     "train",
+    "write_page",
     "write_site",
 ]
 _MODULES = {
     "seqrec.interface.settings": ("Config", "configure"),
     "seqrec.interface.stages": ("evaluate", "ingest", "prepare", "recommend", "run_job", "train"),
-    "seqrec.interface.reading": ("history", "read_table", "results"),
+    "seqrec.interface.reading": ("explain", "history", "read_table", "results", "write_page"),
     "seqrec.interface.site": ("write_site",),
 }
 

@@ -1,5 +1,6 @@
 """What lies in a workdir, read without Spark: tables, one person's history, all results."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,8 @@ from seqrec.interface import frames
 from seqrec.interface.running import errors_in_one_line
 from seqrec.interface.settings import Config
 from seqrec.recommendation.lists.item_names import names_of
-from seqrec.recommendation.lists.person import find_user
+from seqrec.recommendation.lists.person import Person, find_user, read_person
+from seqrec.recommendation.lists.person_page import write_person_page
 
 _MADE_BY = {"ingested": "ingest", "prepared": "prepare"}
 _END_OF_TIME = 1 << 62
@@ -64,6 +66,45 @@ def history(config: Config, user: str) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[C.ITEM, C.TITLE])
     frame.insert(0, "time", pd.to_datetime(times, unit="s", utc=True))
     return frame
+
+
+def explain(config: Config, user: str, model: str | None = None) -> pd.DataFrame:
+    """One person's list with what led to each item; the job `candidates`, or `recommend`, must have run.
+
+    Args:
+        model: the model's name, such as "sli_rec"; None: that of `model.name`.
+    Returns: one row per listed item: `rank` from 1, `item_id`, `title`, `score`, `source` and `reason`, a phrase,
+        such as "often taken by people who took ...".
+
+    Raises:
+        DataError: there is no such run, or there are no candidates.
+    """
+    person = _person(config, user, model)
+    return pd.DataFrame(
+        [(each.rank, each.item_id, each.title, each.score, each.source, each.reason) for each in person.items],
+        columns=[C.RANK, C.ITEM, C.TITLE, C.SCORE, C.SOURCE, "reason"],
+    )
+
+
+def write_page(config: Config, user: str, model: str | None = None) -> str:
+    """Writes the HTML page of one person: the list of `explain`, and the history.
+
+    Args:
+        model: as in `explain`.
+    Returns: the address of the page.
+
+    Raises:
+        DataError: as `explain` does.
+    """
+    with errors_in_one_line(config):
+        return write_person_page(Storage(config.run.workdir), _person(config, user, model))
+
+
+def _person(config: Config, user: str, model: str | None) -> Person:
+    run = config.with_model(model).run
+    section = dataclasses.replace(run.recommendation, user=user, users=None)
+    with errors_in_one_line(config):
+        return read_person(Storage(run.workdir), run.name, run.run, section)
 
 
 def results(config: Config) -> pd.DataFrame:

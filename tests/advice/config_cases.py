@@ -140,6 +140,7 @@ CASES: list[Case] = [
         "training.loss.name=full_softmax",
     ),
     ("training.jit=on; model.name=sasrec; training.loss.name=bce", "training.jit=off"),
+    ("recommendation.page=true", "recommendation.page=true; recommendation.user=A1"),
     ("recommendation.rules.min_price=2; recommendation.rules.max_price=1", "recommendation.rules.max_price=3"),
     ("recommendation.rules.diversity=2; recommendation.rules.vectors_run=r", "recommendation.rules.diversity=1"),
     ("recommendation.rules.diversity=0.5", "recommendation.rules.vectors_run=r"),

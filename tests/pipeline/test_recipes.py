@@ -121,7 +121,7 @@ LEFT_OUT = {
         *("study", "num_trials", "executor", "num_parallel", "max_trial_seconds", "resume"),
         *("num_compared_seeds", "num_replicates", "confidence"),
     },
-    "recommendation": {"user", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue"},
+    "recommendation": {"user", "page", "tensorflow_threads", "users", "users_file", "histories_file", "max_catalogue"},
     "index": {"num_threads"},
     "similar_items": {"tensorflow_threads"},
     "export": {"mlflow_tracking_uri", "mlflow_experiment", "mlflow_model"},
@@ -132,7 +132,7 @@ ADDED = {
     "synthesis": {"brand_share"},
     "model": {"features", "feature_dim", "id_dropout"},
     "recommendation": {"ranker", "rules", "changed_since"},
-    "candidates": {"retrieval_run"},
+    "candidates": {"retrieval_run", "train_share"},
 }
 
 

@@ -68,7 +68,7 @@ def _list_table(person: Person) -> Table:
 
 def _has_titles(person: Person) -> bool:
     """Without metadata nobody knows a title: then there is no column for them."""
-    return any(each.title for each in (*person.events, *person.items))
+    return any(each.title for each in person.events) or any(each.title for each in person.items)
 
 
 def _day(seconds: int) -> str:
