@@ -53,7 +53,7 @@ def tar_of(content):
         ("mixed.json.gz.part", b'{"reviewerID": "A1"}\n', "is a download that has not ended"),
         ("reviews.parquet", b"PAR1\x15\0abc", "is a Parquet file"),
         ("windows.json", "{}".encode("utf-16"), "is UTF-16 text"),
-        ("binary.json", bytes(range(256)) * 50, "no line of a known format"),
+        ("binary.json", bytes(range(256)) * 50, "is a file of binary data"),
         ("code.py", b"import os\nos.system('touch /tmp/x')\n", "no line of a known format"),
         ("meta.json", b'{"asin": "B1", "title": "x"}\n', "holds 2018 metadata .* Put it under source.metadata"),
         ("ratings.csv", b"u1,i1,5.0,1400000000\n", "cannot tell whether the items or the users come first"),

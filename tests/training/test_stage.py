@@ -323,7 +323,7 @@ def test_run_train_copies_the_vocabulary_by_way_of_its_scratch(
         assert str(path).startswith(str(tmp_path / "scratch"))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("seqrec.training.stage.pq.ParquetWriter", full)
+    monkeypatch.setattr("seqrec.events.vocabulary.pq.ParquetWriter", full)
 
     with pytest.raises(StorageError, match=r"cannot copy the vocabulary by way of .*/scratch: No space left on device"):
         train(scratch=str(tmp_path / "scratch"))

@@ -202,7 +202,7 @@ class _FixedNegatives:
     def __init__(self, negatives: tf.Tensor):
         self._rest = negatives
 
-    def __call__(self, target_item: tf.Tensor, history: Any, training: Any) -> Any:
+    def __call__(self, target_item: tf.Tensor, history: Any, training: Any, listed_items: Any = None) -> Any:
         from seqrec.training.objectives.negatives import SampledNegatives
 
         size = target_item.shape[1]

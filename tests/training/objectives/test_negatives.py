@@ -116,5 +116,5 @@ def test_a_share_of_lists_that_is_no_negative_is_refused():
 
 
 def test_lists_do_not_go_with_the_correction():
-    with pytest.raises(ValueError, match="set correct_log_q to false"):
+    with pytest.raises(ValueError, match="Set correct_log_q to false"):
         LossConfig(num_negatives=4, candidates_share=0.5, correct_log_q=True)
