@@ -90,6 +90,12 @@ def files_digest(prepared: Manifest, histories: str) -> str:
     return digest_of([(file.path, file.rows) for file in prepared.table(f"sequences/{histories}").files])
 
 
+def are_found_in(candidates: Manifest, prepared: Manifest, histories: str) -> bool:
+    """Whether candidates were found for the histories that the prepared data hold now."""
+    found_in = (candidates.inputs["prepared"], candidates.inputs.get("files"))
+    return found_in == (prepared.content, files_digest(prepared, histories))
+
+
 def newest_timestamp(storage: Storage, files: tuple[FileEntry, ...], column_name: str) -> int:
     """The largest value in a column of lists of seconds, mostly from the files' footers; 0 if there is no value."""
     newest = 0

@@ -50,8 +50,15 @@ class ListedFeed(TrainingFeed[ListedBatch]):
         scratch: str | None = None,
         reader: str = PETASTORM,
     ):
-        super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch, reader=reader)
-        self._max_history_length = max_history_length
+        super().__init__(
+            storage,
+            files,
+            layout,
+            worker_rank=worker_rank,
+            max_history_length=max_history_length,
+            scratch=scratch,
+            reader=reader,
+        )
         self._lists_of = {file.path: beside for file, beside in zip(files, list_files, strict=True)}
         self._list_length = list_length
 

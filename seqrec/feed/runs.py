@@ -57,9 +57,15 @@ class RunFeed(TrainingFeed[RunBatch]):
         if num_runs is None:
             num_runs = count_runs(storage, files, max_history_length)
         super().__init__(
-            storage, files, layout, worker_rank=worker_rank, num_runs=num_runs, scratch=scratch, reader=reader
+            storage,
+            files,
+            layout,
+            worker_rank=worker_rank,
+            max_history_length=max_history_length,
+            num_runs=num_runs,
+            scratch=scratch,
+            reader=reader,
         )
-        self._max_history_length = max_history_length
         self._widths = run_widths(max_history_length)
 
     def _lay_out(self, segments: Segments, files: Sequence[FileEntry]) -> tuple[RunEvents, np.ndarray]:

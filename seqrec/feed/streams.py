@@ -31,6 +31,7 @@ class TrainingFeed(ABC, Generic[Batch]):
 
     Args:
         files: the files of `sequences/train`.
+        max_history_length: the most events that an example reads.
         num_runs: see `plan_epoch`.
         scratch: local folder for copies of remote files; the system's temporary folder if None.
         reader: see `FeedConfig`.
@@ -43,6 +44,7 @@ class TrainingFeed(ABC, Generic[Batch]):
         layout: Layout,
         *,
         worker_rank: int,
+        max_history_length: int,
         num_runs: Sequence[int] | None = None,
         scratch: str | None = None,
         reader: str = PETASTORM,
@@ -50,6 +52,7 @@ class TrainingFeed(ABC, Generic[Batch]):
         self._storage = storage
         self._files = tuple(files)
         self._layout = layout
+        self._max_history_length = max_history_length
         self._num_runs = num_runs
         self._scratch = scratch
         self._reader = reader

@@ -9,29 +9,12 @@ import numpy as np
 
 from seqrec.core.batch import History, TrainBatch
 from seqrec.core.manifest import FileEntry
-from seqrec.core.storage import Storage
 from seqrec.events.windows import Segments, WindowEvents, build_events, cut_examples
-from seqrec.feed.config import PETASTORM
-from seqrec.feed.layout import Layout
 from seqrec.feed.streams import Arrays, TrainingFeed
 
 
 class WindowFeed(TrainingFeed[TrainBatch]):
     """Batches of arrays [S, B, L], with every training target once per epoch but those left over."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        files: Sequence[FileEntry],
-        layout: Layout,
-        *,
-        worker_rank: int,
-        max_history_length: int,
-        scratch: str | None = None,
-        reader: str = PETASTORM,
-    ):
-        super().__init__(storage, files, layout, worker_rank=worker_rank, scratch=scratch, reader=reader)
-        self._max_history_length = max_history_length
 
     def _lay_out(self, segments: Segments, files: Sequence[FileEntry]) -> tuple[WindowEvents, np.ndarray]:
         events = build_events(segments, self._max_history_length)

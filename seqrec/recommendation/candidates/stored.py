@@ -9,17 +9,11 @@ from seqrec.core import columns as C
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Manifest
 from seqrec.core.storage import Storage
-from seqrec.events.histories import files_digest, read_batches, read_histories
+from seqrec.events.histories import read_batches, read_histories
 from seqrec.events.ragged import lists
 from seqrec.events.rows import UserHistories
 from seqrec.neighbours.config import CANDIDATES
 from seqrec.neighbours.finder import Candidates
-
-
-def are_found_in(candidates: Manifest, prepared: Manifest, histories: str) -> bool:
-    """Whether candidates were found for the histories that the prepared data hold now."""
-    found_in = (candidates.inputs["prepared"], candidates.inputs.get("files"))
-    return found_in == (prepared.content, files_digest(prepared, histories))
 
 
 def candidate_files(prepared: Manifest, candidates: Manifest) -> list[tuple[str, str]]:

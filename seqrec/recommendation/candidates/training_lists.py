@@ -46,7 +46,7 @@ def training_candidates(
             own = items.take(np.arange(start, start + len(part)))
             places = np.arange(first + start, first + start + len(part))
             is_drawn = in_unit(keyed(places, file_number, _DRAW)) < share
-            yield part, _without(sources.find(part), own, is_drawn)
+            yield part, _without(_find_drawn(sources, part, is_drawn), own)
         first += len(targets)
 
 
@@ -69,9 +69,18 @@ def _targets(segments: pa.RecordBatch, max_history: int) -> tuple[UserHistories,
     return histories, items.take(segment)
 
 
-def _without(found: Candidates, own: Ragged, is_drawn: np.ndarray) -> Candidates:
-    """The candidates without own items, and none at all of rows that are not drawn; 0 where an item was."""
-    rows = np.arange(len(is_drawn))
+def _find_drawn(sources: CandidateSources, targets: UserHistories, is_drawn: np.ndarray) -> Candidates:
+    """The candidates of the rows that are drawn; none of the others, which are not sought."""
+    drawn = np.flatnonzero(is_drawn)
+    found = sources.find(targets.take(drawn))
+    shape = (len(targets), found.items.shape[1])
+    items, of_sources = np.zeros(shape, np.int32), np.zeros(shape, np.int8)
+    items[drawn], of_sources[drawn] = found.items, found.sources
+    return Candidates(items, of_sources)
+
+
+def _without(found: Candidates, own: Ragged) -> Candidates:
+    """The candidates without own items; 0 where one was."""
+    rows = np.arange(len(found.items))
     is_own = np.isin(row_keys(rows[:, None], found.items), row_keys(own.owners, own.values))
-    is_kept = is_drawn[:, None] & ~is_own
-    return Candidates(np.where(is_kept, found.items, 0), np.where(is_kept, found.sources, 0).astype(np.int8))
+    return Candidates(np.where(is_own, 0, found.items), np.where(is_own, 0, found.sources).astype(np.int8))

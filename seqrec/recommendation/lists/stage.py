@@ -16,11 +16,10 @@ from seqrec.core.errors import ConfigError, DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage, stream_digest
-from seqrec.events.histories import files_digest, newest_timestamp
+from seqrec.events.histories import are_found_in, files_digest, newest_timestamp
 from seqrec.models.registry import family_of
 from seqrec.neighbours.config import CANDIDATES, candidates_name
 from seqrec.recommendation.candidates.sources import published_run
-from seqrec.recommendation.candidates.stored import are_found_in
 from seqrec.recommendation.config import RecommendationConfig
 from seqrec.recommendation.lists.changed_users import SCHEMA as USERS_SCHEMA
 from seqrec.recommendation.lists.changed_users import USERS, write_changed_users, write_user_digests

@@ -17,10 +17,11 @@ from seqrec.core.errors import DataError
 from seqrec.core.manifest import Attempt, Dataset, Manifest, Recipe, digest_of
 from seqrec.core.stage import StageOutput
 from seqrec.core.storage import Storage
+from seqrec.events.histories import are_found_in
 from seqrec.events.ragged import column
 from seqrec.events.vocabulary import ITEMS, read_vocabulary
 from seqrec.neighbours.config import candidates_name
-from seqrec.recommendation.candidates.stored import are_found_in, candidate_files
+from seqrec.recommendation.candidates.stored import candidate_files
 from seqrec.recommendation.rankers.card import importances_picture
 from seqrec.recommendation.rankers.measuring import NDCG, measure, measured_table
 from seqrec.recommendation.rankers.rank_files import (

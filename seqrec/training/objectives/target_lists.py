@@ -3,7 +3,7 @@
 from seqrec.core.errors import DataError
 from seqrec.core.manifest import Dataset, FileEntry, Manifest
 from seqrec.core.storage import Storage
-from seqrec.events.histories import files_digest
+from seqrec.events.histories import are_found_in
 from seqrec.neighbours.config import CANDIDATES, TRAINING, candidates_name
 
 
@@ -20,8 +20,7 @@ def read_target_lists(storage: Storage, prepared: Manifest) -> Manifest:
             f"training.loss.candidates_share: candidates '{name}' are not there or not finished. Run the job "
             "'candidates' with candidates.histories=train first, or set training.loss.candidates_share=0."
         )
-    found_in = (manifest.inputs["prepared"], manifest.inputs.get("files"))
-    if found_in != (prepared.content, files_digest(prepared, TRAINING)):
+    if not are_found_in(manifest, prepared, TRAINING):
         raise DataError(
             f"candidates '{name}' are not of the data as prepared now. Run the job 'candidates' with "
             "candidates.histories=train again."
